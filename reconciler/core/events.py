@@ -1,0 +1,313 @@
+"""
+Events: the facts that reached us, each complete in itself.
+
+An event is all that the core ever learns from. It is decoded once, at the edge, written to the
+journal, and given to `step`; given again, to a fresh ledger, it has the same effect. No name of
+a venue's field is known here.
+
+Times are integer microseconds since the epoch, UTC. ``at_us`` is when the event reached us, by a
+clock that never runs backwards within a run; ``venue_us`` is the venue's own time.
+Contracts are signed integers (below zero: sold, or short). Money is in integer minor units of
+its currency. Prices are exact decimals in quote currency.
+"""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+
+import msgspec
+
+from reconciler.core.settings import Settings
+
+
+class Source(enum.StrEnum):
+    """Where a row was seen. Only rows of one source are in order among themselves."""
+
+    STREAM = "stream"
+    REPLY = "reply"  # the answer to a request of ours
+    READ = "read"  # looked up on purpose
+
+
+class OrderStatus(enum.StrEnum):
+    """What the venue says of an order."""
+
+    NEW = "new"
+    PARTLY_FILLED = "partly_filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    PENDING = "pending"  # a request about it is queued at the venue
+    UNKNOWN = "unknown"  # a word we don't know: it must be looked up
+
+
+#: Statuses after which an order trades no more.
+OVER = frozenset(
+    {OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED}
+)
+
+
+class ExecutionKind(enum.StrEnum):
+    """What an execution row reports. Only the first four move the position."""
+
+    TRADE = "trade"
+    LIQUIDATION = "liquidation"
+    BANKRUPTCY = "bankruptcy"
+    SETTLEMENT = "settlement"
+    FUNDING = "funding"  # cash only
+    ORDER_STATE = "order_state"  # new, cancelled, replaced...: evidence that an order exists
+    UNKNOWN = "unknown"  # freezes its symbol
+
+
+class Outcome(enum.StrEnum):
+    """How a request of ours ended, as far as anybody can know."""
+
+    DONE = "done"  # the venue acted; rows with the same answer came just before
+    REFUSED = "refused"  # a definite no: nothing changed at the venue
+    NOTHING = "nothing"  # a cancel (or amend) that definitely changed nothing; it proves no more
+    IN_DOUBT = "in_doubt"  # no usable answer: it may or may not have happened
+    NOT_SENT = "not_sent"  # proven: not one byte left
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
+    """What every event carries."""
+
+    at_us: int
+
+
+class Started(Event, frozen=True, kw_only=True):
+    """A run of the program began. Whatever was unanswered before it is in doubt now."""
+
+    run_id: str
+    epoch: int  # rises with every run that may write
+    id_family: str  # "rc-": client order ids of every installation of this program
+    id_install: str  # "rc-k3f9-": those of this installation
+    id_stem: str  # "rc-k3f9-12-x7q2ab-": those of this run; a running number follows
+    mode: str = "run"  # "run", or "command": a target was written with no service running
+
+
+class Configured(Event, frozen=True, kw_only=True):
+    """The settings that change decisions, whole."""
+
+    settings: Settings
+
+
+class Stopping(Event, frozen=True, kw_only=True):
+    """An orderly stop was asked for: no new orders; own orders are cancelled unless kept."""
+
+    reason: str
+    keep_orders: bool = False
+
+
+class InstrumentSeen(Event, frozen=True, kw_only=True):
+    """The trading rules of a symbol, at first sight and whenever one of them changed."""
+
+    symbol: str
+    open: bool  # the venue accepts orders
+    state: str  # the venue's own word
+    lot: int  # contracts; quantities are whole multiples
+    tick: Decimal  # prices are whole multiples
+    max_contracts: int | None
+    max_price: Decimal | None
+    inverse: bool
+    quanto: bool
+    multiplier: int
+    settle_currency: str
+    quote_currency: str
+    maker_fee: Decimal
+    taker_fee: Decimal
+
+
+class Quoted(Event, frozen=True, kw_only=True):
+    """The prices that a decision is about to use. Sent only when the ledger wants them."""
+
+    symbol: str
+    bid: Decimal | None
+    ask: Decimal | None
+    mark: Decimal | None
+    age_us: int = 0  # how long before at_us the venue last said so
+
+
+class OrderSeen(Event, frozen=True, kw_only=True):
+    """A row of the venue's order table, merged with what was known of the order."""
+
+    symbol: str
+    order_id: str  # the venue's
+    cl_ord_id: str  # ours; empty when the order has none
+    contracts: int  # signed total
+    filled: int  # contracts filled so far, no sign
+    leaves: int  # contracts still open, no sign
+    price: Decimal | None
+    status: OrderStatus
+    source: Source
+    venue_us: int
+    text: str = ""
+
+
+class ExecutionSeen(Event, frozen=True, kw_only=True):
+    """A row of the venue's execution table. Applying it twice changes nothing."""
+
+    exec_id: str
+    symbol: str
+    order_id: str
+    cl_ord_id: str
+    type: ExecutionKind
+    contracts: int  # signed; 0 for rows that move none
+    price: Decimal | None
+    order_filled: int  # the order's running total after this row, no sign
+    fee_minor: int  # above zero: paid
+    cost_minor: int
+    currency: str  # that fee and cost are in
+    liquidity: str  # "maker", "taker" or ""
+    source: Source
+    venue_us: int
+    text: str = ""
+
+
+class PositionSeen(Event, frozen=True, kw_only=True):
+    """A row of the venue's position table. It checks the ledger and never leads it."""
+
+    symbol: str
+    contracts: int
+    source: Source
+    venue_us: int
+    entry_price: Decimal | None = None
+
+
+class MarginSeen(Event, frozen=True, kw_only=True):
+    """Balances of one currency."""
+
+    currency: str
+    wallet_minor: int
+    margin_minor: int
+    available_minor: int
+    unrealised_minor: int
+
+
+class StreamLost(Event, frozen=True, kw_only=True):
+    """The stream is gone or can't be trusted. Nothing is in sync until the next `Synced`."""
+
+    reason: str
+
+
+class Synced(Event, frozen=True, kw_only=True):
+    """
+    A full resync has passed; its rows came as events just before.
+
+    Attributes:
+        watermark_us: Venue time before which every execution is now known.
+        open_order_ids: The venue's ids of every order that rests on the account.
+    """
+
+    watermark_us: int
+    open_order_ids: tuple[str, ...]
+
+
+class ClockMeasured(Event, frozen=True, kw_only=True):
+    """Venue time is ``at_us + offset_us``, give or take ``error_us``."""
+
+    offset_us: int
+    error_us: int
+
+
+class Answered(Event, frozen=True, kw_only=True):
+    """A request of ours ended."""
+
+    request_id: int
+    outcome: Outcome
+    code: str = ""  # "rate_limited", "overloaded", "timeout"...: for people and for back-off
+    status: int | None = None  # HTTP
+    text: str = ""  # what the venue said, cut short and without secrets
+    retry_after_us: int = 0
+    venue_order_id: str = ""
+
+
+class OrderRead(Event, frozen=True, kw_only=True):
+    """A look-up of one order by its client order id succeeded; its rows came just before."""
+
+    request_id: int
+    cl_ord_id: str
+    orders: int  # rows found
+    executions: int
+
+
+class Throttled(Event, frozen=True, kw_only=True):
+    """The venue's request budget is down to the reserve for cancels until a moment."""
+
+    until_us: int
+    reason: str
+
+
+class DeadManAcked(Event, frozen=True, kw_only=True):
+    """The venue promised to cancel everything at ``cancel_us`` unless told again."""
+
+    timeout_ms: int  # 0: disarmed
+
+
+class TargetSet(Event, frozen=True, kw_only=True):
+    """Somebody wants a position. Checked before it became an event."""
+
+    symbol: str
+    contracts: int
+    version: int
+    source: str
+    reason: str = ""
+    policy: str = ""
+    key: str = ""  # makes a repeat harmless
+    expires_us: int | None = None
+    on_expiry: str = "hold"  # hold | flatten | freeze
+
+
+class Halted(Event, frozen=True, kw_only=True):
+    """Stop: cancel own orders and send nothing more. No symbols: everything."""
+
+    by: str
+    reason: str
+    symbols: tuple[str, ...] = ()
+
+
+class Resumed(Event, frozen=True, kw_only=True):
+    """End a halt or a freeze. No symbols: everything."""
+
+    by: str
+    reason: str
+    symbols: tuple[str, ...] = ()
+
+
+class Adjusted(Event, frozen=True, kw_only=True):
+    """Somebody with a name moved the books, without a fill, for a reason. It can be reversed."""
+
+    symbol: str
+    contracts: int  # signed difference
+    by: str
+    reason: str
+
+
+class Tick(Event, frozen=True, kw_only=True):
+    """Time has passed: the moment that the ledger asked to be woken at has come."""
+
+
+AnyEvent = (
+    Started
+    | Configured
+    | Stopping
+    | InstrumentSeen
+    | Quoted
+    | OrderSeen
+    | ExecutionSeen
+    | PositionSeen
+    | MarginSeen
+    | StreamLost
+    | Synced
+    | ClockMeasured
+    | Answered
+    | OrderRead
+    | Throttled
+    | DeadManAcked
+    | TargetSet
+    | Halted
+    | Resumed
+    | Adjusted
+    | Tick
+)
