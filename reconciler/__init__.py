@@ -1,3 +1,3 @@
-"""Say which position to hold; the reconciler makes the account get there, stay there, and prove it."""
+"""Say which position to hold: the reconciler makes the account get there, and can prove it."""
 
 __version__ = "0.1.0"

@@ -76,7 +76,7 @@ def test_says_what_happened_and_what_to_do_next(error):
 
 
 def test_the_caller_may_know_a_better_next_step_or_none():
-    """A next step given with the error stands in for that of the class; an empty one is left out."""
+    """A next step given with the error stands in for that of the class; an empty one is none."""
     assert str(Refused("It is closed.", next_step="Wait for Monday.")) == (
         "It is closed. Wait for Monday."
     )

@@ -1,0 +1,26 @@
+"""What every test may lean on. Little: a story brings its own world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+# How long an example takes says something of the machine, and nothing of the example.
+settings.register_profile("reconciler", deadline=None, print_blob=True)
+settings.load_profile("reconciler")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with recordings of the real BitMEX, beside the checkout; too large to be in it."""
+    folder = CHECKOUT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(
+            "NOT TESTED against recordings of the real BitMEX: "
+            "no folder ../shared/data beside the checkout"
+        )
+    return folder
