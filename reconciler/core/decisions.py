@@ -59,6 +59,7 @@ class CancelOrder(Decision, frozen=True, kw_only=True):
     cl_ord_id: str
     symbol: str
     reason: str
+    order_id: str = ""  # the venue's, when the client order id names two orders
 
 
 class ReadOrder(Decision, frozen=True, kw_only=True):
@@ -88,9 +89,7 @@ class ArmDeadMan(Decision, frozen=True, kw_only=True):
     timeout_ms: int
 
 
-AnyDecision = (
-    PlaceOrder | AmendOrder | CancelOrder | ReadOrder | ReadPosition | Resync | ArmDeadMan
-)
+AnyDecision = PlaceOrder | AmendOrder | CancelOrder | ReadOrder | ReadPosition | Resync | ArmDeadMan
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower):
@@ -171,12 +170,20 @@ class PositionMoved(Fact, frozen=True, kw_only=True):
     worst_long: int
 
 
+class WaitingFor(Fact, frozen=True, kw_only=True):
+    """What a symbol waits for, in words; empty: it is on target and waits for nothing."""
+
+    symbol: str
+    what: str
+
+
 class TargetClosed(Fact, frozen=True, kw_only=True):
     """A target is in force no more."""
 
     symbol: str
     version: int
     outcome: str  # replaced | expired
+    now: int | None = None  # contracts wanted after it; None: none, or those of the next version
 
 
 class TargetHeld(Fact, frozen=True, kw_only=True):
@@ -212,6 +219,7 @@ AnyFact = (
     | CashBooked
     | OrderChanged
     | PositionMoved
+    | WaitingFor
     | TargetClosed
     | TargetHeld
     | IncidentOpened

@@ -12,7 +12,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_order_contracts: int = 1_000
     max_orders_per_minute: int = 30
     price_collar_bps: int = 50  # from the mark price
-    stale_price_us: int = 5_000_000  # an older quote is not acted on
+    stale_price_us: int = 60_000_000  # an older quote is not acted on
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     after letting it in, and how old a fact must be before every read shows it.
     """
 
+    send_within_us: int = 1_000_000  # a decision not on the wire by then is dropped
+    quote_fresh_us: int = 200_000  # how long a price that was asked for may be used
     expires_after_us: int = 5_000_000  # a request that reaches the venue later is void
     in_flight_deadline_us: int = 3_000_000  # then a request is in doubt
     clock_margin_us: int = 2_000_000  # added to an expiry before it is believed
@@ -65,7 +67,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default_policy: str = "passive"
     timing: Timing = Timing()
     foreign_orders: str = "count"  # count | ignore | freeze
-    on_mismatch: str = "freeze"  # freeze | adopt
     dead_man_us: int = 0  # the venue cancels all if we fall silent this long; 0: off
 
     def limits_of(self, symbol: str) -> Limits:

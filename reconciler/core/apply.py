@@ -1,0 +1,371 @@
+"""
+Take in one event: the only place where the ledger learns anything.
+
+One handler an event. What a row proves is in `orders`, what it moves is in `fills`, what follows
+from time alone is in `review`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reconciler.core import fills, orders
+from reconciler.core.decisions import TargetClosed
+from reconciler.core.events import (
+    OVER,
+    Adjusted,
+    Answered,
+    AnyEvent,
+    ClockMeasured,
+    Configured,
+    DeadManAcked,
+    ExecutionSeen,
+    Halted,
+    InstrumentSeen,
+    MarginSeen,
+    OrderRead,
+    OrderSeen,
+    Outcome,
+    PositionSeen,
+    Quoted,
+    Resumed,
+    Started,
+    Stopping,
+    StreamLost,
+    Synced,
+    TargetSet,
+    Throttled,
+    Tick,
+)
+from reconciler.core.ledger import Book, Target
+from reconciler.core.lifecycle import State
+from reconciler.core.turn import Turn
+
+KEYS_KEPT = 1_000  # idempotency keys remembered for each symbol
+HORIZON_US = 3_600_000_000  # rows this much older than the watermark are known and forgotten
+
+
+def apply(turn: Turn, event: AnyEvent) -> None:
+    """Move the ledger by *event*."""
+    turn.ledger.at_us = turn.at_us
+    _HANDLERS[type(event)](turn, event)
+
+
+def _started(turn: Turn, event: Started) -> None:
+    """Whatever a crash or a stop interrupted takes the path of a lost answer."""
+    ledger = turn.ledger
+    ledger.run = event
+    ledger.stopping = ""
+    ledger.keep_orders = False
+    ledger.clock_error_us = None
+    ledger.throttled_until_us = 0
+    ledger.dead_man_armed = False
+    ledger.dead_man_acked_us = ledger.dead_man_asked_us = 0
+    ledger.sync_asked_us = None
+    ledger.requests.clear()
+    _out_of_sync(turn)
+    for book in ledger.books.values():
+        book.quote = None
+        book.position_id = 0
+        book.refused_until_us = book.foreign_until_us = 0
+        book.placed_us = []
+        book.waiting_for = ""
+        if book.target is not None:
+            book.target.gap_since_us = 0
+        for order in book.own_orders():
+            order.cancel_id = order.read_id = order.cancel_again_us = order.read_again_us = 0
+            if order.amend_id:
+                order.amend_id, order.price_in_doubt = 0, True
+            if order.quarantined_until_us:  # counted anew: clocks of two runs are not compared
+                order.quarantined_until_us = turn.at_us + ledger.settings.timing.quarantine_us
+            if order.status == "intended":
+                orders.begin_doubt(turn, book, order, "the service stopped before an answer came")
+    ledger.placed_us = []
+    turn.touch_all()
+
+
+def _configured(turn: Turn, event: Configured) -> None:
+    turn.ledger.settings = event.settings
+    for symbol in event.settings.symbols:
+        turn.ledger.book(symbol)
+    turn.touch_all()
+
+
+def _stopping(turn: Turn, event: Stopping) -> None:
+    turn.ledger.stopping = event.reason
+    turn.ledger.keep_orders = event.keep_orders
+    turn.touch_all()
+
+
+def _instrument(turn: Turn, event: InstrumentSeen) -> None:
+    book = turn.ledger.book(event.symbol)
+    book.instrument = event
+    book.instrument_version += 1
+    turn.touch(book)
+
+
+def _quoted(turn: Turn, event: Quoted) -> None:
+    book = turn.ledger.book(event.symbol)
+    book.quote = event
+    book.wants_quote = False
+    turn.touch(book)
+
+
+def _order(turn: Turn, row: OrderSeen) -> None:
+    book = turn.ledger.book(row.symbol)
+    order = orders.find(turn, row.symbol, row.cl_ord_id, row.order_id)
+    if order is not None:
+        orders.see_order(turn, book, order, row)
+        return
+    if row.venue_us < turn.ledger.horizon_us:
+        return
+    run = turn.ledger.run
+    if row.status in OVER:
+        book.foreign_orders.pop(row.order_id, None)
+    else:
+        side = 1 if row.contracts > 0 else -1
+        known = row.order_id in book.foreign_orders
+        book.foreign_orders[row.order_id] = side * row.leaves
+        if run is not None and row.cl_ord_id.startswith(run.id_install):
+            orders.unknown_own(turn, row.symbol, row.cl_ord_id)
+        elif not known and turn.ledger.settings.foreign_orders == "freeze":
+            turn.freeze(book, "foreign_order", f"{row.contracts:+d} rests that is not ours")
+    turn.position_moved(book)
+    turn.touch(book)
+
+
+def _execution(turn: Turn, row: ExecutionSeen) -> None:
+    book = turn.ledger.book(row.symbol)
+    order = orders.find(turn, row.symbol, row.cl_ord_id, row.order_id)
+    orders.see_execution(turn, book, order, row)
+
+
+def _position(turn: Turn, row: PositionSeen) -> None:
+    fills.see_position(turn, turn.ledger.book(row.symbol), row)
+
+
+def _margin(turn: Turn, event: MarginSeen) -> None:
+    turn.ledger.margins[event.currency] = event
+
+
+def _stream_lost(turn: Turn, event: StreamLost) -> None:
+    _out_of_sync(turn)
+    turn.touch_all()
+
+
+def _out_of_sync(turn: Turn) -> None:
+    """Nothing is certain but what is stored. Every proof under way begins anew."""
+    turn.ledger.in_sync = False
+    turn.ledger.sync_asked_us = None
+    for book in turn.ledger.books.values():
+        book.confirmed = False
+        book.differs_since_us = None
+        for order in book.own_orders():
+            if order.doubt is not None:
+                order.doubt.expired_us = None
+                order.doubt.barrier_us = None
+                order.doubt.empty_read_us = None
+
+
+def _synced(turn: Turn, event: Synced) -> None:
+    ledger = turn.ledger
+    first = not ledger.in_sync
+    ledger.in_sync = True
+    ledger.synced_us = turn.at_us
+    ledger.sync_asked_us = None
+    ledger.watermark_us = max(ledger.watermark_us, event.watermark_us)
+    ledger.horizon_us = max(ledger.horizon_us, ledger.watermark_us - HORIZON_US)
+    resting = set(event.open_order_ids)
+    for book in ledger.books.values():
+        if book.anchor is None:
+            fills.set_anchor(turn, book)
+        book.foreign_orders = {k: v for k, v in book.foreign_orders.items() if k in resting}
+        for order in book.own_orders():
+            settled = turn.at_us - order.working_us > ledger.settings.timing.read_lag_us
+            if order.status == "working" and order.order_id not in resting and settled:
+                order.read_again_us = turn.at_us  # it ended while we were not looking
+        if first:
+            book.confirmed = book.venue_position == book.position
+            book.differs_since_us = None if book.confirmed else turn.at_us
+        _forget_old(turn, book)
+    turn.touch_all()
+
+
+def _forget_old(turn: Turn, book: Book) -> None:
+    """Drop what no row can speak of any more: rows before the horizon are ignored."""
+    horizon_us = turn.ledger.horizon_us
+    book.foreign_execs = {k: v for k, v in book.foreign_execs.items() if v >= horizon_us}
+    keep = {order.cl_ord_id for order in book.own_orders()}
+    for name, order in list(book.orders.items()):
+        newest_us = max(order.seen_venue_us, order.over_venue_us, order.expires_us)
+        if name not in keep and newest_us < horizon_us:
+            del book.orders[name]
+
+
+def _clock(turn: Turn, event: ClockMeasured) -> None:
+    ledger = turn.ledger
+    was_good = ledger.clock_is_good()
+    ledger.clock_offset_us = event.offset_us
+    ledger.clock_error_us = event.error_us
+    ledger.clock_at_us = turn.at_us
+    if not was_good:
+        turn.touch_all()
+
+
+def _answered(turn: Turn, answer: Answered) -> None:
+    request = turn.ledger.requests.pop(answer.request_id, None)
+    if request is None:
+        return  # of a run that is over: the journal keeps it, nothing follows
+    if request.type == "resync":
+        if answer.outcome is not Outcome.DONE:
+            turn.ledger.sync_asked_us = None
+        turn.touch_all()
+        return
+    if not request.symbol:
+        return
+    book = turn.ledger.book(request.symbol)
+    turn.touch(book)
+    if request.type == "readposition":
+        book.position_id = 0
+        wait_us = turn.ledger.settings.timing.position_read_us * 4
+        book.position_read_again_us = turn.at_us + wait_us
+        return
+    order = book.orders.get(request.cl_ord_id)
+    if order is None:
+        return
+    if request.type == "placeorder":
+        orders.see_place_answer(turn, book, order, answer)
+    elif request.type == "cancelorder":
+        orders.see_cancel_answer(turn, book, order, answer.request_id, answer)
+    elif request.type == "amendorder":
+        orders.see_amend_answer(turn, book, order, answer.request_id, answer)
+    elif request.type == "readorder" and order.read_id == answer.request_id:
+        order.read_id = 0  # it failed: it says nothing
+        order.read_again_us = turn.at_us + max(
+            turn.ledger.settings.timing.read_every_us, answer.retry_after_us
+        )
+
+
+def _order_read(turn: Turn, event: OrderRead) -> None:
+    request = turn.ledger.requests.pop(event.request_id, None)
+    if request is None:
+        return
+    book = turn.ledger.book(request.symbol)
+    turn.touch(book)
+    order = book.orders.get(request.cl_ord_id)
+    if order is None or order.read_id != event.request_id:
+        return
+    asked_us, order.read_id = order.read_asked_us, 0
+    timing = turn.ledger.settings.timing
+    owed = order.doubt is not None or order.status == "ended" or book.state is State.FILLED
+    order.read_again_us = turn.at_us + timing.read_every_us if owed else 0
+    doubt = order.doubt
+    if doubt is None or event.orders or event.executions or not turn.ledger.in_sync:
+        return
+    if doubt.expired_us is None or doubt.barrier_us is None:
+        return
+    if asked_us < max(doubt.barrier_us, doubt.expired_us + timing.hold_us):
+        return
+    if doubt.empty_read_us is None:
+        doubt.empty_read_us = asked_us
+    elif asked_us - doubt.empty_read_us >= timing.read_lag_us:
+        orders.void(turn, book, order)
+
+
+def _throttled(turn: Turn, event: Throttled) -> None:
+    turn.ledger.throttled_until_us = event.until_us
+    turn.ledger.throttled_why = event.reason
+    turn.touch_all()
+
+
+def _dead_man(turn: Turn, event: DeadManAcked) -> None:
+    turn.ledger.dead_man_armed = event.timeout_ms > 0
+    turn.ledger.dead_man_acked_us = turn.at_us if event.timeout_ms else 0
+    turn.touch_all()
+
+
+def _target(turn: Turn, event: TargetSet) -> None:
+    book = turn.ledger.book(event.symbol)
+    if book.target is not None:
+        turn.facts.append(
+            TargetClosed(symbol=event.symbol, version=book.target.version, outcome="replaced")
+        )
+    book.version = event.version
+    book.target = Target(
+        contracts=event.contracts,
+        version=event.version,
+        source=event.source,
+        policy=event.policy,
+        set_us=turn.at_us,
+        expires_us=event.expires_us,
+        on_expiry=event.on_expiry,
+    )
+    book.refusals, book.refused_until_us = 0, min(book.refused_until_us, turn.at_us + 1_000_000)
+    if event.key:
+        book.keys[event.key] = (event.version, event.contracts)
+        while len(book.keys) > KEYS_KEPT:
+            del book.keys[next(iter(book.keys))]
+    turn.touch(book)
+
+
+def _halted(turn: Turn, event: Halted) -> None:
+    why = f"{event.reason} ({event.by})" if event.reason else f"by {event.by}"
+    if not event.symbols:
+        turn.ledger.halted = why
+        turn.touch_all()
+    for symbol in event.symbols:
+        book = turn.ledger.book(symbol)
+        book.halted = why
+        turn.touch(book)
+
+
+def _resumed(turn: Turn, event: Resumed) -> None:
+    ledger = turn.ledger
+    whose = event.symbols or tuple(ledger.books)
+    if not event.symbols:
+        ledger.halted = ledger.frozen = ""
+        turn.close_incidents("", f"resumed: {event.reason}", event.by)
+    for symbol in whose:
+        book = ledger.book(symbol)
+        book.halted = book.frozen = book.frozen_by = ""
+        book.repairs = 0
+        book.differs_since_us = None if book.confirmed else turn.at_us
+        book.refusals = book.refused_until_us = 0
+        turn.close_incidents(symbol, f"resumed: {event.reason}", event.by)
+        turn.touch(book)
+
+
+def _adjusted(turn: Turn, event: Adjusted) -> None:
+    fills.adjust(turn, turn.ledger.book(event.symbol), event)
+
+
+def _tick(turn: Turn, event: Tick) -> None:
+    for book in turn.ledger.books.values():
+        if book.wake_us <= turn.at_us:
+            turn.touch(book)
+
+
+_HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
+    Started: _started,
+    Configured: _configured,
+    Stopping: _stopping,
+    InstrumentSeen: _instrument,
+    Quoted: _quoted,
+    OrderSeen: _order,
+    ExecutionSeen: _execution,
+    PositionSeen: _position,
+    MarginSeen: _margin,
+    StreamLost: _stream_lost,
+    Synced: _synced,
+    ClockMeasured: _clock,
+    Answered: _answered,
+    OrderRead: _order_read,
+    Throttled: _throttled,
+    DeadManAcked: _dead_man,
+    TargetSet: _target,
+    Halted: _halted,
+    Resumed: _resumed,
+    Adjusted: _adjusted,
+    Tick: _tick,
+}

@@ -1,0 +1,262 @@
+"""
+The ledger: all that follows from the events so far. It can always be rebuilt from the journal.
+
+For each symbol it keeps three accounts of one truth: the venue's position row; the anchor plus
+the signed sum of booked executions; and for each own order the venue's count of its fills beside
+our own. A new order needs all three to agree (see `reconciler.core.gate`).
+
+Units as in `reconciler.core.events`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from reconciler.core.events import InstrumentSeen, MarginSeen, OrderStatus, Quoted, Started
+from reconciler.core.lifecycle import State
+from reconciler.core.settings import Settings
+
+NEVER_US = 2**62  # later than any time that will come
+
+
+class Doubt(msgspec.Struct, kw_only=True):
+    """
+    A request went out and nobody knows what became of it. Steps (a) to (d) end it, in this order.
+
+    Any interruption of the stream begins them anew.
+    """
+
+    since_us: int
+    why: str
+    expired_us: int | None = None  # (a) since when no copy of the request can be let in any more
+    barrier_us: int | None = None  # (b) when a cancel sent after (a) was known to change nothing
+    empty_read_us: int | None = None  # (d) when the first empty look-up after (b) and (c) was asked
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """An intent of ours and all the evidence about it."""
+
+    cl_ord_id: str
+    symbol: str
+    contracts: int  # signed
+    price: Decimal
+    reduce_only: bool
+    target_version: int
+    position: int  # that it was planned from
+    placed_us: int
+    expires_us: int  # venue time
+    policy: str
+    request_id: int
+    status: str = "intended"  # intended | working | in_doubt | ended | closed | refused | void
+    venue_status: OrderStatus | None = None
+    order_id: str = ""  # the venue's
+    filled: int = 0  # as the venue says, no sign
+    booked: int = 0  # as the stored fills say, no sign
+    exec_ids: set[str] = msgspec.field(default_factory=set)
+    over_us: int | None = None  # when a terminal row of it was first seen
+    over_venue_us: int = 0
+    seen_venue_us: int = 0  # venue time of the newest row
+    working_us: int = 0  # when it was first seen alive
+    doubt: Doubt | None = None
+    cancel_id: int = 0  # the cancel that is out, or 0
+    cancel_sent_us: int = 0  # when the newest cancel was decided; 0: none ever
+    cancels: int = 0
+    cancel_again_us: int = 0
+    amend_id: int = 0
+    amends: int = 0
+    price_in_doubt: bool = False
+    priced_us: int = 0  # when its price was last chosen
+    read_id: int = 0  # the look-up that is out, or 0
+    read_asked_us: int = 0
+    reads: int = 0
+    read_again_us: int = 0
+    quarantined_until_us: int = 0  # void, but still counted in the worst case
+    zombie: bool = False  # it came back after it was thought over
+
+    @property
+    def side(self) -> int:
+        """+1 buys, -1 sells."""
+        return 1 if self.contracts > 0 else -1
+
+    @property
+    def alive(self) -> bool:
+        """It may still trade, as far as we can prove."""
+        return self.status in ("intended", "working", "in_doubt")
+
+    @property
+    def unbooked(self) -> int:
+        """Signed contracts that could still be added to the books because of it."""
+        if self.over_us is not None:
+            return self.side * max(0, self.filled - self.booked)
+        if self.alive or self.quarantined_until_us:
+            return self.side * max(0, abs(self.contracts) - self.booked)
+        return 0
+
+
+class Target(msgspec.Struct, kw_only=True):
+    """The position that somebody wants."""
+
+    contracts: int
+    version: int
+    source: str
+    policy: str
+    set_us: int
+    expires_us: int | None
+    on_expiry: str
+    held: bool = False
+    gap_since_us: int = 0  # since when there is a gap to work: for escalation
+
+
+class Book(msgspec.Struct, kw_only=True):
+    """All about one symbol."""
+
+    symbol: str
+    state: State = State.IDLE
+    since_us: int = 0
+    instrument: InstrumentSeen | None = None
+    instrument_version: int = 0
+    quote: Quoted | None = None
+    target: Target | None = None
+    version: int = 0  # of the newest target ever set
+    keys: dict[str, tuple[int, int]] = {}  # idempotency key: (version, contracts)
+
+    anchor: int | None = None  # the venue's position at the first sight of it
+    position: int = 0  # anchor and every booked execution and adjustment since
+    venue_position: int | None = None
+    venue_position_venue_us: int = 0
+    confirmed: bool = False  # the venue's row came after the newest execution
+    differs_since_us: int | None = None  # the row and the books have disagreed since
+    repairs: int = 0  # resyncs asked for because of that
+    position_id: int = 0  # the look-up that is out, or 0
+    position_read_again_us: int = 0
+    foreign_execs: dict[str, int] = {}  # execution id: venue time
+    early: dict[str, tuple[int, int]] = {}  # before the anchor: id: (venue time, contracts)
+    foreign_orders: dict[str, int] = {}  # venue order id: signed contracts still open
+    foreign_until_us: int = 0  # a person just traded: let it settle
+
+    orders: dict[str, Order] = {}  # every own order that a row may still speak of
+    live: str = ""  # client order id of the one that the state speaks of
+    strays: list[str] = []  # of others of ours that are, or may be, alive
+    frozen: str = ""  # why no new order may be written until somebody decides
+    frozen_by: str = ""  # the kind of incident that froze it
+    halted: str = ""
+    refusals: int = 0
+    refused_until_us: int = 0
+    placed_us: list[int] = []  # of the orders in the last minute
+
+    waiting_for: str = ""
+    waiting_since_us: int = 0
+    wake_us: int = NEVER_US
+    wants_quote: bool = False
+
+    @property
+    def order(self) -> Order | None:
+        """The one order that the state speaks of."""
+        return self.orders[self.live] if self.live else None
+
+    def own_orders(self) -> Iterator[Order]:
+        """The symbol's orders that may still trade or still lack fills, the state's own first."""
+        if self.live:
+            yield self.orders[self.live]
+        for cl_ord_id in self.strays:
+            yield self.orders[cl_ord_id]
+
+    def worst_case(self, count_foreign: bool = True) -> tuple[int, int]:
+        """The lowest and the highest position that the account could come to have."""
+        low = high = self.position
+        pending = [order.unbooked for order in self.own_orders()]
+        if count_foreign:
+            pending.extend(self.foreign_orders.values())
+        for contracts in pending:
+            if contracts > 0:
+                high += contracts
+            else:
+                low += contracts
+        return low, high
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that went out and has no answer yet."""
+
+    type: str  # the decision's kind
+    symbol: str = ""
+    cl_ord_id: str = ""
+
+
+class Ledger(msgspec.Struct, kw_only=True):
+    """The whole account."""
+
+    at_us: int = 0  # of the newest event
+    run: Started | None = None
+    settings: Settings = Settings()
+    books: dict[str, Book] = {}
+    requests: dict[int, Request] = {}
+    next_request_id: int = 1
+    next_order_number: int = 1
+    next_incident_id: int = 1
+    incidents: dict[int, str] = {}  # open ones: "type symbol"
+
+    in_sync: bool = False
+    synced_us: int = 0
+    sync_asked_us: int | None = None  # a Resync is under way since
+    watermark_us: int = 0  # venue time before which every execution is stored
+    horizon_us: int = 0  # rows older than this are known and forgotten
+    clock_offset_us: int = 0
+    clock_error_us: int | None = None  # None: never measured
+    clock_at_us: int = 0
+    throttled_until_us: int = 0
+    throttled_why: str = ""
+    placed_us: list[int] = []  # of the account's orders in the last minute
+    halted: str = ""
+    frozen: str = ""
+    stopping: str = ""
+    keep_orders: bool = False
+    dead_man_acked_us: int = 0
+    dead_man_asked_us: int = 0
+    dead_man_armed: bool = False
+    margins: dict[str, MarginSeen] = {}
+
+    def book(self, symbol: str) -> Book:
+        """The book of *symbol*, opened when it is first needed."""
+        book = self.books.get(symbol)
+        if book is None:
+            book = self.books[symbol] = Book(symbol=symbol)
+        return book
+
+    def venue_now_us(self) -> int:
+        """Our best estimate of the venue's time at the newest event."""
+        return self.at_us + self.clock_offset_us
+
+    def clock_is_good(self) -> bool:
+        """Whether the venue's time is known to a second."""
+        error = self.clock_error_us
+        return (
+            error is not None and error <= 1_000_000 and self.at_us - self.clock_at_us < 120_000_000
+        )
+
+    def own_alive(self) -> Iterator[Order]:
+        """Every own order that may still trade."""
+        for book in self.books.values():
+            for order in book.own_orders():
+                if order.alive:
+                    yield order
+
+    def next_wake_us(self) -> int:
+        """When the core wants a `Tick`."""
+        wake = min((book.wake_us for book in self.books.values()), default=NEVER_US)
+        return min(wake, self.own_wake_us())
+
+    def own_wake_us(self) -> int:
+        """When the account itself, rather than a symbol, wants a `Tick`."""
+        if not self.in_sync:
+            return NEVER_US
+        wake = self.synced_us + AUDIT_EVERY_US if self.sync_asked_us is None else NEVER_US
+        if self.settings.dead_man_us and not self.stopping:
+            wake = min(wake, self.dead_man_asked_us + self.settings.dead_man_us // 4)
+        return wake
+
+
+AUDIT_EVERY_US = 60_000_000  # a look at everything, in case a row was lost without a trace

@@ -1,0 +1,124 @@
+"""What follows from time and from the ledger alone, with no decision in it."""
+
+from __future__ import annotations
+
+from reconciler.core import orders
+from reconciler.core.decisions import TargetClosed, TargetHeld
+from reconciler.core.gate import coherent
+from reconciler.core.ledger import Book, Order
+from reconciler.core.lifecycle import State
+from reconciler.core.policies import policy_of
+from reconciler.core.turn import Turn
+
+MISSING_FILLS_US = 10_000_000
+
+
+def review(turn: Turn, book: Book) -> None:
+    """Bring *book* up to now."""
+    for order in list(book.own_orders()):
+        _order(turn, book, order)
+    _expire_target(turn, book)
+    _watch_position(turn, book)
+    if book.state is State.FILLED:
+        _settle(turn, book)
+    _hold(turn, book)
+
+
+def _order(turn: Turn, book: Book, order: Order) -> None:
+    timing = turn.ledger.settings.timing
+    if order.status == "intended":
+        if turn.at_us >= order.placed_us + timing.in_flight_deadline_us:
+            waited_ms = (turn.at_us - order.placed_us) // 1000
+            orders.begin_doubt(turn, book, order, f"no answer within {waited_ms} ms")
+    elif order.status == "ended":
+        over_us = order.over_us or turn.at_us
+        if turn.at_us >= over_us + MISSING_FILLS_US:
+            turn.freeze(
+                book,
+                "missing_fills",
+                f"{order.cl_ord_id}: the venue counts {order.filled} filled, {order.booked} found",
+            )
+    elif order.status == "void" and order.quarantined_until_us <= turn.at_us:
+        order.quarantined_until_us = 0
+        if order.cl_ord_id in book.strays:
+            book.strays.remove(order.cl_ord_id)
+        turn.position_moved(book)
+    doubt = order.doubt
+    if doubt is not None and doubt.expired_us is None and may_be_expired(turn, order):
+        doubt.expired_us = turn.at_us
+
+
+def may_be_expired(turn: Turn, order: Order) -> bool:
+    """Step (a) of the proof: no copy of the request can be let in any more."""
+    ledger = turn.ledger
+    if not ledger.in_sync or not ledger.clock_is_good() or ledger.clock_error_us is None:
+        return False
+    surely_us = ledger.venue_now_us() - ledger.clock_error_us
+    return surely_us > order.expires_us + ledger.settings.timing.clock_margin_us
+
+
+def _expire_target(turn: Turn, book: Book) -> None:
+    target = book.target
+    if target is None or target.expires_us is None or turn.at_us < target.expires_us:
+        return
+    flatten = target.on_expiry == "flatten"
+    turn.facts.append(
+        TargetClosed(
+            symbol=book.symbol,
+            version=target.version,
+            outcome="expired",
+            now=0 if flatten else None,
+        )
+    )
+    if flatten:
+        target.contracts, target.expires_us, target.held = 0, None, False
+        return
+    book.target = None
+    if target.on_expiry == "freeze":
+        turn.freeze(book, "target_expired", f"target version {target.version} expired")
+
+
+def _watch_position(turn: Turn, book: Book) -> None:
+    """A difference that outlives a repair freezes the symbol, with both figures shown."""
+    ledger = turn.ledger
+    if not ledger.in_sync or book.differs_since_us is None or book.frozen or book.repairs == 0:
+        return
+    if ledger.sync_asked_us is not None:
+        return
+    if turn.at_us >= book.differs_since_us + 2 * ledger.settings.timing.position_grace_us:
+        turn.freeze(
+            book,
+            "position_differs",
+            f"the books say {book.position:+d}, the venue says "
+            f"{book.venue_position if book.venue_position is not None else 'nothing'}",
+        )
+
+
+def _settle(turn: Turn, book: Book) -> None:
+    order = book.order
+    if order is None or order.status != "closed" or not coherent(turn.ledger, book):
+        return
+    if turn.move(book, "settle", f"{order.booked} booked, position {book.position:+d}"):
+        book.live = ""
+
+
+def _hold(turn: Turn, book: Book) -> None:
+    """Say so, once a target, when the position is the target by every account of it."""
+    target = book.target
+    if target is None:
+        return
+    gap = abs(target.contracts - book.position)
+    if gap > policy_of(turn.ledger.settings, target.policy).band_contracts:
+        target.gap_since_us = target.gap_since_us or turn.at_us
+        return
+    target.gap_since_us = 0
+    if not target.held and book.state is State.IDLE and coherent(turn.ledger, book):
+        target.held = True
+        turn.facts.append(
+            TargetHeld(
+                symbol=book.symbol,
+                version=target.version,
+                contracts=target.contracts,
+                position=book.position,
+            )
+        )
