@@ -74,6 +74,7 @@ def _started(turn: Turn, event: Started) -> None:
         if book.target is not None:
             book.target.gap_since_us = 0
         for order in book.own_orders():
+            order.working_us = min(order.working_us, turn.at_us - 60_000_000)
             order.cancel_id = order.read_id = order.cancel_again_us = order.read_again_us = 0
             if order.amend_id:
                 order.amend_id, order.price_in_doubt = 0, True

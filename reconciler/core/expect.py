@@ -70,7 +70,7 @@ def _amend(turn: Turn, decision: AmendOrder) -> None:
     order = book.orders[decision.cl_ord_id]
     order.amend_id = decision.request_id
     order.amends += 1
-    order.price = decision.price
+    order.amended_from, order.price = order.price, decision.price
     order.priced_us = turn.at_us
     turn.move(book, "reprice", decision.reason)
     turn.order_changed(order, decision.reason)

@@ -67,6 +67,7 @@ class Order(msgspec.Struct, kw_only=True):
     cancel_again_us: int = 0
     amend_id: int = 0
     amends: int = 0
+    amended_from: Decimal | None = None
     price_in_doubt: bool = False
     priced_us: int = 0  # when its price was last chosen
     read_id: int = 0  # the look-up that is out, or 0

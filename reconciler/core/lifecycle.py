@@ -29,20 +29,20 @@ ALIVE = (PLACING, WORKING, CANCELLING)
 
 TABLE: tuple[tuple[str, tuple[State, ...], State, str], ...] = (
     # trigger      from                    to          means
-    ("place",      (IDLE,),                PLACING,    "an intent is committed; now it may be sent"),
+    ("place",      (IDLE,),                PLACING,    "an intent is committed: it may be sent"),
     ("accept",     (PLACING,),             WORKING,    "the venue shows the order live"),
     ("accept",     (CANCELLING,),          CANCELLING, "it does exist; its cancel is on its way"),
     ("part_fill",  (PLACING, WORKING),     WORKING,    "some contracts, more to come"),
     ("part_fill",  (CANCELLING,),          CANCELLING, "the cancel races a fill"),
     ("reprice",    (WORKING,),             WORKING,    "an amend of the price is on its way"),
     ("cancel",     (PLACING, WORKING),     CANCELLING, "a cancel is on its way"),
-    ("keep",       (CANCELLING,),          WORKING,    "the cancel changed nothing, the order lives"),
+    ("keep",       (CANCELLING,),          WORKING,    "the cancel changed nothing: it lives"),
     ("complete",   ALIVE,                  FILLED,     "the last contract"),
     ("cancelled",  ALIVE,                  IDLE,       "over, and nothing of it was filled"),
     ("cut_short",  ALIVE,                  FILLED,     "over, after some fills"),
     ("refuse",     (PLACING, CANCELLING),  IDLE,       "the venue said no, or no byte was sent"),
     ("void",       (PLACING, CANCELLING),  IDLE,       "proven: it never got there"),
-    ("settle",     (FILLED,),              IDLE,       "every fill is booked, the position shows it"),
+    ("settle",     (FILLED,),              IDLE,       "all fills booked, the position agrees"),
     ("adopt",      (IDLE, FILLED),         WORKING,    "an own order thought over is found alive"),
 )  # fmt: skip
 

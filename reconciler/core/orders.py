@@ -265,6 +265,8 @@ def see_amend_answer(turn: Turn, book: Book, order: Order, request_id: int, a: A
     if order.amend_id != request_id:
         return
     order.amend_id = 0
+    if a.outcome is not Outcome.DONE and order.amended_from is not None:
+        order.price = order.amended_from
     if a.outcome is Outcome.IN_DOUBT:
         order.price_in_doubt = True
     if a.outcome in (Outcome.IN_DOUBT, Outcome.NOTHING):
@@ -425,7 +427,7 @@ def _foreign(turn: Turn, book: Book, row: ExecutionSeen) -> None:
         turn.freeze(
             book,
             row.type,
-            f"{row.type}: the venue moved the position by {row.contracts:+d} (execution {row.exec_id})",
+            f"{row.type}: the venue moved the position by {row.contracts:+d} ({row.exec_id})",
         )
 
 

@@ -157,14 +157,13 @@ class Planner:
         if self.at_us < order.cancel_again_us:
             self._wake(order.cancel_again_us)
             return
-        cl_ord_id, _, order_id = order.cl_ord_id.partition("/")
         self.decisions.append(
             CancelOrder(
                 request_id=self._next_id(),
-                cl_ord_id=cl_ord_id if not order_id else order.cl_ord_id,
+                cl_ord_id=order.cl_ord_id,
                 symbol=order.symbol,
                 reason=why,
-                order_id=order_id or (order.order_id if order.zombie else ""),
+                order_id=order.order_id if order.zombie else "",
             )
         )
 
@@ -182,10 +181,12 @@ class Planner:
         why = "in doubt" if order.doubt is not None else "what became of it"
         if order.status == "ended":
             why = f"{order.filled - order.booked} fills are missing"
-        cl_ord_id = order.cl_ord_id
         self.decisions.append(
             ReadOrder(
-                request_id=self._next_id(), cl_ord_id=cl_ord_id, symbol=order.symbol, reason=why
+                request_id=self._next_id(),
+                cl_ord_id=order.cl_ord_id,
+                symbol=order.symbol,
+                reason=why,
             )
         )
 
@@ -251,7 +252,8 @@ class Planner:
 
     def _decide_place(self, target: Target, size: sizing.Size, pricing: Pricing) -> None:
         ledger, book = self.ledger, self.book
-        assert book.quote is not None and ledger.run is not None
+        assert book.quote is not None
+        assert ledger.run is not None
         policy_name = target.policy or ledger.settings.default_policy
         cl_ord_id = f"{ledger.run.id_stem}{ledger.next_order_number:06d}"
         self.waiting_for = f"an answer about {cl_ord_id}"
@@ -298,7 +300,8 @@ class Planner:
         """What is wrong with the quote, or with the price that was drawn from it."""
         book = self.book
         quote, instrument = book.quote, book.instrument
-        assert quote is not None and instrument is not None
+        assert quote is not None
+        assert instrument is not None
         limits = self.ledger.settings.limits_of(book.symbol)
         if quote.age_us > limits.stale_price_us:
             return f"a price younger than {limits.stale_price_us // 1_000_000} s"
@@ -324,11 +327,13 @@ class Planner:
     def _check_position(self) -> None:
         """While the venue's row and the books differ, look; in the end read everything again."""
         ledger, book = self.ledger, self.book
-        if not ledger.in_sync or book.confirmed or book.anchor is None or book.position_id:
+        if not ledger.in_sync or book.confirmed or book.anchor is None:
+            return
+        if book.frozen or book.position_id:
             return
         if book.state not in (State.IDLE, State.FILLED):
             return
-        if book.differs_since_us is not None and not book.frozen:
+        if book.differs_since_us is not None:
             repair_us = book.differs_since_us + self.timing.position_grace_us
             if book.repairs:
                 self._wake(book.differs_since_us + 2 * self.timing.position_grace_us)
@@ -377,7 +382,7 @@ class Planner:
 
 
 def plan_account(turn: Turn) -> list[AnyDecision]:
-    """What the account as a whole needs: a regular look at everything, and the dead man's switch."""
+    """What the account as a whole needs: a regular look at all of it, and the dead man's switch."""
     ledger = turn.ledger
     decisions: list[AnyDecision] = []
     if not ledger.in_sync:
