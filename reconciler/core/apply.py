@@ -215,7 +215,7 @@ def _clock(turn: Turn, event: ClockMeasured) -> None:
 
 
 def _answered(turn: Turn, answer: Answered) -> None:
-    request = turn.ledger.requests.pop(answer.request_id, None)
+    request = turn.ledger.requests.pop(str(answer.request_id), None)
     if request is None:
         return  # of a run that is over: the journal keeps it, nothing follows
     if request.type == "resync":
@@ -249,7 +249,7 @@ def _answered(turn: Turn, answer: Answered) -> None:
 
 
 def _order_read(turn: Turn, event: OrderRead) -> None:
-    request = turn.ledger.requests.pop(event.request_id, None)
+    request = turn.ledger.requests.pop(str(event.request_id), None)
     if request is None:
         return
     book = turn.ledger.book(request.symbol)

@@ -28,7 +28,7 @@ def expect(turn: Turn, decision: AnyDecision) -> None:
     """Move the ledger by *decision*."""
     ledger = turn.ledger
     ledger.next_request_id = max(ledger.next_request_id, decision.request_id + 1)
-    ledger.requests[decision.request_id] = Request(
+    ledger.requests[str(decision.request_id)] = Request(
         type=type(decision).__name__.lower(),
         symbol=getattr(decision, "symbol", ""),
         cl_ord_id=getattr(decision, "cl_ord_id", ""),

@@ -194,11 +194,11 @@ class Ledger(msgspec.Struct, kw_only=True):
     run: Started | None = None
     settings: Settings = Settings()
     books: dict[str, Book] = {}
-    requests: dict[int, Request] = {}
+    requests: dict[str, Request] = {}  # by request id, as text
     next_request_id: int = 1
     next_order_number: int = 1
     next_incident_id: int = 1
-    incidents: dict[int, str] = {}  # open ones: "type symbol"
+    incidents: dict[str, int] = {}  # open ones: "type symbol", and their numbers
 
     in_sync: bool = False
     synced_us: int = 0

@@ -96,11 +96,11 @@ class Turn:
         """Open an incident, unless one of this kind is open for *symbol* already."""
         ledger = self.ledger
         name = f"{kind} {symbol}"
-        if name in ledger.incidents.values():
+        if name in ledger.incidents:
             return
         number = ledger.next_incident_id
         ledger.next_incident_id += 1
-        ledger.incidents[number] = name
+        ledger.incidents[name] = number
         self.facts.append(
             IncidentOpened(
                 incident_id=number, severity=severity, type=kind, symbol=symbol, summary=summary
@@ -110,10 +110,10 @@ class Turn:
     def close_incidents(self, symbol: str, decision: str, by: str, *kinds: str) -> None:
         """Close the open incidents of *symbol*, or only those of the named kinds."""
         ledger = self.ledger
-        for number, name in list(ledger.incidents.items()):
+        for name, number in list(ledger.incidents.items()):
             kind, _, whose = name.partition(" ")
             if whose == symbol and (not kinds or kind in kinds):
-                del ledger.incidents[number]
+                del ledger.incidents[name]
                 self.facts.append(IncidentClosed(incident_id=number, decision=decision, by=by))
 
     def freeze(self, book: Book, kind: str, summary: str) -> None:
