@@ -1,0 +1,10 @@
+"""
+The paper exchange: BitMEX's REST and websocket protocol on loopback, with a market behind it.
+
+It imports nothing of the rest of the project, so that two readings of the protocol check each other.
+"""
+
+from .auth import Key
+from .venue import PaperExchange, serve
+
+__all__ = ["Key", "PaperExchange", "serve"]

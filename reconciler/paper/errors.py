@@ -1,0 +1,103 @@
+"""
+BitMEX's refusals, word for word (protocol sheet, section 7; "REST API messages" page).
+
+Every refusal is one `Refusal`: an HTTP status, the text, and the class name that BitMEX puts beside it.
+Texts that vary are functions; the rest is a table.
+"""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """The venue says no, and nothing changed."""
+
+    def __init__(self, status: int, message: str, name: str = "HTTPError") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.name = name
+        self.headers: dict[str, str] = {}
+
+    def body(self) -> dict[str, object]:
+        return {"error": {"message": self.message, "name": self.name}}
+
+
+OVERLOADED = "The system is currently overloaded. Please try again later."
+POST_ONLY_CANCELED = "Canceled: Order had execInst of ParticipateDoNotInitiate"
+FOK_CANCELED = "Canceled: Order had timeInForce of FillOrKill"
+IOC_CANCELED = "Canceled: Order had timeInForce of ImmediateOrCancel"
+
+AUTH_TABLES_NOTE = (
+    "Account-locked tables include the following: "
+    "account,affiliate,execution,margin,order,position,privateNotifications,transact,wallet"
+)
+NO_AUTH_FOR_TABLE = (
+    "User requested an account-locked subscription but no authorization was provided."
+)
+
+
+def bad_request(message: str) -> Refusal:
+    return Refusal(400, message)
+
+
+def invalid(message: str) -> Refusal:
+    """A refusal by the request's schema rather than by the engine."""
+    return Refusal(400, message, "ValidationError")
+
+
+def required(field: str) -> Refusal:
+    return invalid(f"'{field}' is a required arg.")
+
+
+def not_found(message: str = "Not Found") -> Refusal:
+    return Refusal(404, message)
+
+
+def expired(now_s: int) -> Refusal:
+    return Refusal(
+        401, f"This request has expired - `expires` is in the past. Current time: {now_s}"
+    )
+
+
+def bad_signature() -> Refusal:
+    return Refusal(401, "Signature not valid.")
+
+
+def bad_key() -> Refusal:
+    return Refusal(401, "Invalid API Key.")
+
+
+def disabled_key() -> Refusal:
+    return Refusal(401, "This key is disabled.")
+
+
+def unauthorized() -> Refusal:
+    return Refusal(401, "Authorization Required")
+
+
+def forbidden() -> Refusal:
+    return Refusal(403, "Access Denied")
+
+
+def overloaded() -> Refusal:
+    return Refusal(503, OVERLOADED)
+
+
+def rate_limited(retry_after_s: int) -> Refusal:
+    refusal = Refusal(
+        429, f"Rate limit exceeded, retry in {retry_after_s} seconds.", "RateLimitError"
+    )
+    refusal.headers = {"retry-after": str(retry_after_s)}
+    return refusal
+
+
+def insufficient(amount: int, currency: str) -> Refusal:
+    return bad_request(
+        f"Account has insufficient Available Balance, {amount} {currency} required"
+    )
+
+
+def nothing_to_reduce(inst: str, side: str, position: int) -> Refusal:
+    return bad_request(
+        f"Order had execInst of {inst} and side of {side} but current position is {position}"
+    )

@@ -1,0 +1,267 @@
+"""
+From the fields of a request to a checked order (protocol sheet, sections 4.1, 4.3, 7, 15).
+
+Accepts what BitMEX accepts: numbers as text (form bodies), empty strings for unset, a negative
+quantity for a sale, symbols in any case. Everything else is refused in BitMEX's words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from . import errors
+from .instruments import Instrument
+from .market import BUY, SELL
+from .orders import CLOSE, POST_ONLY, REDUCE_ONLY, SUBMITTED, NewOrder
+
+Fields = Mapping[str, object]
+
+ORD_TYPES = ("Market", "Limit", "Stop", "StopLimit", "MarketIfTouched", "LimitIfTouched", "Pegged")
+SUPPORTED_TYPES = ("Market", "Limit")
+TIFS = ("Day", "GoodTillCancel", "ImmediateOrCancel", "FillOrKill")
+EXEC_INSTS = (
+    POST_ONLY, REDUCE_ONLY, CLOSE, "MarkPrice", "IndexPrice", "LastPrice", "Fixed",
+    "LastWithinMark", "AllOrNone",
+)  # fmt: skip
+_MAX_DIGITS = 40  # of a number as text; more is rubbish, and slow to compute with
+
+
+def text(fields: Fields, name: str) -> str:
+    """A text field; empty when unset."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str):
+        raise errors.invalid(f"Invalid {name}")
+    return value
+
+
+def number(fields: Fields, name: str) -> Decimal | None:
+    """A number, given as such or as text; None when unset."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise errors.invalid(f"Invalid {name}")
+    try:
+        parsed = Decimal(value)
+    except InvalidOperation:
+        raise errors.invalid(f"Invalid {name}") from None
+    exponent = parsed.as_tuple().exponent
+    if not parsed.is_finite() or len(parsed.as_tuple().digits) > _MAX_DIGITS:
+        raise errors.invalid(f"Invalid {name}")
+    if isinstance(exponent, int) and abs(exponent) > _MAX_DIGITS:
+        raise errors.invalid(f"Invalid {name}")
+    return parsed
+
+
+def whole(fields: Fields, name: str) -> int | None:
+    """A whole number, or None when unset; ``300.0`` is whole."""
+    parsed = number(fields, name)
+    if parsed is None:
+        return None
+    if parsed != parsed.to_integral_value():
+        raise errors.invalid(f"Invalid {name}")
+    return int(parsed)
+
+
+def flag(fields: Fields, name: str, default: bool) -> bool:
+    value = fields.get(name)
+    if value is None or value == "":
+        return default
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "1", 1):
+        return True
+    if value in ("false", "0", 0):
+        return False
+    raise errors.invalid(f"Invalid {name}")
+
+
+def names(fields: Fields, name: str) -> list[str]:
+    """One id or a list of ids; a list may also come as JSON text or with commas (section 2.1)."""
+    value = fields.get(name)
+    if value is None or value == "":
+        return []
+    if isinstance(value, str):
+        if not value.lstrip().startswith("["):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise errors.invalid(f"Invalid {name}") from None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise errors.invalid(f"Invalid {name}")
+    return list(value)
+
+
+def instrument(fields: Fields, catalogue: Mapping[str, Instrument]) -> Instrument:
+    """The instrument that ``symbol`` names."""
+    symbol = text(fields, "symbol")
+    if not symbol:
+        raise errors.required("symbol")
+    found = catalogue.get(symbol.upper()) or catalogue.get(symbol)
+    if found is None:
+        raise errors.bad_request("Invalid symbol")
+    return found
+
+
+def check_ticks(inst: Instrument, price: Decimal) -> int:
+    """*price* in ticks, or a refusal."""
+    if price <= 0 or price > inst.max_price:
+        raise errors.bad_request("Invalid price")
+    ticks = inst.ticks(price)
+    if ticks is None:
+        raise errors.bad_request("Invalid price tickSize")
+    return ticks
+
+
+def check_qty(inst: Instrument, qty: int) -> int:
+    """*qty* contracts, or a refusal."""
+    if qty <= 0 or qty > inst.max_qty:
+        raise errors.invalid("Invalid orderQty")
+    if qty % inst.lot:
+        raise errors.bad_request("Order quantity must be a multiple of lot size")
+    return qty
+
+
+def new_order(fields: Fields, catalogue: Mapping[str, Instrument]) -> NewOrder:
+    """
+    Check the form of a placement.
+
+    Args:
+        fields: The body's fields, numbers as `Decimal` or int or text.
+        catalogue: Instruments by symbol.
+
+    Raises:
+        Refusal: 400, the first thing wrong, in BitMEX's words.
+    """
+    inst = instrument(fields, catalogue)
+    exec_inst = _exec_inst(fields)
+    price = number(fields, "price")
+    ord_type = _ord_type(fields, price)
+    tif = _tif(fields, ord_type)
+    side, qty = _side_and_qty(fields, inst, exec_inst)
+    if ord_type == "Limit" and price is None:
+        raise errors.bad_request("Invalid price")
+    if POST_ONLY in exec_inst and (ord_type == "Market" or tif not in ("Day", "GoodTillCancel")):
+        raise errors.bad_request("Invalid ordType or timeInForce for execInst")
+    display = whole(fields, "displayQty")
+    if display is not None and (display < 0 or (qty is not None and display > qty)):
+        raise errors.bad_request("Invalid displayQty")
+    return NewOrder(
+        instrument=inst, side=side, qty=qty,
+        ticks=check_ticks(inst, price) if price is not None and ord_type == "Limit" else None,
+        ord_type=ord_type, tif=tif, exec_inst=exec_inst,
+        cl_ord_id=client_id(fields, "clOrdID"), cl_ord_link_id=client_id(fields, "clOrdLinkID"),
+        display_qty=display, text=submitted_text(text(fields, "text")),
+        strategy=text(fields, "strategy") or "OneWay",
+    )  # fmt: skip
+
+
+def submitted_text(annotation: str) -> str:
+    """The trader's annotation comes back behind the venue's own words."""
+    return f"{SUBMITTED}\n{annotation}" if annotation else SUBMITTED
+
+
+def client_id(fields: Fields, name: str) -> str:
+    value = text(fields, name)
+    if len(value) > 36:
+        raise errors.invalid(f"Invalid {name}")
+    return value
+
+
+def _exec_inst(fields: Fields) -> tuple[str, ...]:
+    parts = tuple(p.strip() for p in text(fields, "execInst").split(",") if p.strip())
+    for part in parts:
+        if part not in EXEC_INSTS:
+            raise errors.bad_request("Invalid execInst")
+        if part == "AllOrNone":
+            raise errors.bad_request("Unsupported execInst")
+    return parts
+
+
+def _ord_type(fields: Fields, price: Decimal | None) -> str:
+    """The type as named, or what price, stop and peg imply (section 4.1)."""
+    named = text(fields, "ordType")
+    if named and named not in ORD_TYPES:
+        raise errors.bad_request("Invalid ordType")
+    stop = number(fields, "stopPx")
+    if not named:
+        if stop is not None:
+            named = "Stop" if price is None else "StopLimit"
+        elif text(fields, "pegPriceType"):
+            named = "Pegged"
+        else:
+            named = "Market" if price is None else "Limit"
+    if named not in SUPPORTED_TYPES:
+        raise errors.bad_request("Unsupported ordType")
+    if stop is not None:
+        raise errors.bad_request("Invalid stopPx for ordType")
+    if text(fields, "contingencyType"):
+        raise errors.bad_request("Unsupported contingencyType")
+    return named
+
+
+def _tif(fields: Fields, ord_type: str) -> str:
+    named = text(fields, "timeInForce")
+    if named and named not in TIFS:
+        raise errors.bad_request("Invalid timeInForce")
+    if ord_type == "Market":
+        return named if named == "FillOrKill" else "ImmediateOrCancel"
+    return named or "GoodTillCancel"
+
+
+def _side_and_qty(
+    fields: Fields, inst: Instrument, exec_inst: tuple[str, ...]
+) -> tuple[int, int | None]:
+    """Side and contracts; a negative quantity sells, `Close` needs no quantity but a side."""
+    named = text(fields, "side")
+    if named not in ("", "Buy", "Sell"):
+        raise errors.bad_request("Invalid side")
+    qty = whole(fields, "orderQty")
+    if qty is None:
+        if CLOSE not in exec_inst:
+            raise errors.required("orderQty")
+        if not named:
+            raise errors.bad_request("Invalid side")
+        return (BUY if named == "Buy" else SELL), None
+    if qty < 0 and named == "Buy":
+        raise errors.invalid("Invalid orderQty")
+    side = SELL if named == "Sell" or qty < 0 else BUY
+    return side, check_qty(inst, abs(qty))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amend:
+    """An amend that passed the checks of its form."""
+
+    order_id: str
+    orig_cl_ord_id: str
+    cl_ord_id: str
+    qty: int | None  # new total
+    leaves: int | None  # new open quantity
+    price: Decimal | None
+    text: str
+
+
+def amend(fields: Fields) -> Amend:
+    """Check the form of an amend (section 4.3); the order's own state is checked later."""
+    order_id, original = text(fields, "orderID"), text(fields, "origClOrdID")
+    renamed = client_id(fields, "clOrdID")
+    if renamed and not original:
+        raise errors.invalid("origClOrdID required when sending clOrdID.")
+    if not order_id and not original:
+        raise errors.invalid("orderID or origClOrdID must be sent.")
+    qty, leaves = whole(fields, "orderQty"), whole(fields, "leavesQty")
+    if qty is not None and leaves is not None:
+        raise errors.invalid("Invalid leavesQty")
+    if number(fields, "stopPx") is not None:
+        raise errors.bad_request("Invalid stopPx for ordType")
+    return Amend(
+        order_id=order_id, orig_cl_ord_id=original, cl_ord_id=renamed, qty=qty, leaves=leaves,
+        price=number(fields, "price"), text=text(fields, "text"),
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""
+An order as the venue keeps it, and as BitMEX writes it (protocol sheet, sections 4.1, 5, 10.1).
+
+Prices are integer ticks here; `row` makes the null-stripped 2025 row of the ``order`` table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from .instruments import Instrument, shown
+from .market import BUY
+from .times import iso
+
+Row = dict[str, object]
+
+NEW = "New"
+PARTIAL = "PartiallyFilled"
+FILLED = "Filled"
+CANCELED = "Canceled"
+REJECTED = "Rejected"
+EXPIRED = "Expired"
+TERMINAL = frozenset({FILLED, CANCELED, REJECTED, EXPIRED})
+
+POST_ONLY = "ParticipateDoNotInitiate"
+REDUCE_ONLY = "ReduceOnly"
+CLOSE = "Close"
+SUBMITTED = "Submitted via API."
+
+
+@dataclass(slots=True, kw_only=True)
+class NewOrder:
+    """A placement that passed the checks of its form. Nothing has looked at the market yet."""
+
+    instrument: Instrument
+    side: int
+    qty: int | None  # contracts; None only for Close: the whole position
+    ticks: int | None  # None: at market
+    ord_type: str
+    tif: str
+    exec_inst: tuple[str, ...] = ()
+    cl_ord_id: str = ""
+    cl_ord_link_id: str = ""
+    display_qty: int | None = None
+    text: str = ""
+    strategy: str = "OneWay"
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """One order from placement to end."""
+
+    order_id: str
+    account: int
+    instrument: Instrument
+    side: int
+    qty: int  # contracts, in total
+    ticks: int | None
+    ord_type: str
+    tif: str
+    exec_inst: tuple[str, ...]
+    cl_ord_id: str
+    text: str
+    placed_ms: int
+    seq: int  # order of arrival at the venue
+    cl_ord_link_id: str = ""
+    display_qty: int | None = None
+    strategy: str = "OneWay"
+    status: str = NEW
+    working: bool = False
+    leaves: int = 0
+    cum: int = 0
+    traded: Decimal | None = None  # average of fills, unrounded
+    reject_reason: str = ""
+    transact_ms: int = 0
+    changed_ms: int = 0
+    sent: Row | None = None
+    versions: list[tuple[int, Row]] = field(default_factory=list)  # rows by time, newest last
+
+    @property
+    def side_name(self) -> str:
+        return "Buy" if self.side == BUY else "Sell"
+
+    @property
+    def open(self) -> bool:
+        return self.status not in TERMINAL
+
+    @property
+    def price(self) -> Decimal | None:
+        return None if self.ticks is None else self.instrument.price(self.ticks)
+
+    @property
+    def reduce_only(self) -> bool:
+        return REDUCE_ONLY in self.exec_inst or CLOSE in self.exec_inst
+
+    def fill(self, contracts: int, price: Decimal) -> None:
+        """Count a trade; the status follows."""
+        self.traded = self.instrument.average(self.cum, self.traded, contracts, price)
+        self.cum += contracts
+        self.leaves -= contracts
+        self.status = FILLED if self.leaves == 0 else PARTIAL
+        if self.status == FILLED:
+            self.working = False
+
+    def end(self, status: str, text: str) -> None:
+        """Finish without filling the rest."""
+        self.status, self.text = status, text
+        self.working, self.leaves = False, 0
+
+    def identity(self) -> Row:
+        """What every row about this order carries."""
+        row: Row = {"orderID": self.order_id}
+        if self.cl_ord_id:
+            row["clOrdID"] = self.cl_ord_id
+        row["account"] = self.account
+        row["symbol"] = self.instrument.symbol
+        return row
+
+    def row(self) -> Row:
+        """The full row, without nulls."""
+        row = self.identity()
+        if self.cl_ord_link_id:
+            row["clOrdLinkID"] = self.cl_ord_link_id
+        row["side"] = self.side_name
+        row["orderQty"] = self.qty
+        if self.ticks is not None:
+            row["price"] = self.instrument.price(self.ticks)
+        if self.display_qty is not None:
+            row["displayQty"] = self.display_qty
+        row["currency"] = self.instrument.quote
+        row["settlCurrency"] = self.instrument.settle
+        row["ordType"] = self.ord_type
+        row["timeInForce"] = self.tif
+        if self.exec_inst:
+            row["execInst"] = ",".join(self.exec_inst)
+        row["ordStatus"] = self.status
+        row["workingIndicator"] = self.working
+        if self.reject_reason:
+            row["ordRejReason"] = self.reject_reason
+        row["leavesQty"] = self.leaves
+        row["cumQty"] = self.cum
+        if self.traded is not None:
+            row["avgPx"] = shown(self.traded)
+        row["strategy"] = self.strategy
+        row["text"] = self.text
+        row["transactTime"] = iso(self.transact_ms)
+        row["timestamp"] = iso(self.changed_ms)
+        return row

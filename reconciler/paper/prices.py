@@ -1,0 +1,152 @@
+"""
+Where prices come from: a seeded random walk with a book around it.
+
+Every symbol has random streams of its own, named by seed and symbol, so the same seed gives the same
+draws whatever else happens. The house quotes a ladder of orders around the walking price, and house
+takers hit the touch, so an order that rests at the best price is filled within seconds.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from .exchange import Exchange
+from .market import BUY, SELL
+
+STEP_MS = 100  # of venue time at speed 1
+LADDER = 40  # price levels a side
+FAR_LEVELS = 5  # deep orders a side, so that a market order of any honest size trades
+
+P_MOVE = 0.12  # chance a step that the price moves
+P_REFRESH = 0.5  # chance a step that one level of the ladder changes size
+P_TAKE = 0.30  # chance a step that a house taker comes
+P_SWEEP = 0.03  # of those, chance of a large one
+
+
+@dataclass(slots=True)
+class House:
+    """The house's resting orders in one symbol: at most one a price and side."""
+
+    exchange: Exchange
+    symbol: str
+    orders: dict[tuple[int, int], str] = field(default_factory=dict)  # (side, ticks) -> id
+
+    def quote(self, wanted: dict[tuple[int, int], int], now_ms: int) -> None:
+        """
+        Make the house's orders those of *wanted*: (side, ticks) -> contracts.
+
+        Orders that fit stay and keep their place; gone or half-eaten ones are renewed.
+        New ones may trade: a price that walks through a resting order fills it.
+        """
+        book = self.exchange.markets[self.symbol].book
+        for key, order_id in list(self.orders.items()):
+            resting = book.get(order_id)
+            if resting is None or key not in wanted:
+                book.remove(order_id)
+                del self.orders[key]
+        for (side, ticks), size in wanted.items():
+            if (side, ticks) not in self.orders:
+                self.rest(side, ticks, size, now_ms)
+
+    def rest(self, side: int, ticks: int, size: int, now_ms: int) -> None:
+        """Place one house order, in place of the one at that price if there is one."""
+        former = self.orders.pop((side, ticks), None)
+        if former is not None:
+            self.exchange.markets[self.symbol].book.remove(former)
+        order_id = self.exchange.house_rest(self.symbol, side, ticks, size, now_ms)
+        if order_id:
+            self.orders[side, ticks] = order_id
+
+
+class Walk:
+    """One symbol's seeded random walk, and the market made around it."""
+
+    def __init__(self, exchange: Exchange, symbol: str, seed: int) -> None:
+        self.exchange = exchange
+        self.symbol = symbol
+        self.house = House(exchange, symbol)
+        self._steps = random.Random(f"{seed}/{symbol}/walk")
+        self._sizes = random.Random(f"{seed}/{symbol}/sizes")
+        self._takers = random.Random(f"{seed}/{symbol}/takers")
+        inst = exchange.catalogue[symbol]
+        self.bid = int(inst.start_price / inst.tick)  # ticks of the best house bid
+        self.spread = 1  # ticks
+
+    def open(self, now_ms: int) -> None:
+        """Quote the first book."""
+        self._quote(now_ms)
+
+    def step(self, now_ms: int) -> None:
+        """One step: perhaps a move, perhaps a taker, and the book made good."""
+        if self._steps.random() < P_MOVE:
+            self.bid = max(2, self.bid + self._steps.choice((-2, -1, -1, 1, 1, 2)))
+            self.spread = self._steps.choice((1, 1, 1, 2))
+        if self._takers.random() < P_TAKE:
+            self._take(now_ms)
+        if self._sizes.random() < P_REFRESH:
+            self._refresh(now_ms)
+        self._quote(now_ms)
+
+    def move_to(self, price: Decimal, now_ms: int) -> None:
+        """Recentre the book so that *price* is the best bid; crossed resting orders fill."""
+        inst = self.exchange.catalogue[self.symbol]
+        self.bid = max(2, int(price / inst.tick))
+        self.spread = 1
+        self._quote(now_ms)
+
+    def _take(self, now_ms: int) -> None:
+        """A house taker: its size is drawn around the size of a touch order, rarely far larger."""
+        side = self._takers.choice((BUY, SELL))
+        scale = 8.0 if self._takers.random() < P_SWEEP else 0.8
+        size = self._contracts(self._takers.expovariate(1.0) * scale)
+        book = self.exchange.markets[self.symbol].book
+        best = book.best(-side)
+        if best is None:
+            return
+        self.exchange.house_take(self.symbol, side, size, best + side * 3, now_ms)
+
+    def _refresh(self, now_ms: int) -> None:
+        """Renew one near level with another size; the new order goes to the end of its queue."""
+        side = self._sizes.choice((BUY, SELL))
+        level = self._sizes.randrange(0, 8)
+        ticks = self._ticks(side, level)
+        size = self._contracts(self._sizes.uniform(0.4, 1.6) * (1 + level / 4))
+        if (side, ticks) in self.house.orders:
+            self.house.rest(side, ticks, size, now_ms)
+
+    def _quote(self, now_ms: int) -> None:
+        orders = self.house.orders
+        book = self.exchange.markets[self.symbol].book
+        wanted: dict[tuple[int, int], int] = {}
+        for side in (BUY, SELL):
+            for level in range(LADDER + FAR_LEVELS):
+                key = (side, self._ticks(side, level))
+                if key[1] <= 0:
+                    continue
+                order_id = orders.get(key)
+                if order_id is not None and book.get(order_id) is not None:
+                    wanted[key] = 0  # it stays as it is
+                else:
+                    wanted[key] = self._contracts(self._weight(level))
+        self.house.quote(wanted, now_ms)
+
+    def _ticks(self, side: int, level: int) -> int:
+        """Price of a level of the ladder: close together at the touch, wider away from it."""
+        touch = self.bid if side == BUY else self.bid + self.spread
+        if level < LADDER:
+            return touch - side * (level + level * level // 16)
+        away = self.bid * (level - LADDER + 2) // 100  # 2 % .. 6 % away
+        ticks = touch - side * away
+        return ticks - ticks % 200 if ticks > 10_000 else ticks  # on round prices: they rarely move
+
+    def _weight(self, level: int) -> float:
+        if level >= LADDER:
+            return 200.0
+        return self._sizes.uniform(0.4, 1.6) * (1 + level / 4)
+
+    def _contracts(self, weight: float) -> int:
+        """A size around `house_size` contracts, in whole lots, at least one."""
+        inst = self.exchange.catalogue[self.symbol]
+        return max(1, round(inst.house_size * weight / inst.lot)) * inst.lot

@@ -1,0 +1,304 @@
+"""
+Sockets: HTTP and websocket on loopback, by uvicorn. The only module that knows uvicorn and asyncio.
+
+One event loop in one thread owns the whole exchange, so nothing needs a lock. The application is
+plain ASGI: it needs the request target as received, and the means to drop a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from . import control, errors
+from .limits import Bucket
+from .protocol import encode
+from .rest import Answer, Request
+from .stream import Later, Session
+from .world import TICK_MS, World
+
+log = logging.getLogger("reconciler.paper")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_BODY = 1_000_000  # bytes
+CONNECTS_AN_HOUR = 720  # websocket connections (section 12.2)
+CONNECTS_BURST = 720
+_DROP = "reconciler.paper.drop"
+_CREDENTIALS = ("api-key", "api-expires", "api-signature")
+
+
+def now_ms() -> int:
+    """Venue time: milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class DroppableHttp(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, with a way for the application to drop the connection unanswered."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope.setdefault("extensions", {})[_DROP] = {"drop": self.transport.abort}  # type: ignore[typeddict-item]
+
+
+class Application:
+    """The ASGI application over one world."""
+
+    def __init__(self, make_world: Callable[[Later], World], connects: Bucket | None) -> None:
+        self._make_world = make_world
+        self.world: World | None = None
+        self._connects = connects
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        loop = asyncio.get_running_loop()
+        self.world = self._make_world(loop.call_later)
+        self._ticker = loop.create_task(self._tick(self.world))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._ticker.cancel()
+        self.world.hub.disconnect_all()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _tick(self, world: World) -> None:
+        """Time passes. A failure here is a defect: it is told, and the venue stops answering."""
+        try:
+            while True:
+                await asyncio.sleep(TICK_MS / 1000)
+                world.tick(now_ms())
+        except Exception:
+            log.exception("the paper exchange's clock stopped")
+            self.world = None
+            raise
+
+    # -- HTTP ---------------------------------------------------------------------------------
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > MAX_BODY:
+                refusal = errors.Refusal(413, "Request Entity Too Large")
+                await _reply(send, Answer(status=413, body=encode(refusal.body())))
+                return
+            if not message.get("more_body"):
+                break
+        answer = await self._answer(_request(scope, body))
+        if answer.delay_s:
+            await asyncio.sleep(answer.delay_s)
+        if answer.dropped:
+            scope["extensions"][_DROP]["drop"]()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        await _reply(send, answer)
+
+    async def _answer(self, request: Request) -> Answer:
+        world = self.world
+        if world is None:
+            return Answer(status=503, body=encode(errors.Refusal(503, "Service unavailable").body()))
+        if request.path.startswith("/paper/"):
+            return control.answer(world, request, now_ms())
+        admitted = world.api.admit(request, now_ms())
+        if isinstance(admitted, Answer):
+            return admitted
+        if admitted.wait_s:
+            await asyncio.sleep(admitted.wait_s)
+        return world.api.act(admitted, now_ms())
+
+    # -- websocket ----------------------------------------------------------------------------
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        world = self.world
+        refusal = self._refuse_connection(scope, world)
+        if world is None or refusal is not None:
+            await _refuse_upgrade(send, refusal or errors.Refusal(503, "Service unavailable"))
+            return
+        wake = asyncio.Event()
+        session = world.hub.open(wake.set)
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        try:
+            try:
+                _sign_in(session, _headers(scope), query)
+            except errors.Refusal as problem:
+                await _refuse_upgrade(send, problem)
+                return
+            await send({"type": "websocket.accept"})
+            remaining = self._connects.remaining if self._connects is not None else 719
+            session.welcome(remaining, now_ms())
+            if query.get("subscribe"):
+                topics = [t for t in query["subscribe"].split(",") if t]
+                request = {"op": "subscribe", "args": topics}
+                session.subscribe(list(topics), request, now_ms())
+            reader = asyncio.create_task(_read(session, receive))
+            try:
+                await _write(session, wake, send, reader)
+            finally:
+                reader.cancel()
+        finally:
+            world.hub.leave(session)
+
+    def _refuse_connection(self, scope: Scope, world: World | None) -> errors.Refusal | None:
+        if world is None:
+            return errors.Refusal(503, "Service unavailable")
+        if scope["path"] not in ("/realtime", "/realtimePlatform"):
+            return errors.not_found()
+        if self._connects is not None:
+            self._connects.refill(now_ms())
+            if self._connects.wait_ms() > 0:
+                return errors.rate_limited(max(1, int(self._connects.wait_ms() / 1000)))
+            self._connects.take()
+        return None
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+
+
+def _request(scope: Scope, body: bytes) -> Request:
+    query = scope["query_string"].decode("latin-1")
+    raw = scope["raw_path"].decode("latin-1")
+    return Request(
+        verb=scope["method"], path=scope["path"], target=f"{raw}?{query}" if query else raw,
+        query=query, headers=_headers(scope), body=body,
+        address=scope["client"][0] if scope["client"] else "",
+    )  # fmt: skip
+
+
+async def _reply(send: Send, answer: Answer) -> None:
+    headers = [
+        (b"content-type", answer.content_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+    ]
+    headers += [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _refuse_upgrade(send: Send, refusal: errors.Refusal) -> None:
+    """At the upgrade ``error`` is a plain text (section 2.2)."""
+    body = encode({"error": refusal.message})
+    headers = [(b"content-type", b"application/json; charset=utf-8")]
+    headers += [(k.encode(), v.encode()) for k, v in refusal.headers.items()]
+    await send(
+        {"type": "websocket.http.response.start", "status": refusal.status, "headers": headers}
+    )
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _sign_in(session: Session, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+    """Credentials in the upgrade's headers or in the URL (section 2.2)."""
+    source = headers if "api-key" in headers else query
+    if "api-key" in source:
+        session.sign_in({name: source.get(name, "") for name in _CREDENTIALS}, now_ms())
+
+
+async def _read(session: Session, receive: Receive) -> None:
+    while True:
+        message = await receive()
+        if message["type"] != "websocket.receive":
+            return
+        text = message.get("text")
+        if text is None:
+            text = (message.get("bytes") or b"").decode("utf-8", "replace")
+        session.receive(text, now_ms())
+
+
+async def _write(
+    session: Session, wake: asyncio.Event, send: Send, reader: asyncio.Task[None]
+) -> None:
+    """Send what the session has to say, until either side ends it."""
+    reader.add_done_callback(lambda _: wake.set())
+    while True:
+        await wake.wait()
+        wake.clear()
+        if reader.done():
+            reader.result()
+            return
+        if session.closing:
+            await send({"type": "websocket.close", "code": 1001, "reason": "going away"})
+            return
+        while session.outbox and not session.closing:
+            await send({"type": "websocket.send", "text": session.outbox.popleft().decode()})
+
+
+def bind(port: int) -> socket.socket:
+    """
+    A socket bound to loopback, port 0 for a free one.
+
+    Raises:
+        OSError: the port is in use.
+    """
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", port))
+        bound.listen(128)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class Server:
+    """One venue being served."""
+
+    def __init__(
+        self, bound: socket.socket, make_world: Callable[[Later], World], *, rate_limits: bool
+    ) -> None:
+        self._socket = bound
+        self.port: int = bound.getsockname()[1]
+        connects = Bucket(CONNECTS_BURST, 3_600_000, now_ms()) if rate_limits else None
+        self.application = Application(make_world, connects)
+        config = uvicorn.Config(
+            self.application, http=DroppableHttp, ws="websockets-sansio", lifespan="on",
+            log_config=None, log_level="warning", access_log=False, server_header=False,
+            ws_per_message_deflate=False, ws_ping_interval=None, timeout_keep_alive=90,
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._uvicorn = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Serve in this thread until SIGINT or SIGTERM."""
+        self._uvicorn.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Serve in a thread of its own; returns when requests are taken."""
+        self._thread = threading.Thread(target=self.run, name="paper-exchange", daemon=True)
+        self._thread.start()
+        while not self._uvicorn.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the paper exchange did not start; its log says why")
+            time.sleep(0.002)
+
+    def stop(self) -> None:
+        """End in order: sockets closed, thread gone."""
+        self._uvicorn.should_exit = True
+        if self._thread is not None:
+            self._thread.join(10)
+        self._socket.close()

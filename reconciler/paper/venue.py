@@ -1,0 +1,112 @@
+"""The paper exchange to embed in a program or a test, and to serve from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from . import server
+from .auth import DEFAULT_KEYS, Key
+from .instruments import CATALOGUE
+from .stream import Later
+from .world import World
+
+SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
+
+
+class PaperExchange:
+    """
+    A BitMEX that runs on this machine, for as long as the ``with`` block lasts.
+
+    Args:
+        port: TCP port on 127.0.0.1; 0 takes a free one.
+        seed: Names the random walk and every fault's draws.
+        symbols: Instruments to list.
+        faults: Probability by the name of a fault.
+        speed: Steps of the walk, or of the recording, against real time.
+        record: A recording of BitMEX frames to take prices from.
+        walk: False gives a still market: its book moves only when told.
+        rate_limits: False lifts BitMEX's limits, for measuring.
+        keys: API keys in place of the two that everybody knows.
+        balances: Deposit of each account in minor units by currency.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        seed: int = 7,
+        symbols: Sequence[str] = SYMBOLS,
+        faults: Mapping[str, float] | None = None,
+        speed: float = 1.0,
+        record: Path | None = None,
+        walk: bool = True,
+        rate_limits: bool = True,
+        keys: Sequence[Key] = DEFAULT_KEYS,
+        balances: Mapping[str, int] | None = None,
+    ) -> None:
+        unknown = [symbol for symbol in symbols if symbol not in CATALOGUE]
+        if unknown or not symbols:
+            raise ValueError(f"symbols must be of {', '.join(CATALOGUE)}; not {unknown}")
+
+        def make_world(later: Later) -> World:
+            return World(
+                seed=seed, symbols=symbols, now_ms=server.now_ms(), later=later, faults=faults,
+                speed=speed, recording=record, walk=walk, rate_limits=rate_limits, keys=keys,
+                balances=balances,
+            )  # fmt: skip
+
+        self._server = server.Server(server.bind(port), make_world, rate_limits=rate_limits)
+        self.port = self._server.port
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> PaperExchange:
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def run(self) -> None:
+        """Serve in this thread until SIGINT or SIGTERM."""
+        self._server.run()
+
+    def __enter__(self) -> PaperExchange:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def serve(
+    port: int,
+    seed: int,
+    symbols: Sequence[str],
+    faults: Mapping[str, float],
+    speed: float,
+    recording: Path | None,
+) -> None:
+    """
+    Serve until SIGINT or SIGTERM; prints where, once it listens.
+
+    Raises:
+        OSError: the port is in use, or the recording cannot be read; nothing was printed.
+        ValueError: a symbol, a fault or the recording is not valid; nothing was printed.
+    """
+    venue = PaperExchange(
+        port=port, seed=seed, symbols=symbols, faults=faults, speed=speed, record=recording
+    )
+    key = DEFAULT_KEYS[0]
+    on = sum(1 for probability in faults.values() if probability)
+    print(f"REST       {venue.url}/api/v1      key {key.key}  secret {key.secret}")
+    print(
+        f"websocket  ws://127.0.0.1:{venue.port}/realtime      {len(symbols)} instruments   "
+        f"{on} fault kind{'' if on == 1 else 's'} on",
+        flush=True,
+    )
+    venue.run()

@@ -1,0 +1,174 @@
+"""
+What the venue knows of one instrument beside its book: mark, last trade, volume, history.
+
+Makes the rows of the public tables ``instrument``, ``trade``, ``quote`` and ``orderBook*``
+(protocol sheet, sections 5 and 10.5).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal
+
+from .instruments import Instrument, plain
+from .market import BUY, SELL, Book
+from .orders import Row
+from .protocol import book_row
+from .times import iso
+
+FUNDING_INTERVAL_MS = 8 * 3_600_000
+FUNDING_OFFSET_MS = 4 * 3_600_000  # 04:00, 12:00 and 20:00 UTC
+FUNDING_RATE = Decimal("0.0001")
+HISTORY = 5_000  # rows of trades and of quotes kept for REST
+
+
+def next_funding(now_ms: int) -> int:
+    """The first funding time after *now_ms*."""
+    past = (now_ms - FUNDING_OFFSET_MS) % FUNDING_INTERVAL_MS
+    return now_ms - past + FUNDING_INTERVAL_MS
+
+
+class Market:
+    """One instrument's public state."""
+
+    def __init__(self, inst: Instrument, now_ms: int) -> None:
+        self.inst = inst
+        self.book = Book()
+        self.state = "Open"
+        self.mark = inst.start_price
+        self.last = inst.start_price
+        self.tick_direction = "ZeroPlusTick"
+        self.volume = 0  # contracts since the start
+        self.turnover = 0  # minor units since the start
+        self.open_interest = 0  # contracts, kept by the exchange
+        self.trades: deque[Row] = deque(maxlen=HISTORY)
+        self.quotes: deque[Row] = deque(maxlen=HISTORY)
+        self.funding_ms = next_funding(now_ms)
+        self.funding_rate = FUNDING_RATE
+        self._quoted: tuple[int | None, int, int | None, int] = (None, 0, None, 0)
+        self.sent: Row = self.row(now_ms)
+
+    @property
+    def mid(self) -> Decimal | None:
+        bid, ask = self.book.best(BUY), self.book.best(SELL)
+        if bid is None or ask is None:
+            return None
+        return plain(self.inst.tick * (bid + ask) / 2)
+
+    def remark(self) -> None:
+        """Move the mark to the middle of the book, on two decimals; without both sides it stays."""
+        mid = self.mid
+        if mid is not None:
+            self.mark = plain(mid.quantize(Decimal("0.01")))
+
+    def traded(self, side: int, ticks: int, size: int, match_id: str, now_ms: int) -> Row:
+        """Count a trade and make its public row; both notionals are positive there (8.1)."""
+        inst = self.inst
+        price = inst.price(ticks)
+        if price > self.last:
+            self.tick_direction = "PlusTick"
+        elif price < self.last:
+            self.tick_direction = "MinusTick"
+        elif not self.tick_direction.startswith("Zero"):
+            self.tick_direction = "Zero" + self.tick_direction
+        self.last = price
+        value = inst.value(size, price)
+        self.volume += size
+        self.turnover += value
+        home, foreign = inst.notional(size, price)
+        row: Row = {
+            "timestamp": iso(now_ms), "symbol": inst.symbol,
+            "side": "Buy" if side == BUY else "Sell", "size": size, "price": price,
+            "tickDirection": self.tick_direction, "trdMatchID": match_id, "grossValue": value,
+            "homeNotional": plain(abs(home)), "foreignNotional": plain(abs(foreign)),
+            "trdType": "Regular",
+        }  # fmt: skip
+        self.trades.append(row)
+        return row
+
+    def fund(self, now_ms: int) -> None:
+        """Funding was paid: the next is due eight hours on."""
+        self.funding_ms = next_funding(now_ms)
+
+    def quote(self, now_ms: int) -> Row | None:
+        """A row of ``quote`` when the best bid or ask changed, else None."""
+        book = self.book
+        bid, ask = book.best(BUY), book.best(SELL)
+        now = (
+            bid, 0 if bid is None else book.size(BUY, bid),
+            ask, 0 if ask is None else book.size(SELL, ask),
+        )  # fmt: skip
+        if now == self._quoted:
+            return None
+        self._quoted = now
+        row: Row = {"timestamp": iso(now_ms), "symbol": self.inst.symbol}
+        if bid is not None:
+            row.update(bidSize=now[1], bidPrice=self.inst.price(bid))
+        if ask is not None:
+            row.update(askPrice=self.inst.price(ask), askSize=now[3])
+        self.quotes.append(row)
+        return row
+
+    def levels(self, depth: int | None, now_ms: int) -> list[Row]:
+        """Rows of orderBookL2: the sells, best last, then the buys, best first."""
+        at = iso(now_ms)
+        sells = [
+            book_row(self.inst, SELL, t, s, at) for t, s in self.book.levels(SELL, depth)
+        ]
+        buys = [book_row(self.inst, BUY, t, s, at) for t, s in self.book.levels(BUY, depth)]
+        return sells[::-1] + buys
+
+    def ten(self, now_ms: int) -> Row:
+        """The row of orderBook10: ten [price, size] pairs a side."""
+        price = self.inst.price
+        return {
+            "symbol": self.inst.symbol,
+            "bids": [[price(t), s] for t, s in self.book.levels(BUY, 10)],
+            "asks": [[price(t), s] for t, s in self.book.levels(SELL, 10)],
+            "timestamp": iso(now_ms),
+        }
+
+    def row(self, now_ms: int) -> Row:
+        """The full instrument row."""
+        inst = self.inst
+        row: Row = {
+            "symbol": inst.symbol, "rootSymbol": inst.root, "state": self.state, "typ": inst.kind,
+            "listing": inst.listing, "front": inst.listing,
+            "positionCurrency": inst.position_currency, "underlying": inst.underlying,
+            "quoteCurrency": inst.quote, "underlyingSymbol": f"{inst.underlying}=",
+            "reference": "BMEX", "referenceSymbol": inst.reference, "maxOrderQty": inst.max_qty,
+            "maxPrice": inst.max_price, "lotSize": inst.lot, "tickSize": inst.tick,
+            "multiplier": inst.multiplier, "settlCurrency": inst.settle,
+            "isQuanto": inst.is_quanto, "isInverse": inst.is_inverse,
+            "initMargin": inst.init_margin, "maintMargin": inst.maint_margin,
+            "riskLimit": inst.risk_limit, "riskStep": inst.risk_step, "makerFee": inst.maker_fee,
+            "takerFee": inst.taker_fee, "settlementFee": 0,
+            "fundingBaseSymbol": f".{inst.underlying}BON8H",
+            "fundingQuoteSymbol": f".{inst.quote}BON8H",
+            "fundingPremiumSymbol": f".{inst.symbol}PI8H",
+            "fundingTimestamp": iso(self.funding_ms),
+            "fundingInterval": "2000-01-01T08:00:00.000Z", "fundingRate": self.funding_rate,
+            "indicativeFundingRate": self.funding_rate, "totalVolume": self.volume,
+            "volume": self.volume, "volume24h": self.volume, "turnover": self.turnover,
+            "lastPrice": self.last, "lastTickDirection": self.tick_direction,
+            "hasLiquidity": True, "openInterest": self.open_interest,
+            "openValue": inst.value(self.open_interest, self.mark), "fairMethod": "FundingRate",
+            "fairPrice": self.mark, "markMethod": "FairPrice", "markPrice": self.mark,
+            "indicativeSettlePrice": self.mark, "instantPnl": False,
+        }  # fmt: skip
+        if inst.is_inverse:
+            row["underlyingToSettleMultiplier"] = inst.multiplier
+        elif inst.is_quanto:
+            row["quoteToSettleMultiplier"] = 100
+        else:
+            row["underlyingToPositionMultiplier"] = inst.underlying_scale
+            row["quoteToSettleMultiplier"] = 1_000_000
+        bid, ask, mid = self.book.best(BUY), self.book.best(SELL), self.mid
+        if bid is not None:
+            row["bidPrice"] = inst.price(bid)
+        if ask is not None:
+            row["askPrice"] = inst.price(ask)
+        if mid is not None:
+            row["midPrice"] = mid
+        row["timestamp"] = iso(now_ms)
+        return row
