@@ -1,0 +1,1 @@
+"""The shell around the core: the loop, the doors for commands, and an orderly start and stop."""
