@@ -1,7 +1,7 @@
 """
 The paper exchange: BitMEX's REST and websocket protocol on loopback, with a market behind it.
 
-It imports nothing of the rest of the project, so that two readings of the protocol check each other.
+It imports nothing of the rest of the project: two readings of the protocol check each other.
 """
 
 from .auth import Key

@@ -1,8 +1,8 @@
 """
 What an account holds and owes: positions, costs, PnL, margin and wallet (protocol sheet, 8.2).
 
-Amounts are integer minor units of the settlement currency; contracts are signed integers. Costs keep
-the sign rule of `Instrument.cost`: a long inverse position has a negative cost.
+Amounts are integer minor units of the settlement currency; contracts are signed integers. Costs
+keep the sign rule of `Instrument.cost`: a long inverse position has a negative cost.
 """
 
 from __future__ import annotations

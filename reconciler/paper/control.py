@@ -1,10 +1,10 @@
 """
 The paper exchange's own door, under ``/paper/``: unsigned, on loopback, no part of BitMEX.
 
-GET  /paper/truth?account=1001   everything that happened on an account, for an oracle to compare with
+GET  /paper/truth?account=1001   everything that happened on an account, for an oracle
 GET  /paper/faults               every fault with its description and setting
 POST /paper/fault                {"name", "probability", "count"}: switch one
-POST /paper/trade                {"symbol", "side", "orderQty", "account"}: a person trades at market
+POST /paper/trade                {"symbol", "side", "orderQty", "account"}: a person trades
 POST /paper/price                {"symbol", "price"}: move the market
 POST /paper/market               {"symbol", "state"}: open or close an instrument for orders
 POST /paper/disconnect           close all websockets

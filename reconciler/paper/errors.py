@@ -1,8 +1,8 @@
 """
 BitMEX's refusals, word for word (protocol sheet, section 7; "REST API messages" page).
 
-Every refusal is one `Refusal`: an HTTP status, the text, and the class name that BitMEX puts beside it.
-Texts that vary are functions; the rest is a table.
+Every refusal is one `Refusal`: an HTTP status, the text, and the class name that BitMEX puts beside
+it. Each is made by a function here, so the words stand in one place.
 """
 
 from __future__ import annotations

@@ -1,45 +1,35 @@
 """
-The exchange itself: orders meet books, books change accounts, changes become rows.
+The exchange as its members know it: what may be asked of the floor, and what is refused.
 
-Rule 1: no I/O and no clock. Venue time in milliseconds comes with every call.
-Rule 2: what a caller may see is decided here; how it travels is not.
-Rule 3: every call leaves its rows in `flush`, in the order of each table. Between tables the order
-        means nothing (protocol sheet, section 11).
-
-House orders (account 0) make the market: they trade like others and appear in no private table.
+Placing, amending and canceling (protocol sheet, section 4), and what time brings: dead man's
+switches, the end of Day orders, funding. No I/O and no clock: venue time in milliseconds comes with
+every call.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from . import errors, executions
-from .account import DEFAULT_BALANCES, Account, Position
-from .instruments import Instrument, commission
+from .floor import Floor
+from .instruments import commission
 from .intake import Amend, check_qty, check_ticks
-from .market import BUY, SELL, Match, Resting
+from .market import BUY
 from .orders import (
-    CANCELED,
     CLOSE,
     FILLED,
     NEW,
     PARTIAL,
-    POST_ONLY,
     REJECTED,
     NewOrder,
     Order,
     Row,
 )
 from .protocol import (
-    MARGIN_IDENTITY,
     NO_ID,
-    ORDER_IDENTITY,
-    POSITION_IDENTITY,
     Change,
     changed,
-    margin_row,
     position_row,
 )
 from .times import iso
@@ -52,60 +42,10 @@ DAY_MS = 86_400_000
 VERSIONS_KEPT_MS = 10_000
 
 
-class Exchange:
-    """All state of the venue. One thread owns it."""
+class Exchange(Floor):
+    """The floor, with the rules of its door."""
 
-    def __init__(
-        self,
-        instruments: Sequence[Instrument],
-        accounts: Iterable[int],
-        *,
-        seed: int,
-        now_ms: int,
-        balances: Mapping[str, int] | None = None,
-    ) -> None:
-        self.opened_ms = now_ms
-        self.catalogue = {inst.symbol: inst for inst in instruments}
-        self.markets = {inst.symbol: Market(inst, now_ms) for inst in instruments}
-        funds = dict(DEFAULT_BALANCES if balances is None else balances)
-        self.accounts = {number: Account(number, dict(funds)) for number in accounts}
-        self.house_qty = dict.fromkeys(self.catalogue, 0)
-        self.orders: dict[str, Order] = {}
-        self.executions: dict[int, list[Row]] = {number: [] for number in self.accounts}
-        for account in self.accounts.values():
-            for currency in account.deposited:
-                account.margin_sent[currency] = margin_row(account, currency, now_ms)
-        self.switches: dict[int, int] = {}  # account -> when cancelAllAfter fires, ms
-        self._open: dict[tuple[int, str], dict[str, Order]] = {}
-        self._by_client_id: dict[tuple[int, str], Order] = {}  # newest of that clOrdID
-        self._ids = random.Random(f"{seed}/ids/{now_ms}")  # no id repeats after a restart
-        self._house_seq = 0
-        self._day = now_ms // DAY_MS
-        self._changes: list[Change] = []
-        self._touched_orders: dict[str, Order] = {}
-        self._touched_positions: dict[tuple[int, str], Position] = {}
-
-    # -- looking ------------------------------------------------------------------------------
-
-    def open_orders(self, account: int, symbol: str | None = None) -> list[Order]:
-        """Open orders of an account, oldest first."""
-        if symbol is not None:
-            return list(self._open.get((account, symbol), {}).values())
-        found = [o for (a, _), group in self._open.items() if a == account for o in group.values()]
-        return sorted(found, key=lambda order: order.seq)
-
-    def find(self, account: int, order_id: str = "", cl_ord_id: str = "") -> Order | None:
-        """An order of the account by the venue's id or by the client's (then the newest)."""
-        if order_id:
-            order = self.orders.get(order_id)
-            return order if order is not None and order.account == account else None
-        return self._by_client_id.get((account, cl_ord_id))
-
-    def position(self, account: int, symbol: str) -> Position:
-        market = self.markets[symbol]
-        return self.accounts[account].position(market.inst, market.mark)
-
-    # -- placing ------------------------------------------------------------------------------
+    # -- placing ---------------------------------------------------------------------------------
 
     def place(self, account: int, new: NewOrder, now_ms: int) -> Order:
         """
@@ -151,10 +91,6 @@ class Exchange:
             raise errors.bad_request("Duplicate clOrdID")
         if len(self._open.get((account, market.inst.symbol), ())) >= MAX_OPEN_ORDERS:
             raise errors.bad_request("Too many open orders")
-
-    def _client_id_is_open(self, account: int, cl_ord_id: str) -> bool:
-        found = self._by_client_id.get((account, cl_ord_id))
-        return found is not None and found.open
 
     def _quantity(self, account: int, new: NewOrder) -> int:
         """Contracts of the order: as asked, or what ReduceOnly and Close leave of it."""
@@ -205,39 +141,7 @@ class Exchange:
             for other in others:
                 self._end(other, "Canceled: Order had execInst of Close", now_ms)
 
-    def _enter(self, order: Order, market: Market, now_ms: int) -> None:
-        """Match an order that isn't in the book, then rest or end what is left of it."""
-        self._touched_orders[order.order_id] = order
-        self._touch(order.account, order.instrument.symbol)
-        book = market.book
-        limit = order.ticks if order.ord_type != "Market" else None
-        if POST_ONLY in order.exec_inst and book.crosses(order.side, limit):
-            self._end(order, f"{errors.POST_ONLY_CANCELED}\n{order.text}", now_ms)
-            return
-        if order.tif == "FillOrKill":
-            if book.available(order.side, limit, order.leaves) < order.leaves:
-                self._end(order, f"{errors.FOK_CANCELED}\n{order.text}", now_ms)
-                return
-        while order.leaves:
-            match = book.next_match(order.side, limit, order.leaves)
-            if match is None:
-                break
-            if order.ord_type == "Market":
-                order.ticks = match.ticks  # the row shows the last price touched (section 4.1)
-            self._settle(market, match, order.side, order, now_ms)
-        if not order.leaves:
-            self._close(order)
-        elif order.tif in ("ImmediateOrCancel", "FillOrKill"):
-            self._end(order, f"{errors.IOC_CANCELED}\n{order.text}", now_ms)
-        else:
-            assert order.ticks is not None
-            order.working = True
-            book.rest(
-                Resting(order.order_id, order.account, order.side, order.ticks, order.leaves)
-            )
-        self._trim_reduce_only(order.account, market, now_ms)
-
-    # -- amending and canceling ---------------------------------------------------------------
+    # -- amending --------------------------------------------------------------------------------
 
     def amend(self, account: int, asked: Amend, now_ms: int) -> Order:
         """
@@ -336,6 +240,8 @@ class Exchange:
         if not shrinks:
             self._enter(order, market, now_ms)
 
+    # -- canceling -------------------------------------------------------------------------------
+
     def cancel(
         self, account: int, order_ids: Sequence[str], client_ids: Sequence[str], text: str,
         now_ms: int,
@@ -383,128 +289,7 @@ class Exchange:
         order.changed_ms = now_ms
         return order.row()
 
-    def _end(self, order: Order, text: str, now_ms: int) -> None:
-        """Take an open order out of the market as Canceled."""
-        self.markets[order.instrument.symbol].book.remove(order.order_id)
-        order.end(CANCELED, text)
-        order.transact_ms = now_ms
-        self._close(order)
-        self._record(order, "Canceled", now_ms)
-
-    def _close(self, order: Order) -> None:
-        self._open[order.account, order.instrument.symbol].pop(order.order_id, None)
-        self._touched_orders[order.order_id] = order
-        self._touch(order.account, order.instrument.symbol)
-
-    # -- trading ------------------------------------------------------------------------------
-
-    def _settle(
-        self, market: Market, match: Match, taker_side: int, taker: Order | None, now_ms: int
-    ) -> None:
-        """Book one match on both sides and in the public tables."""
-        match_id = self._guid()
-        maker = self.orders.get(match.maker_id)
-        self._book_side(market, maker, -taker_side, match, match_id, False, now_ms)
-        self._book_side(market, taker, taker_side, match, match_id, True, now_ms)
-        row = market.traded(taker_side, match.ticks, match.size, match_id, now_ms)
-        self._changes.append(Change("trade", "insert", None, market.inst.symbol, row))
-        if maker is not None:
-            self._trim_reduce_only(maker.account, market, now_ms)
-
-    def _book_side(
-        self, market: Market, order: Order | None, side: int, match: Match, match_id: str,
-        takes: bool, now_ms: int,
-    ) -> None:  # fmt: skip
-        inst = market.inst
-        signed = side * match.size
-        if order is None:
-            self.house_qty[inst.symbol] += signed
-            return
-        price = inst.price(match.ticks)
-        cost = inst.cost(signed, price)
-        rate = inst.taker_fee if takes else inst.maker_fee
-        fee = commission(abs(cost), rate)
-        order.fill(match.size, price)
-        order.transact_ms = now_ms
-        position = self.position(order.account, inst.symbol)
-        market.open_interest += max(0, position.qty + signed) - max(0, position.qty)
-        self.accounts[order.account].trade(position, signed, price, cost, fee)
-        self._touched_orders[order.order_id] = order
-        self._touch(order.account, inst.symbol)
-        row = executions.trade(
-            order, self._guid(), match_id, match.size, price, cost, fee, rate, takes, now_ms
-        )
-        self.executions[order.account].append(row)
-        self._changes.append(Change("execution", "insert", order.account, inst.symbol, row))
-        if order.status == FILLED:
-            self._close(order)
-
-    def _trim_reduce_only(self, account: int, market: Market, now_ms: int) -> None:
-        """Amend down or cancel resting ReduceOnly orders that now exceed the position (4.2)."""
-        group = self._open.get((account, market.inst.symbol))
-        if not group:
-            return
-        resting = [o for o in group.values() if o.reduce_only and o.working]
-        if not resting:
-            return
-        held = self.position(account, market.inst.symbol).qty
-        # Least aggressive first: furthest from the touch, and of those the youngest.
-        resting.sort(key=lambda o: (o.side * (o.ticks or 0), -o.seq))
-        for side in (BUY, SELL):
-            mine = [o for o in resting if o.side == side]
-            excess = sum(o.leaves for o in mine) - max(0, -held * side)
-            for order in mine:
-                if excess <= 0:
-                    break
-                cut = min(excess, order.leaves)
-                excess -= cut
-                self._cut(order, cut, market, now_ms)
-
-    def _cut(self, order: Order, contracts: int, market: Market, now_ms: int) -> None:
-        if contracts == order.leaves:
-            self._end(order, "Canceled: Order had execInst of ReduceOnly", now_ms)
-            return
-        order.leaves -= contracts
-        order.qty -= contracts
-        market.book.shrink(order.order_id, order.leaves)
-        order.transact_ms = now_ms
-        order.text = f"Amended orderQty: Order had execInst of ReduceOnly\n{order.text}"
-        self._touched_orders[order.order_id] = order
-        self._touch(order.account, order.instrument.symbol)
-        self._record(order, "Replaced", now_ms)
-
-    # -- the house ----------------------------------------------------------------------------
-
-    def house_rest(self, symbol: str, side: int, ticks: int, size: int, now_ms: int) -> str:
-        """A house order: trades with what it crosses, then rests. Its id, or "" if nothing rests."""
-        left = self.house_take(symbol, side, size, ticks, now_ms)
-        if not left:
-            return ""
-        self._house_seq += 1
-        order_id = f"house-{self._house_seq}"
-        self.markets[symbol].book.rest(Resting(order_id, HOUSE, side, ticks, left))
-        return order_id
-
-    def house_take(
-        self, symbol: str, side: int, size: int, limit: int | None, now_ms: int
-    ) -> int:
-        """The house takes up to *size* contracts; returns those it did not get."""
-        market = self.markets[symbol]
-        while size:
-            match = market.book.next_match(side, limit, size)
-            if match is None:
-                break
-            self._settle(market, match, side, None, now_ms)
-            size -= match.size
-        return size
-
-    def fill_from_house(self, order: Order, size: int, now_ms: int) -> None:
-        """The house trades with one resting order out of turn, as a racing taker would."""
-        market = self.markets[order.instrument.symbol]
-        match = market.book.hit(order.order_id, size)
-        self._settle(market, match, -order.side, None, now_ms)
-
-    # -- time ---------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------
 
     def arm(self, account: int, timeout_ms: int, now_ms: int) -> int:
         """Set the dead man's switch (0 disarms); returns when it fires, 0 if never."""
@@ -569,112 +354,3 @@ class Exchange:
         position.leverage = leverage
         self._touch(account, symbol)
         return position_row(self.accounts[account], position, now_ms)
-
-    # -- rows out -----------------------------------------------------------------------------
-
-    def flush(self, now_ms: int) -> list[Change]:
-        """All rows since the last call, with times set to *now_ms*."""
-        for order in self._touched_orders.values():
-            self._flush_order(order, now_ms)
-        self._touched_orders.clear()
-        margins: dict[tuple[int, str], None] = {}
-        for position in self._touched_positions.values():
-            self._flush_position(position, now_ms)
-            margins[position.account, position.instrument.settle] = None
-        self._touched_positions.clear()
-        for number, currency in margins:
-            self._flush_margin(self.accounts[number], currency, now_ms)
-        for symbol, market in self.markets.items():
-            if market.book.touched:
-                quote = market.quote(now_ms)
-                if quote is not None:
-                    self._changes.append(Change("quote", "insert", None, symbol, quote))
-        changes, self._changes = self._changes, []
-        return changes
-
-    def _flush_order(self, order: Order, now_ms: int) -> None:
-        order.changed_ms = now_ms
-        row = order.row()
-        if order.sent is None:
-            action, delta = "insert", row
-        else:
-            action = "update"
-            found = changed(order.sent, row, ORDER_IDENTITY)
-            if found is None:
-                return
-            delta = found
-        order.sent = row
-        order.versions.append((now_ms, row))
-        while len(order.versions) > 1 and order.versions[1][0] < now_ms - VERSIONS_KEPT_MS:
-            del order.versions[0]
-        symbol = order.instrument.symbol
-        self._changes.append(Change("order", action, order.account, symbol, delta))
-
-    def _flush_position(self, p: Position, now_ms: int) -> None:
-        """
-        One update for a change of open orders, two for a fill: first the open orders with the old
-        quantity, then the quantity (section 10.3).
-        """
-        p.open_buy_qty = p.open_buy_cost = p.open_sell_qty = p.open_sell_cost = 0
-        for order in self._open.get((p.account, p.instrument.symbol), {}).values():
-            price = order.price or p.mark
-            cost = p.instrument.cost(order.leaves, price)  # the sign of a buy on both sides
-            if order.side == BUY:
-                p.open_buy_qty += order.leaves
-                p.open_buy_cost += cost
-            else:
-                p.open_sell_qty += order.leaves
-                p.open_sell_cost += cost
-        row = position_row(self.accounts[p.account], p, now_ms)
-        symbol = p.instrument.symbol
-        if p.sent is None:
-            self._changes.append(Change("position", "insert", p.account, symbol, row))
-        else:
-            steps = [row]
-            if p.filled:
-                early = dict(p.sent)
-                early.update({k: v for k, v in row.items() if k.startswith("openOrder")})
-                early["timestamp"] = row["timestamp"]
-                steps.insert(0, early)
-            before = p.sent
-            for step in steps:
-                delta = changed(before, step, POSITION_IDENTITY)
-                if delta is not None:
-                    self._changes.append(Change("position", "update", p.account, symbol, delta))
-                before = step
-        p.sent, p.filled = row, False
-
-    def _flush_margin(self, account: Account, currency: str, now_ms: int) -> None:
-        row = margin_row(account, currency, now_ms)
-        before = account.margin_sent.get(currency)
-        delta = row if before is None else changed(before, row, MARGIN_IDENTITY)
-        account.margin_sent[currency] = row
-        if delta is not None:
-            action = "insert" if before is None else "update"
-            self._changes.append(Change("margin", action, account.number, None, delta))
-
-    def _touch(self, account: int, symbol: str) -> None:
-        key = (account, symbol)
-        if key not in self._touched_positions:
-            self._touched_positions[key] = self.position(account, symbol)
-
-    def _record(self, order: Order, exec_type: str, now_ms: int) -> None:
-        """An execution row that moves no contracts."""
-        row = executions.event(order, self._guid(), exec_type, now_ms)
-        self.executions[order.account].append(row)
-        symbol = order.instrument.symbol
-        self._changes.append(Change("execution", "insert", order.account, symbol, row))
-
-    def _guid(self) -> str:
-        digits = f"{self._ids.getrandbits(128):032x}"
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
-
-def sum_of_contracts(exchange: Exchange, symbol: str) -> int:
-    """Contracts of all accounts and the house together: always zero."""
-    held = sum(
-        account.positions[symbol].qty
-        for account in exchange.accounts.values()
-        if symbol in account.positions
-    )
-    return held + exchange.house_qty[symbol]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from .account import Position
+from .instruments import plain
 from .orders import REJECTED, Order, Row
 from .protocol import NO_ID
-from .instruments import plain
 from .times import iso
 
 

@@ -1,8 +1,8 @@
 """
 Rate limits as token buckets, refilled continuously (protocol sheet, section 12.1).
 
-120 requests a minute a signed account, 30 a minute for unsigned requests of an address, and a second
-bucket of 10 a second on the order routes.
+120 requests a minute a signed account, 30 a minute for unsigned requests of an address, and a
+second bucket of 10 a second on the order routes.
 """
 
 from __future__ import annotations

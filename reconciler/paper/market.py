@@ -117,7 +117,8 @@ class Book:
 
     def rest(self, order: Resting) -> None:
         """Put *order* at the end of the queue at its price."""
-        assert order.leaves > 0 and order.order_id not in self._orders
+        assert order.leaves > 0
+        assert order.order_id not in self._orders
         levels = self._levels[order.side]
         level = levels.get(order.ticks)
         if level is None:

@@ -1,9 +1,9 @@
 """
 Where prices come from: a seeded random walk with a book around it.
 
-Every symbol has random streams of its own, named by seed and symbol, so the same seed gives the same
-draws whatever else happens. The house quotes a ladder of orders around the walking price, and house
-takers hit the touch, so an order that rests at the best price is filled within seconds.
+Every symbol has random streams of its own, named by seed and symbol: the same seed gives the same
+draws. The house quotes a ladder of orders around the walking price, and house takers hit the touch,
+so an order that rests at the best price is filled within seconds.
 """
 
 from __future__ import annotations
@@ -94,6 +94,11 @@ class Walk:
         inst = self.exchange.catalogue[self.symbol]
         self.bid = max(2, int(price / inst.tick))
         self.spread = 1
+        self.house.quote({}, now_ms)
+        book = self.exchange.markets[self.symbol].book
+        for side, limit in ((SELL, self.bid + 1), (BUY, self.bid)):
+            crossed = book.available(side, limit, 10**15)
+            self.exchange.house_take(self.symbol, side, crossed, limit, now_ms)
         self._quote(now_ms)
 
     def _take(self, now_ms: int) -> None:

@@ -1,7 +1,7 @@
 """
 The table queries that all GET routes share (protocol sheet, section 3).
 
-``symbol, filter, columns, count, start, reverse, startTime, endTime`` over rows that stand oldest first.
+``symbol, filter, columns, count, start, reverse, startTime, endTime`` over rows, oldest first.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ stream of its own, so switching one on does not move the draws of another.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 CATALOGUE: dict[str, str] = {
@@ -17,7 +18,7 @@ CATALOGUE: dict[str, str] = {
     "bad-gateway-502": "An HTML page from the proxy; half of the requests behind it were acted on.",
     "rate-limit-429": "Order requests are refused with 429 and retry-after, budget or not.",
     "slow-answer": "The request is acted on at once; its answer takes 0.2 to 3 seconds.",
-    "slow-queue": "The request waits 0.2 to 3 seconds in the queue, then is acted on, expired or not.",
+    "slow-queue": "The request queues for 0.2 to 3 seconds, then is acted on, expired or not.",
     "position-lag": "Position frames are held back by 0.2 to 3 seconds.",
     "execution-late": "Execution frames are held back by 0.2 to 2 seconds; order frames are not.",
     "order-late": "Order frames are held back by 0.2 to 2 seconds; execution frames are not.",
@@ -50,7 +51,7 @@ class UnknownFault(ValueError):
 class Quirks:
     """Which faults are on, and whether one strikes now."""
 
-    def __init__(self, faults: dict[str, float] | None = None, *, seed: int = 0) -> None:
+    def __init__(self, faults: Mapping[str, float] | None = None, *, seed: int = 0) -> None:
         self._seed = seed
         self._switches: dict[str, Switch] = {}
         self._streams: dict[str, random.Random] = {}

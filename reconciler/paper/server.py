@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 
 from . import control, errors
 from .limits import Bucket
@@ -49,7 +50,7 @@ class DroppableHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope.setdefault("extensions", {})[_DROP] = {"drop": self.transport.abort}  # type: ignore[typeddict-item]
+        self.scope.setdefault("extensions", {})[_DROP] = {"drop": self.transport.abort}
 
 
 class Application:
@@ -119,7 +120,8 @@ class Application:
     async def _answer(self, request: Request) -> Answer:
         world = self.world
         if world is None:
-            return Answer(status=503, body=encode(errors.Refusal(503, "Service unavailable").body()))
+            refusal = errors.Refusal(503, "Service unavailable")
+            return Answer(status=503, body=encode(refusal.body()))
         if request.path.startswith("/paper/"):
             return control.answer(world, request, now_ms())
         admitted = world.api.admit(request, now_ms())
@@ -208,6 +210,7 @@ async def _refuse_upgrade(send: Send, refusal: errors.Refusal) -> None:
         {"type": "websocket.http.response.start", "status": refusal.status, "headers": headers}
     )
     await send({"type": "websocket.http.response.body", "body": body})
+    raise ClientDisconnected  # uvicorn would otherwise log that no handshake was completed
 
 
 def _sign_in(session: Session, headers: Mapping[str, str], query: Mapping[str, str]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from . import server
 from .auth import DEFAULT_KEYS, Key
 from .instruments import CATALOGUE
+from .quirks import Quirks
+from .recording import Recording
 from .stream import Later
 from .world import World
 
@@ -39,20 +42,25 @@ class PaperExchange:
         symbols: Sequence[str] = SYMBOLS,
         faults: Mapping[str, float] | None = None,
         speed: float = 1.0,
-        record: Path | None = None,
+        record: Path | str | None = None,
         walk: bool = True,
         rate_limits: bool = True,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
     ) -> None:
+        symbols = tuple(dict.fromkeys(symbols))
         unknown = [symbol for symbol in symbols if symbol not in CATALOGUE]
         if unknown or not symbols:
             raise ValueError(f"symbols must be of {', '.join(CATALOGUE)}; not {unknown}")
+        if not speed > 0:
+            raise ValueError(f"speed must be above zero: {speed}")
+        quirks = Quirks(faults, seed=seed)
+        recording = None if record is None else Recording.load(Path(record))
 
         def make_world(later: Later) -> World:
             return World(
-                seed=seed, symbols=symbols, now_ms=server.now_ms(), later=later, faults=faults,
-                speed=speed, recording=record, walk=walk, rate_limits=rate_limits, keys=keys,
+                seed=seed, symbols=symbols, now_ms=server.now_ms(), later=later, quirks=quirks,
+                speed=speed, recording=recording, walk=walk, rate_limits=rate_limits, keys=keys,
                 balances=balances,
             )  # fmt: skip
 
@@ -109,4 +117,14 @@ def serve(
         f"{on} fault kind{'' if on == 1 else 's'} on",
         flush=True,
     )
-    venue.run()
+    # uvicorn ends in order at a signal and then raises it again for whoever handled it before.
+    former = {number: signal.signal(number, _ended) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        venue.run()
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    """The signal has done its work: the server has stopped."""

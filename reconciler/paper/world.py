@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 
+from . import errors
 from .auth import DEFAULT_KEYS, Key, KeyRing
 from .exchange import Exchange
 from .instruments import CATALOGUE
@@ -37,16 +37,14 @@ class World:
         symbols: Sequence[str],
         now_ms: int,
         later: Later,
-        faults: Mapping[str, float] | None = None,
+        quirks: Quirks | None = None,
         speed: float = 1.0,
-        recording: Path | None = None,
+        recording: Recording | None = None,
         walk: bool = True,
         rate_limits: bool = True,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
     ) -> None:
-        if not speed > 0:
-            raise ValueError(f"speed must be above zero: {speed}")
         ring = KeyRing(tuple(keys))
         self.exchange = Exchange(
             [CATALOGUE[symbol] for symbol in symbols],
@@ -55,7 +53,7 @@ class World:
             now_ms=now_ms,
             balances=balances,
         )
-        self.quirks = Quirks(dict(faults or {}), seed=seed)
+        self.quirks = quirks or Quirks(seed=seed)
         self.hub = Hub(self.exchange, ring, self.quirks, later)
         self.api = Api(self.exchange, self.hub, ring, Limits(enabled=rate_limits), self.quirks)
         self.speed = speed
@@ -63,7 +61,7 @@ class World:
         self.walks = {symbol: Walk(self.exchange, symbol, seed) for symbol in symbols}
         self.replay: Replay | None = None
         if recording is not None:
-            self.replay = Replay(self.exchange, Recording.load(recording), now_ms, speed)
+            self.replay = Replay(self.exchange, recording, now_ms, speed)
         for symbol, found in self.walks.items():
             if self.replay is None or symbol not in self.replay.symbols:
                 found.open(now_ms)
@@ -96,7 +94,14 @@ class World:
         self.publish(now_ms)
 
     def move_to(self, symbol: str, price: Decimal, now_ms: int) -> None:
-        """Put the best house bid of a symbol at *price*."""
+        """
+        Put the best house bid of a symbol at *price*.
+
+        Raises:
+            Refusal: the symbol's prices come from a recording.
+        """
+        if self.replay is not None and symbol in self.replay.symbols:
+            raise errors.bad_request(f"prices of {symbol} come from a recording")
         self.walks[symbol].move_to(price, now_ms)
         self.exchange.pulse(now_ms, positions=True)
 
