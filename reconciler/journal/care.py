@@ -1,0 +1,228 @@
+"""
+Care of a journal: copies that are verified, upgrades that are all or nothing, restores.
+
+A copy is made by a connection that can only read, so it may be made while the service writes. What
+writes (upgrade, restore) takes the lock first.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from reconciler.errors import Broken, ConfigError, NotFound
+from reconciler.journal import chain, files, readers, schema, writer
+from reconciler.journal.lock import Lock
+from reconciler.journal.tables import SCHEMA
+
+
+class Current(NamedTuple):
+    """The schema of a database beside the program's."""
+
+    found: str
+    needed: str
+
+
+class Upgraded(NamedTuple):
+    """What an upgrade did. *backup* is None when there was nothing to do."""
+
+    before: str
+    after: str
+    backup: Path | None
+
+
+def current(path: Path) -> Current:
+    """
+    Which schema a journal has.
+
+    Raises:
+        Unreachable: There is none.
+        ConfigError: It is no journal.
+    """
+    with closing(readers.connect(path)) as db:
+        return Current(schema.identify(db, path), SCHEMA)
+
+
+def backup(path: Path, to: Path | None = None) -> Path:
+    """
+    Copy a journal that no process has open for writing. A running service has `Journal.backup`.
+
+    Returns:
+        The copy; see `copy`.
+
+    Raises:
+        NotLeader: A process has it; ask that one.
+        Broken: The copy does not verify.
+    """
+    path = _existing(path)
+    lock = Lock.take(path, what="backup")
+    try:
+        return copy(path, to)
+    finally:
+        lock.release()
+
+
+def copy(path: Path, to: Path | None = None) -> Path:
+    """
+    Copy a journal as it is at one moment to a new private file, and verify the copy.
+
+    The caller is the process that holds the lock. The connection only reads, so whoever writes
+    goes on meanwhile.
+
+    Args:
+        path: Of the journal.
+        to: A file that does not exist yet; by default ``backups/NAME-TIME.db`` beside it.
+
+    Raises:
+        ConfigError: The file exists already.
+        Broken: The copy does not verify; it was removed.
+    """
+    if to is None:
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        to = path.parent / "backups" / f"{path.stem}-{now}{path.suffix or '.db'}"
+    files.private_folder(to.parent)
+    if to.exists():
+        raise ConfigError(f"{to} exists already", next_step="Name a new file.", path=str(to))
+    new = files.beside(to, ".new")
+    new.unlink(missing_ok=True)
+    files.create_private(new)
+    try:
+        with closing(readers.connect(path, query_only=False)) as db:
+            db.execute("VACUUM INTO ?", (str(new),))
+        verify(new)
+        files.sync(new)
+        os.link(new, to)  # never over another file
+    finally:
+        new.unlink(missing_ok=True)
+    files.sync(to.parent)
+    return to
+
+
+def verify(path: Path) -> int:
+    """
+    Check a file from end to end: SQLite's own check, its references, and the whole chain.
+
+    Returns:
+        The seq of the last event.
+
+    Raises:
+        Broken: It is damaged, or not what was written.
+    """
+    with closing(readers.connect(path)) as db:
+        schema.identify(db, path)
+        _integrity(db, path)
+        for _ in chain.verified(db):
+            pass
+        return chain.end(db)[0]
+
+
+def upgrade(path: Path, *, migrations: Path | None = None, head: str = SCHEMA) -> Upgraded:
+    """
+    Bring an older schema up to the program's: backup first, then all revisions or none.
+
+    Args:
+        path: Of the journal.
+        migrations: Their folder, if it is not our own.
+        head: The revision to reach.
+
+    Raises:
+        NotLeader: A process has it.
+        SchemaError: It is newer than the program; nothing was changed.
+        Broken: It does not verify before or after; nothing was changed.
+    """
+    path = _existing(path)
+    lock = Lock.take(path, what="upgrade")
+    try:
+        with closing(readers.connect(path)) as db:
+            before = schema.identify(db, path)
+        if before >= head:
+            schema.require(before, path, head=head)
+            return Upgraded(before, before, None)
+        kept = copy(path)
+        _migrate(path, migrations, head)
+        return Upgraded(before, head, kept)
+    finally:
+        lock.release()
+
+
+def _migrate(path: Path, migrations: Path | None, head: str) -> None:
+    connection = writer.Writer.open(path, durability="power")
+    try:
+        db = connection.db
+        db.execute("PRAGMA foreign_keys = OFF")  # tables may be rebuilt; checked before the commit
+        end = chain.end(db)
+        with connection.transaction() as begun:
+            schema.migrate(begun, folder=migrations, to=head)
+            _integrity(db, path)
+            for _ in chain.verified(db):
+                pass
+            if chain.end(db) != end:
+                raise Broken(f"the upgrade of {path} would change the journal: not done")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.close()
+
+
+def restore(copy_of: Path, path: Path) -> Path | None:
+    """
+    Put a backup in the place of a journal. What was there is kept under another name.
+
+    The next run begins a new epoch, reads a long way back at the venue, and meets orders that it
+    does not know: see fault-model 3.12.
+
+    Returns:
+        Where the older journal is now; None if there was none.
+
+    Raises:
+        NotLeader: A process has the journal.
+        Broken: The backup does not verify.
+    """
+    copy_of, path = _existing(copy_of), path.expanduser().resolve()
+    files.private_folder(path.parent)
+    lock = Lock.take(path, what="restore")
+    try:
+        new = files.beside(path, ".new")
+        for ending in ("", *files.SIDE_FILES):
+            files.beside(new, ending).unlink(missing_ok=True)
+        files.create_private(new)
+        with closing(readers.connect(copy_of, query_only=False)) as db:
+            db.execute("VACUUM INTO ?", (str(new),))
+        verify(new)
+        files.sync(new)
+        for ending in files.SIDE_FILES:
+            files.beside(new, ending).unlink(missing_ok=True)
+        kept = _move_away(path)
+        new.rename(path)
+        files.sync(path.parent)
+        return kept
+    finally:
+        lock.release()
+
+
+def _move_away(path: Path) -> Path | None:
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    kept = files.beside(path, f".replaced-{now}")
+    moved = None
+    for ending in (".tip", *files.SIDE_FILES, ""):  # the database last: until then it is all there
+        if (old := files.beside(path, ending)).exists():
+            old.rename(files.beside(kept, ending))
+            moved = kept
+    return moved
+
+
+def _integrity(db: sqlite3.Connection, path: Path) -> None:
+    for question in ("integrity_check", "foreign_key_check"):
+        said = [str(row[0]) for row in db.execute(f"PRAGMA {question}")]
+        if said not in ([], ["ok"]):
+            raise Broken(f"{path} is damaged ({question}): {said[0]}", path=str(path))
+
+
+def _existing(path: Path) -> Path:
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}", next_step="Name another.", path=str(path))
+    return path

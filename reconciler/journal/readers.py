@@ -1,0 +1,61 @@
+"""
+Connections that only read: they never create, migrate, lock or checkpoint.
+
+SQLite's WAL needs its ``-shm`` and ``-wal`` files even for reading. Where the folder may be
+written, SQLite makes them (private, as the database is) and leaves them; a reader has opened the
+database file itself read-only, so it cannot take the lock that a checkpoint at closing needs.
+Where the folder may not be written and no ``-wal`` is there, nobody writes either: the file is
+then read as one that does not change.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from reconciler.errors import Unreachable
+from reconciler.journal.files import beside
+
+
+def connect(path: Path, *, query_only: bool = True) -> sqlite3.Connection:
+    """
+    Open a journal for reading.
+
+    Args:
+        path: Of the database.
+        query_only: False lets the connection write other files (VACUUM INTO); the database
+            itself stays read-only.
+
+    Raises:
+        Unreachable: There is no such file, or it cannot be opened.
+    """
+    if not path.is_file():
+        raise Unreachable(
+            f"there is no journal at {path}", next_step="Run `reconciler init`.", path=str(path)
+        )
+    address = f"file:{quote(str(path.resolve()))}?mode=ro"
+    try:
+        return _open(address, query_only)
+    except sqlite3.OperationalError as error:
+        refused = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+        if error.sqlite_errorcode & 0xFF not in refused or beside(path, "-wal").exists():
+            raise Unreachable(f"{path} cannot be opened: {error}", path=str(path)) from error
+    return _open(address + "&immutable=1", query_only)
+
+
+def _open(address: str, query_only: bool) -> sqlite3.Connection:
+    db = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        if query_only:
+            db.execute("PRAGMA query_only = ON")
+        db.execute("PRAGMA trusted_schema = OFF")
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB:
+                raise
+    except BaseException:
+        db.close()
+        raise
+    return db

@@ -1,0 +1,94 @@
+"""
+The schema of a database: which one it is, and how it becomes ours.
+
+Alembic is imported only when there is something to migrate; on every other start one SELECT tells.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+import reconciler
+from reconciler.errors import ConfigError, SchemaError
+from reconciler.journal.tables import APPLICATION_ID, SCHEMA
+
+
+def migrations_folder() -> Path:
+    """`migrations/`: inside the installed package, or at the top of a checkout."""
+    package = Path(reconciler.__file__).resolve().parent
+    for folder in (package / "migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise ConfigError(
+        f"the migrations are missing from {package}", next_step="Install the program again."
+    )
+
+
+def identify(db: sqlite3.Connection, path: Path) -> str:
+    """
+    The revision of a database of ours.
+
+    Raises:
+        ConfigError: It is somebody else's, or no database; the message says what it is.
+    """
+    try:
+        application = int(db.execute("PRAGMA application_id").fetchone()[0])
+        names = [str(row[0]) for row in db.execute("SELECT name FROM sqlite_master")]
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_NOTADB:
+            raise
+        raise ConfigError(f"{path} is not a database", path=str(path)) from None
+    if application != APPLICATION_ID or "alembic_version" not in names:
+        what = f"with tables {', '.join(sorted(names)[:5])}" if names else "without tables"
+        raise ConfigError(
+            f"{path} is a database of another program"
+            f" (application id {application:#010x}, {what}), not a journal",
+            next_step="Name another file in [database] url.",
+            path=str(path),
+            application_id=application,
+        )
+    revision: tuple[str] | None = db.execute("SELECT version_num FROM alembic_version").fetchone()
+    if revision is None:
+        raise ConfigError(f"{path} was never finished: it has no schema", path=str(path))
+    return revision[0]
+
+
+def require(revision: str, path: Path, *, head: str = SCHEMA) -> None:
+    """
+    Refuse a schema that is not the program's.
+
+    Raises:
+        SchemaError: Older, with what to run; or newer, with both named.
+    """
+    if revision == head:
+        return
+    older = revision < head
+    raise SchemaError(
+        f"{path} has schema {revision}, this program needs {head}",
+        next_step="Run `reconciler db upgrade`; it makes a backup first."
+        if older
+        else f"Use the program that made schema {revision}, or a newer one.",
+        found=revision,
+        needed=head,
+    )
+
+
+def migrate(connection: Connection, *, folder: Path | None = None, to: str = "head") -> None:
+    """
+    Run every revision that is missing on *connection*, in the transaction that it has open.
+
+    Args:
+        connection: Of SQLAlchemy, in a transaction; it is neither committed nor closed.
+        folder: Of the migrations; by default our own.
+        to: The revision to end at.
+    """
+    from alembic import command  # late: it takes as long as all the rest of a start
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(folder or migrations_folder()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)

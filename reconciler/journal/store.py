@@ -1,0 +1,440 @@
+"""
+The store: every event and all that follows from it, in one transaction, before anything is sent.
+
+    journal = Journal.open(path, account="main")
+    ledger = journal.recover().ledger
+    ...
+    outcome = step(ledger, event)
+    journal.record([(event, outcome.decisions, outcome.facts)])  # returned: it is on the disk
+    ...
+    journal.close(ledger)
+
+One thread at a time. After the first error that leaves a write in question, every call refuses:
+a disk that failed once is not asked again.
+"""
+
+from __future__ import annotations
+
+import platform
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import reconciler
+from reconciler.core.decisions import AnyDecision, AnyFact
+from reconciler.core.events import AnyEvent
+from reconciler.errors import Broken, ConfigError, NotLeader, ReconcilerError, StorageFault
+from reconciler.journal import chain, codec, files, readers, schema, snapshots, writer
+from reconciler.journal.lock import Lock
+from reconciler.journal.rows import Present, Rows, Run, SymbolNow
+from reconciler.journal.statements import HOT
+
+Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
+Recall = Callable[[Any, AnyEvent, Sequence[AnyDecision]], object]
+
+#: Rows whose chain is verified at every start, even if a snapshot is newer.
+VERIFY_ROWS = 1_000
+#: A log larger than this is worked off after a commit; an empty moment truncates it.
+WAL_BYTES = 4 * 2**20
+#: The side file is replaced at most this often, in seconds.
+TIP_EVERY_S = 5.0
+
+
+class Recovered(NamedTuple):
+    """What `Journal.recover` found."""
+
+    ledger: Any
+    seq: int  # of the last event in it
+    events_folded: int  # after the snapshot
+    took_us: int
+
+
+class Journal:
+    """An open journal, and the only one: see `open`."""
+
+    def __init__(self, path: Path, lock: Lock, connection: writer.Writer, run: Run) -> None:
+        self.path = path
+        self._lock = lock
+        self._writer = connection
+        self._db = connection.db
+        self._fault: BaseException | None = None
+        self._identity = files.identity(path)
+        self._run = run
+        self._meta = writer.meta(self._db)
+        self.last_seq, self._hash, _ = chain.end(self._db)
+        self._rows = Rows(_present(self._db), run)
+        self._tip_seq, self._tip_due = self.last_seq, 0.0
+        self.epoch = 0
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        account: str,
+        mode: str = "run",
+        create: bool = True,
+        durability: str = "power",
+        environment: str = "",
+    ) -> Self:
+        """
+        Become the writer of a journal, make sure that it is whole, and begin a new epoch.
+
+        Args:
+            path: Of the database; ``.lock``, ``.tip`` and SQLite's own files stand beside it.
+            account: Whose journal it is, or becomes.
+            mode: One word for what we do with it, for others who find it locked.
+            create: Make it if there is none.
+            durability: What a commit survives: "power", or only the death of the "process".
+            environment: Of the venue, for the row of this run.
+
+        Raises:
+            NotLeader: Another process has it.
+            ConfigError: It is not a journal, not of this account, or not there.
+            SchemaError: Its schema is older or newer than the program.
+            Broken: It was changed, cut off or damaged.
+        """
+        path = path.expanduser().resolve()
+        files.private_folder(path.parent)
+        lock = Lock.take(path, what=mode)
+        connection: writer.Writer | None = None
+        try:
+            if not path.exists():
+                if not create:
+                    raise ConfigError(
+                        f"there is no journal at {path}",
+                        next_step="Run `reconciler init`.",
+                        path=str(path),
+                    )
+                writer.create(path, account=account)
+            files.private_file(path)
+            with _closing(readers.connect(path)) as db:  # it must not change a stranger's file
+                schema.require(schema.identify(db, path), path)
+                writer.require_account(writer.meta(db), account, path)
+            connection = writer.Writer.open(path, durability=durability)
+            writer.check(connection.db, path)
+            run = Run(reconciler.__version__, environment, platform.node())
+            journal = cls(path, lock, connection, run)
+            journal._verify()
+            journal._begin_epoch()
+            return journal
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise _fault_of(error, path) from error
+            raise
+
+    @property
+    def installation(self) -> str:
+        """Four letters or digits that keep the ids of two installations apart."""
+        return str(self._meta["installation"])
+
+    @property
+    def database_id(self) -> str:
+        """Names this database, through copies and renames."""
+        return str(self._meta["database_id"])
+
+    @property
+    def last_hash(self) -> bytes:
+        """The hash of the last row: it vouches for every row."""
+        return self._hash
+
+    def recover(
+        self, *, fold: Recall | None = None, shape: type[Any] | None = None, logic: str = ""
+    ) -> Recovered:
+        """
+        The ledger after the last event: the newest snapshot that verifies, and the events since.
+
+        Nothing is decided again: each event is folded with the decisions stored with it.
+
+        Args:
+            fold: Instead of `reconciler.core.step.recall`.
+            shape: Of the ledger, instead of `Ledger`; called without arguments it is empty.
+            logic: Whose snapshots may be used, instead of the core's.
+        """
+        self._usable()
+        started = time.perf_counter_ns()
+        fold, shape, logic = core(fold, shape, logic)
+        ledger, seq, folded = None, 0, 0
+        with self._failing():
+            found = snapshots.newest(self._db, logic)
+            if found is not None and (ledger := snapshots.load(found, shape)) is not None:
+                seq = found.seq
+            else:
+                ledger = shape()
+            for row in chain.verified(self._db, seq):
+                fold(ledger, *codec.decode_row(row.version, row.event, row.decisions))
+                folded += 1
+        self._run.recovered_events = folded
+        took = (time.perf_counter_ns() - started) // 1000
+        return Recovered(ledger, self.last_seq, folded, took)
+
+    def record(self, steps: Sequence[Step]) -> int:
+        """
+        Write steps down, all in one transaction. When it returns they are on the disk.
+
+        Args:
+            steps: Event, decisions and facts of each, in the order in which they were stepped.
+
+        Returns:
+            The seq of the last event.
+
+        Raises:
+            Broken: The database refuses a row: a second live intent, a fill booked twice.
+            NotLeader: A newer epoch exists; another process has taken over.
+            StorageFault: Writing failed, or nobody knows whether it did.
+        """
+        self._usable()
+        if not steps:
+            return self.last_seq
+        db, rows, epoch = self._db, self._rows, self.epoch
+        seq, link = self.last_seq, self._hash
+        encode, encode_decisions, digest = codec.encode, codec.encode_decisions, chain.digest
+        journal_rows = []
+        try:
+            for event, decisions, facts in steps:
+                seq += 1
+                raw, decided = encode(event), encode_decisions(decisions)
+                kind, symbol = codec.kind_of(event), getattr(event, "symbol", "")
+                head = (seq, event.at_us, epoch, kind, symbol, codec.FORMAT)
+                link = digest(link, *head, raw, decided)
+                journal_rows.append((*head, raw.decode(), decided.decode(), link))
+                rows.take(seq, epoch, event, decisions, facts)
+            others = rows.drain()
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(HOT["journal"], journal_rows)
+            if others:
+                for name, sql in HOT.items():
+                    if name in others:
+                        db.executemany(sql, others[name])
+            db.execute("COMMIT")
+        except BaseException as error:
+            raise self._fail(error) from error
+        self.last_seq, self._hash = seq, link
+        return seq
+
+    def snapshot(self, ledger: object, *, logic: str = "") -> None:
+        """Store *ledger* as it is after the last event, and let the oldest of three go."""
+        self._usable()
+        if self.last_seq == 0:
+            return
+        logic = logic or core_logic()
+        with self._failing(), self._transaction():
+            snapshots.write(self._db, ledger, self.last_seq, self._hash, logic)
+
+    def checkpoint_if_idle(self, *, idle: bool = True) -> None:
+        """
+        Work off SQLite's log, and move the side file along. Call it when there is nothing to do.
+
+        Args:
+            idle: False while events wait: then only a log that has grown large is worked on.
+        """
+        self._usable()
+        log = files.beside(self.path, "-wal")
+        with self._failing():
+            size = log.stat().st_size if log.exists() else 0
+            if size > WAL_BYTES:
+                self._checkpoint("PASSIVE")
+            now = time.monotonic()
+            if idle and now >= self._tip_due and (size or self._tip_seq != self.last_seq):
+                self._tip_due = now + TIP_EVERY_S
+                self._checkpoint("TRUNCATE")
+                self._write_tip()
+
+    def check_identity(self) -> None:
+        """
+        See that the path still names our file and the lock is still ours.
+
+        Raises:
+            StorageFault: The file was deleted, replaced, renamed or linked; fail stop.
+        """
+        self._usable()
+        with self._failing():
+            if files.identity(self.path) != self._identity:
+                raise StorageFault(f"{self.path} is another file now", path=str(self.path))
+            if not self._lock.is_ours():
+                raise StorageFault(f"{self._lock.path} is gone or replaced", path=str(self.path))
+
+    def free_bytes(self) -> int:
+        """Space left where the journal is, in bytes."""
+        return files.free_bytes(self.path.parent)
+
+    def backup(self, to: Path | None = None) -> Path:
+        """
+        Copy the journal to a new private file, verified. From any thread; the writer goes on.
+
+        Returns:
+            The copy: *to*, or a name with the time in it, in ``backups`` beside the journal.
+        """
+        self._usable()
+        from reconciler.journal import care
+
+        return care.copy(self.path, to)
+
+    def close(self, ledger: object | None = None) -> None:
+        """
+        End the run: snapshot of *ledger* if given, log worked off, lock let go.
+
+        After a fault only the lock is let go. Harmless when repeated.
+        """
+        if self._lock.is_ours() is False and self._closed:
+            return
+        try:
+            if self._fault is None:
+                if ledger is not None:
+                    self.snapshot(ledger)
+                with self._failing():
+                    with self._transaction():
+                        self._db.execute(
+                            "UPDATE runs SET ended_us = ?, exit_reason = coalesce(exit_reason, ?)"
+                            " WHERE epoch = ? AND ended_us IS NULL",
+                            (time.time_ns() // 1000, "closed", self.epoch),
+                        )
+                    self._checkpoint("TRUNCATE")
+                    self._write_tip()
+        finally:
+            self._fault = self._fault or ReconcilerError("it was closed")
+            self._writer.close()
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What is beneath.
+
+    @property
+    def _closed(self) -> bool:
+        return self._fault is not None
+
+    def _usable(self) -> None:
+        if self._fault is not None:
+            raise StorageFault(
+                f"the journal has stopped: {self._fault}", path=str(self.path)
+            ) from self._fault
+
+    def _fail(self, error: BaseException) -> BaseException:
+        """Refuse everything from now on; the error to raise for *error*."""
+        told = _fault_of(error, self.path)
+        self._fault = told
+        try:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # closing the connection, or the next start, rolls it back
+        return told
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            raise self._fail(error) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A write transaction that only the newest epoch gets through."""
+        self._db.execute("BEGIN IMMEDIATE")
+        if (newest := writer.meta(self._db)["epoch"]) != self.epoch:
+            raise NotLeader(f"epoch {self.epoch} is over: {newest} has begun")
+        yield
+        self._db.execute("COMMIT")
+
+    def _verify(self) -> None:
+        """The chain of the newest rows, and the end that the side file remembers."""
+        newest = self._db.execute("SELECT max(seq) FROM snapshots").fetchone()[0] or 0
+        for _ in chain.verified(self._db, max(0, min(newest, self.last_seq - VERIFY_ROWS))):
+            pass
+        tip = files.read_tip(self.path)
+        if tip is None or tip.seq == 0:
+            return
+        if tip.seq > self.last_seq:
+            raise Broken(
+                f"the journal ends at event {self.last_seq}, but it had {tip.seq}:"
+                " its end, or SQLite's log, was lost or replaced",
+                seq=self.last_seq + 1,
+                tip=tip.seq,
+            )
+        if chain.hash_at(self._db, tip.seq) != tip.hash:
+            raise Broken(
+                f"event {tip.seq} is not the one that was here: this is another journal"
+                " or another history of it",
+                seq=tip.seq,
+            )
+
+    def _begin_epoch(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        self.epoch = writer.meta(self._db)["epoch"] + 1
+        self._db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (str(self.epoch),))
+        self._db.execute("COMMIT")
+
+    def _checkpoint(self, how: str) -> None:
+        self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+
+    def _write_tip(self) -> None:
+        """Only after a checkpoint: then the rows that it names are synced."""
+        files.write_tip(self.path, files.Tip(self.last_seq, self._hash))
+        self._tip_seq = self.last_seq
+
+
+def core(fold: Recall | None, shape: type[Any] | None, logic: str) -> tuple[Recall, type[Any], str]:
+    """The core's own function, ledger and logic version, where none are given."""
+    if fold is None:
+        from reconciler.core.step import recall
+
+        fold = recall
+    if shape is None:
+        from reconciler.core.ledger import Ledger
+
+        shape = Ledger
+    return fold, shape, logic or core_logic()
+
+
+def core_logic() -> str:
+    """Version of the core's logic: a snapshot of another is not used."""
+    from reconciler.core.step import LOGIC_VERSION
+
+    return str(LOGIC_VERSION)
+
+
+def _present(db: sqlite3.Connection) -> Present:
+    """The newest state of symbols and live orders, as the last transaction left it."""
+    columns = ", ".join(SymbolNow.__slots__)
+    found = (SymbolNow(*row) for row in db.execute(f"SELECT {columns} FROM symbol_now"))
+    present = Present({now.symbol: now for now in found}, last_us=chain.end(db)[2])
+    for name, symbol, live, contracts in db.execute(
+        "SELECT cl_ord_id, symbol, live, contracts FROM orders"
+        " WHERE status IN ('intended', 'working', 'in_doubt')"
+    ):
+        if live:
+            present.live[symbol] = name
+        if contracts is not None:
+            present.contracts[name] = contracts
+    return present
+
+
+def _fault_of(error: BaseException, path: Path) -> BaseException:
+    """What an error of the database means for us; errors of ours stay what they are."""
+    if isinstance(error, sqlite3.IntegrityError):
+        if "fenced" in str(error):
+            return NotLeader("a newer epoch has begun: another process has taken over")
+        return Broken(f"the journal refuses a row: {error}", path=str(path))
+    if isinstance(error, (sqlite3.Error, OSError)):
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        return StorageFault(f"writing to {path} failed: {error} ({name})", path=str(path))
+    return error
+
+
+@contextmanager
+def _closing(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield db
+    finally:
+        db.close()

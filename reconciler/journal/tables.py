@@ -1,0 +1,396 @@
+"""
+The tables. `migrations/` creates them; a test holds that both say the same.
+
+Numbers are exact. Contracts and money are INTEGER (money in minor units of its currency), prices
+are TEXT that reads as a decimal, times are INTEGER microseconds since the epoch, UTC; flags are 0
+or 1. Tables are STRICT: SQLite refuses a float where a number of contracts belongs. A venue's ids
+are ANY: 16 bytes when they are UUIDs (`rows.pack`), else text.
+
+``seq`` is the event that a row follows from, ``n`` counts the rows of one event, so (seq, n) is
+the order in which things happened. Append-only tables are so by trigger.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import UserDefinedType
+
+from reconciler.journal.ddl import iso
+
+#: The revision of `migrations/` that this program reads and writes.
+SCHEMA = "0001"
+
+#: "Recj": says in the file's header whose database it is.
+APPLICATION_ID = 0x5265636A
+
+#: Order statuses in which an intent is live: at most one of these a symbol.
+LIVE = frozenset({"intended", "working", "in_doubt"})
+
+#: Tables whose rows never change or go, by trigger.
+APPEND_ONLY = (
+    "journal",
+    "intents",
+    "fills",
+    "cash",
+    "transitions",
+    "positions",
+    "adjustments",
+)
+
+
+class VenueId(UserDefinedType[Any]):
+    """An id of the venue: 16 bytes when it is a UUID, else text."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "ANY"
+
+
+metadata = MetaData()
+
+
+def number(name: str, *, null: bool = False, **more: Any) -> Column[int]:
+    return Column(name, Integer, nullable=null, **more)
+
+
+def words(name: str, *, null: bool = False, **more: Any) -> Column[str]:
+    return Column(name, Text, nullable=null, **more)
+
+
+def event_seq(*, key: bool = False) -> Column[int]:
+    """The event that a row follows from; there is none without it."""
+    return Column("seq", Integer, ForeignKey("journal.seq"), primary_key=key, nullable=False)
+
+
+def table(name: str, *columns: Any, rowid: bool = True) -> Table:
+    return Table(name, metadata, *columns, sqlite_strict=True, sqlite_with_rowid=rowid)
+
+
+meta = table("meta", words("key", primary_key=True), words("value"), rowid=False)
+
+journal = table(
+    "journal",
+    number("seq", primary_key=True),  # 1, 2, 3… without a gap, by trigger
+    number("at_us"),
+    number("epoch"),  # the newest one, by trigger: an older writer is shut out
+    words("kind"),
+    words("symbol"),  # empty: the account
+    number("version"),  # of the form of event and decisions: `codec.FORMAT`
+    words("event"),  # canonical JSON
+    words("decisions"),  # canonical JSON, an array
+    Column("hash", LargeBinary, nullable=False),  # `chain.digest` of the row before and this one
+)
+
+snapshots = table(
+    "snapshots",
+    event_seq(key=True),  # the ledger after this event
+    number("made_us"),
+    words("logic"),  # version of the program that folded it
+    Column("chain", LargeBinary, nullable=False),  # hash of the journal row
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the canonical bytes
+    number("bytes"),  # before compression
+    Column("data", LargeBinary, nullable=False),  # zlib
+)
+
+runs = table(
+    "runs",
+    words("run_id", primary_key=True),
+    event_seq(),
+    number("epoch"),
+    words("mode"),  # run | command
+    number("started_us"),
+    words("version"),
+    words("environment"),
+    words("host"),
+    number("recovered_events"),
+    number("in_doubt_at_start"),
+    number("ended_us", null=True),
+    words("exit_reason", null=True),  # "lost": it never said that it stopped
+)
+
+targets = table(
+    "targets",
+    number("target_id", primary_key=True),  # the seq of its event
+    words("symbol"),
+    number("version"),
+    number("contracts"),
+    number("previous"),  # contracts of the target before it, or 0
+    words("policy"),
+    words("source"),
+    words("reason"),
+    words("key"),
+    number("set_us"),
+    number("expires_us", null=True),
+    words("on_expiry"),
+    number("held_us", null=True),  # first time that the position was this, proven
+    number("closed_us", null=True),
+    words("outcome", null=True),  # held | replaced | expired | halted
+    UniqueConstraint("symbol", "version"),
+)
+
+intents = table(
+    "intents",
+    words("cl_ord_id", primary_key=True),
+    event_seq(),
+    number("n"),
+    number("request_id"),
+    number("at_us"),
+    number("epoch"),
+    words("symbol"),
+    number("contracts"),
+    words("price"),
+    number("post_only"),
+    number("reduce_only"),
+    number("immediate"),
+    number("expires_us"),
+    number("deadline_us"),
+    number("target_version"),
+    number("instrument_version"),
+    number("position"),
+    words("bid", null=True),
+    words("ask", null=True),
+    words("mark", null=True),
+    words("policy"),
+    words("reason"),
+    Index("intents_by_target", "symbol", "target_version"),
+    rowid=False,
+)
+
+requests = table(
+    "requests",
+    number("request_id", primary_key=True),
+    event_seq(),
+    number("at_us"),
+    number("epoch"),
+    words("kind"),
+    words("cl_ord_id"),  # empty: not about an order
+    words("symbol"),
+    words("outcome", null=True),  # NULL: no answer yet, or never sent
+    words("code", null=True),
+    number("status", null=True),  # HTTP
+    words("text", null=True),
+    Column("venue_order_id", VenueId, nullable=True),
+    number("answered_us", null=True),
+    Index("requests_by_order", "cl_ord_id"),
+)
+
+orders = table(
+    "orders",
+    words("cl_ord_id", primary_key=True),
+    words("symbol"),
+    number("live", null=True),  # 1 in a live status, else NULL; see the unique index
+    words("status"),  # as OrderChanged.status
+    words("venue_status"),
+    Column("venue_order_id", VenueId, nullable=False),
+    number("contracts", null=True),  # signed; NULL: an own order without an intent here
+    words("price", null=True),
+    number("filled"),
+    number("booked"),
+    words("evidence"),
+    number("target_version", null=True),
+    number("created_us"),
+    number("acked_us", null=True),  # first sign of it from the venue
+    number("ended_us", null=True),
+    number("updated_us"),
+    number("updated_seq"),
+    Index("orders_live", "symbol", unique=True, sqlite_where=text("live = 1")),
+    Index("orders_by_target", "symbol", "target_version"),
+    Index("orders_by_time", text(iso("created_us"))),
+    rowid=False,
+)
+
+fills = table(
+    "fills",
+    event_seq(key=True),
+    number("n", primary_key=True),
+    number("at_us"),
+    words("symbol"),
+    Column("order_id", VenueId, nullable=False),
+    Column("exec_id", VenueId, nullable=False),
+    words("cl_ord_id"),  # empty: foreign
+    words("type"),
+    number("contracts"),
+    words("price", null=True),
+    number("fee_minor"),
+    number("cost_minor"),  # signed as the venue's: of opposite sign when bought and when sold
+    number("realised_minor"),  # profit of what it closed, by average cost, without fees
+    words("currency"),
+    words("liquidity"),
+    number("venue_us"),
+    number("target_version"),  # 0: foreign
+    number("position"),  # after it
+    UniqueConstraint("symbol", "order_id", "exec_id"),
+    Index("fills_by_symbol", "symbol"),
+    Index("fills_by_target", "symbol", "target_version", sqlite_where=text("target_version > 0")),
+    Index("fills_by_ms", text("(venue_us / 1000)")),
+    rowid=False,
+)
+
+cash = table(
+    "cash",
+    event_seq(key=True),
+    number("n", primary_key=True),
+    number("at_us"),
+    words("symbol"),
+    Column("exec_id", VenueId, nullable=False),
+    number("contracts"),
+    words("price", null=True),
+    number("fee_minor"),
+    words("currency"),
+    number("venue_us"),
+    UniqueConstraint("symbol", "exec_id"),
+    rowid=False,
+)
+
+transitions = table(
+    "transitions",
+    event_seq(key=True),
+    number("n", primary_key=True),
+    number("at_us"),
+    words("symbol"),
+    words("trigger"),
+    words("from_state"),
+    words("to_state"),
+    words("cl_ord_id"),
+    number("target_version"),
+    number("dwell_us"),
+    words("detail"),
+    Index("transitions_by_symbol", "symbol"),
+    Index("transitions_by_ms", text("(at_us / 1000)")),
+    rowid=False,
+)
+
+positions = table(
+    "positions",
+    event_seq(key=True),
+    number("n", primary_key=True),
+    number("at_us"),
+    words("symbol"),
+    number("contracts"),
+    number("venue_contracts", null=True),
+    number("anchor", null=True),
+    number("worst_short"),
+    number("worst_long"),
+    Index("positions_by_symbol", "symbol"),
+    rowid=False,
+)
+
+adjustments = table(
+    "adjustments",
+    event_seq(key=True),
+    number("at_us"),
+    words("symbol"),
+    number("contracts"),
+    words("by"),
+    words("reason"),
+)
+
+incidents = table(
+    "incidents",
+    number("incident_id", primary_key=True),
+    event_seq(),
+    number("opened_us"),
+    words("severity"),
+    words("type"),
+    words("symbol"),
+    words("summary"),
+    number("closed_us", null=True),
+    words("decision", null=True),
+    words("decided_by", null=True),
+)
+
+instruments = table(
+    "instruments",
+    words("symbol", primary_key=True),
+    number("open"),
+    words("state"),
+    number("lot"),
+    words("tick"),
+    number("max_contracts", null=True),
+    words("max_price", null=True),
+    number("inverse"),
+    number("quanto"),
+    number("multiplier"),
+    words("settle_currency"),
+    words("quote_currency"),
+    words("maker_fee"),
+    words("taker_fee"),
+    number("updated_us"),
+    rowid=False,
+)
+
+symbol_now = table(
+    "symbol_now",
+    words("symbol", primary_key=True),
+    words("state"),
+    words("waiting_for"),
+    number("target", null=True),
+    number("version"),
+    words("policy"),
+    words("source"),
+    number("position"),
+    number("venue_position", null=True),
+    number("worst_short"),
+    number("worst_long"),
+    words("working"),
+    words("mark_price", null=True),
+    words("entry_price", null=True),
+    number("state_since_us"),
+    number("updated_us"),
+    number("cost_contracts"),  # of the position, those whose cost is known from fills
+    number("cost_minor"),  # and what they cost
+    number("on_target"),
+    number("counted_us"),  # time on and off target is counted up to here
+    rowid=False,
+)
+
+equity = table(
+    "equity",
+    event_seq(key=True),
+    number("at_us"),
+    words("currency"),
+    number("wallet_minor"),
+    number("margin_minor"),
+    number("available_minor"),
+    number("unrealised_minor"),
+    Index("equity_by_time", "at_us"),
+)
+
+#: Sums a day, kept in the transaction of what they count.
+daily = table(
+    "daily",
+    number("day", primary_key=True),  # days since the epoch, UTC
+    words("symbol", primary_key=True),
+    words("currency", primary_key=True),
+    number("fills"),
+    number("volume"),
+    number("maker_volume"),
+    number("net_contracts"),
+    number("fee_minor"),
+    number("funding_minor"),
+    number("realised_minor"),
+    rowid=False,
+)
+
+on_target = table(
+    "on_target",
+    number("day", primary_key=True),
+    words("symbol", primary_key=True),
+    number("on_us"),
+    number("off_us"),
+    rowid=False,
+)

@@ -1,0 +1,165 @@
+"""
+The one connection that writes: how it is opened, and how a database is made for it.
+
+SQLAlchemy owns the connection; the hot path runs on the DBAPI connection beneath it. There is
+never a second one that writes or checkpoints: SQLite before 3.51.3 can corrupt a WAL database
+when two connections do so at the same moment.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import string
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import StaticPool
+
+from reconciler.errors import Broken, ConfigError, StorageFault
+from reconciler.journal import files, schema
+from reconciler.journal.tables import APPLICATION_ID
+
+#: What a commit survives -> SQLite's word. EXTRA also keeps the switch to WAL through a power loss.
+SYNCHRONOUS: Mapping[str, str] = {"power": "EXTRA", "process": "NORMAL"}
+
+#: Files larger than this are not read from end to end at every start.
+QUICK_CHECK_BYTES = 128 * 2**20
+
+
+class Writer:
+    """An engine and the DBAPI connection that it keeps."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._held = engine.raw_connection()
+        self.db: sqlite3.Connection = cast(sqlite3.Connection, self._held.dbapi_connection)
+
+    @classmethod
+    def open(cls, path: Path, *, durability: str) -> Writer:
+        """
+        Connect to a database that exists, with the settings of fault-model 3.9, in their order.
+
+        Raises:
+            StorageFault: The file system does not allow a WAL.
+        """
+        address = f"file:{quote(str(path))}?mode=rw"
+
+        def connect() -> sqlite3.Connection:
+            db = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+            db.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
+            mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if mode != "wal":
+                raise StorageFault(f"{path} cannot be switched to a WAL (it stays {mode})")
+            for setting in (
+                "foreign_keys = ON",
+                "trusted_schema = OFF",
+                "cell_size_check = ON",
+                "mmap_size = 0",
+                "busy_timeout = 5000",
+                "wal_autocheckpoint = 0",
+                "recursive_triggers = ON",  # so that REPLACE cannot delete what is append-only
+            ):
+                db.execute(f"PRAGMA {setting}").fetchone()
+            return db
+
+        return cls(create_engine("sqlite://", creator=connect, poolclass=StaticPool))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One write transaction for SQLAlchemy and for `db` alike; committed at the end, or not."""
+        with self.engine.connect() as connection, connection.begin():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    def close(self) -> None:
+        """Close the connection, and with it SQLite's files."""
+        self.engine.dispose()
+        self.db.close()
+
+
+def create(path: Path, *, account: str) -> None:
+    """
+    Make a journal: whole and synced under another name first, then under its own.
+
+    Raises:
+        Broken: Something of an older journal is still there; it was lost, not new.
+    """
+    for ending in (".tip", *files.SIDE_FILES):
+        if (left := files.beside(path, ending)).exists():
+            raise Broken(
+                f"{path} is gone, but {left.name} is there: a journal was lost",
+                next_step="Restore a backup, or move what is left of it away.",
+                path=str(path),
+            )
+    new = files.beside(path, ".new")
+    for ending in ("", *files.SIDE_FILES):
+        files.beside(new, ending).unlink(missing_ok=True)
+    files.create_private(new)
+    writer = Writer.open(new, durability="process")  # synced below, before it gets its name
+    try:
+        with writer.transaction() as connection:
+            writer.db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            schema.migrate(connection)
+            writer.db.executemany(
+                "INSERT INTO meta (key, value) VALUES (?, ?)", _identity(account).items()
+            )
+        writer.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        writer.close()
+    files.sync(new)
+    new.rename(path)
+    files.sync(path.parent)
+
+
+def _identity(account: str) -> dict[str, str]:
+    letters = string.ascii_lowercase + string.digits
+    return {
+        "database_id": secrets.token_hex(16),
+        "application": "reconciler",
+        "account": account,
+        "installation": "".join(secrets.choice(letters) for _ in range(4)),
+        "epoch": "0",
+        "created_us": str(time.time_ns() // 1000),
+    }
+
+
+def check(db: sqlite3.Connection, path: Path) -> None:
+    """
+    SQLite's own check of the file: of all of it, or only of the small tables of a large one.
+
+    Raises:
+        Broken: Something is damaged.
+    """
+    large = path.stat().st_size > QUICK_CHECK_BYTES
+    parts = ("(meta)", "(symbol_now)", "(orders)", "(targets)", "(snapshots)") if large else ("",)
+    for part in parts:
+        said = [str(row[0]) for row in db.execute(f"PRAGMA quick_check{part}")]
+        if said != ["ok"]:
+            raise Broken(
+                f"{path} is damaged: {said[0]}",
+                next_step="Keep the file as it is and restore a backup: `reconciler db restore`.",
+                path=str(path),
+            )
+
+
+def meta(db: sqlite3.Connection) -> dict[str, Any]:
+    """The values of ``meta``; the epoch as a number."""
+    values: dict[str, Any] = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    values["epoch"] = int(values["epoch"])
+    return values
+
+
+def require_account(values: Mapping[str, Any], account: str, path: Path) -> None:
+    """ConfigError unless the journal is that of *account*."""
+    if values["account"] != account:
+        raise ConfigError(
+            f"{path} is the journal of account {values['account']!r}, not of {account!r}",
+            next_step="Name the account, or another file, in the configuration.",
+            path=str(path),
+        )
