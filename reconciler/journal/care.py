@@ -17,7 +17,7 @@ from typing import NamedTuple
 from reconciler.errors import Broken, ConfigError, NotFound
 from reconciler.journal import chain, files, readers, schema, writer
 from reconciler.journal.lock import Lock
-from reconciler.journal.tables import SCHEMA
+from reconciler.journal.schema import SCHEMA
 
 
 class Current(NamedTuple):

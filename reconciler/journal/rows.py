@@ -20,12 +20,14 @@ from typing import Any, Final
 from reconciler.core import decisions as d
 from reconciler.core import events as e
 from reconciler.journal.books import Cost, book
-from reconciler.journal.tables import LIVE
 
 Values = tuple[Any, ...]
 DAY_US: Final = 86_400_000_000
 HOUR_US: Final = 3_600_000_000
 MINUTE_US: Final = 60_000_000
+
+#: Order statuses in which an intent is live: at most one of these a symbol.
+LIVE: Final = frozenset({"intended", "working", "in_doubt"})
 
 
 @dataclass(slots=True)

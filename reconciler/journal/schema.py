@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 import reconciler
 from reconciler.errors import ConfigError, SchemaError
-from reconciler.journal.tables import APPLICATION_ID, SCHEMA
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+#: The revision of `migrations/` that this program reads and writes.
+SCHEMA = "0001"
+
+#: "Recj": says in the file's header whose database it is.
+APPLICATION_ID = 0x5265636A
 
 
 def migrations_folder() -> Path:

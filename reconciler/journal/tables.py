@@ -30,15 +30,6 @@ from sqlalchemy.types import UserDefinedType
 
 from reconciler.journal.ddl import iso
 
-#: The revision of `migrations/` that this program reads and writes.
-SCHEMA = "0001"
-
-#: "Recj": says in the file's header whose database it is.
-APPLICATION_ID = 0x5265636A
-
-#: Order statuses in which an intent is live: at most one of these a symbol.
-LIVE = frozenset({"intended", "working", "in_doubt"})
-
 #: Tables whose rows never change or go, by trigger.
 APPEND_ONLY = (
     "journal",

@@ -23,7 +23,7 @@ from sqlalchemy.pool import StaticPool
 
 from reconciler.errors import Broken, ConfigError, StorageFault
 from reconciler.journal import files, schema
-from reconciler.journal.tables import APPLICATION_ID
+from reconciler.journal.schema import APPLICATION_ID
 
 #: What a commit survives -> SQLite's word. EXTRA also keeps the switch to WAL through a power loss.
 SYNCHRONOUS: Mapping[str, str] = {"power": "EXTRA", "process": "NORMAL"}
