@@ -1,0 +1,123 @@
+"""
+Step, record, send: in this order, always.
+
+    events ─> core.step ─> journal: one commit ─> venue.send ─> (answers come back as events)
+
+Everything here happens in one thread, the loop's. If the commit fails nothing is sent, and
+nothing ever again: the ledger in memory is then ahead of the disk, so the process must end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from reconciler.core.decisions import AnyDecision, AnyFact, CancelOrder
+from reconciler.core.events import AnyEvent, Quoted, Started
+from reconciler.core.ledger import Ledger
+from reconciler.core.step import step
+from reconciler.journal import Journal
+from reconciler.venue import Venue
+
+Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
+Watcher = Callable[[Sequence[Step]], None]
+
+SNAPSHOT_EVERY = 10_000  # journal rows
+MOST_IN_A_COMMIT = 1_000  # events
+
+
+class Engine:
+    """The ledger, the journal behind it, and the venue in front of it."""
+
+    def __init__(self, ledger: Ledger, journal: Journal, now_us: Callable[[], int]) -> None:
+        self.ledger = ledger
+        self.journal = journal
+        self.venue: Venue | None = None  # none: decisions are recorded and not sent
+        self.failed = False
+        self.watchers: list[Watcher] = []
+        self._now_us = now_us
+        self._snapshot_seq = journal.last_seq
+
+    def handle(self, events: Iterable[AnyEvent]) -> None:
+        """Take in *events* in this order, and whatever they lead to at once."""
+        pending = deque(events)
+        while pending and not self.failed:
+            steps = self._step_all(pending)
+            self._record(steps)
+            for _, decisions, _ in steps:
+                if decisions and self.venue is not None:
+                    for decision in decisions:
+                        pending.extend(self.venue.send(decision))
+            for watch in self.watchers:
+                watch(steps)
+
+    def quote_changed(self, symbol: str) -> None:
+        """New prices have come; use them if a decision waits for some."""
+        book = self.ledger.books.get(symbol)
+        if book is not None and book.wants_quote:
+            quote = self._quote(symbol)
+            if quote is not None:
+                self.handle([quote])
+
+    def cancel_from_memory(self) -> list[str]:
+        """
+        After a failure, with the disk unusable: cancel what may be alive, as well as we can.
+
+        Returns:
+            The client order ids that were named to the venue.
+        """
+        self.failed = True
+        named = []
+        for order in self.ledger.own_alive():
+            named.append(order.cl_ord_id)
+            if self.venue is not None:
+                cancel = CancelOrder(
+                    request_id=0,
+                    cl_ord_id=order.cl_ord_id,
+                    symbol=order.symbol,
+                    reason="the service failed",
+                )
+                for _ in self.venue.send(cancel):
+                    pass  # nothing can be recorded any more
+        return named
+
+    def snapshot_if_due(self) -> None:
+        """Keep recovery short."""
+        if self.journal.last_seq - self._snapshot_seq >= SNAPSHOT_EVERY:
+            self.journal.snapshot(self.ledger)
+            self._snapshot_seq = self.journal.last_seq
+
+    def _step_all(self, pending: deque[AnyEvent]) -> list[Step]:
+        """Step until nothing is pending, with a price for whoever wants one."""
+        ledger = self.ledger
+        steps: list[Step] = []
+        while pending and len(steps) < MOST_IN_A_COMMIT:
+            event = pending.popleft()
+            if event.at_us < ledger.at_us and not isinstance(event, Started):
+                event = msgspec.structs.replace(event, at_us=ledger.at_us)
+            decisions, facts = step(ledger, event)
+            steps.append((event, decisions, facts))
+            if not pending:
+                pending.extend(self._wanted_quotes())
+        return steps
+
+    def _wanted_quotes(self) -> list[Quoted]:
+        quotes = []
+        for book in self.ledger.books.values():
+            if book.wants_quote:
+                quote = self._quote(book.symbol)
+                if quote is not None:
+                    quotes.append(quote)
+        return quotes
+
+    def _quote(self, symbol: str) -> Quoted | None:
+        return self.venue.quote(symbol) if self.venue is not None else None
+
+    def _record(self, steps: Sequence[Step]) -> None:
+        try:
+            self.journal.record(steps)
+        except BaseException:
+            self.failed = True  # in memory more has happened than on the disk
+            raise

@@ -1,0 +1,355 @@
+"""
+The service: recover, connect, hold the targets, and stop in order.
+
+Recovery is not a mode: the ledger is folded from the journal, the run is announced to it as an
+event, and from then on a crash looks like any lost answer.
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from reconciler.core.events import Configured, Halted, Started, Stopping
+from reconciler.core.ledger import Ledger
+from reconciler.core.settings import Settings
+from reconciler.errors import ReconcilerError, UsageError
+from reconciler.journal import Journal
+from reconciler.service import commands
+from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
+from reconciler.service.engine import Engine, Watcher
+from reconciler.service.loop import Loop
+from reconciler.service.servicefile import ServiceFile
+from reconciler.service.telling import Say, Teller
+from reconciler.venue import Host, Venue
+
+STOP_WITHIN_S = 12.0  # an orderly stop; the promise is 15 s
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+ID_FAMILY = "rc-"
+
+
+class Api(Protocol):
+    """What the service needs of the server that carries its door."""
+
+    url: str
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Options:
+    """How to run: everything that the configuration decided, without its form."""
+
+    def __init__(
+        self,
+        *,
+        database: Path,
+        settings: Settings,
+        account: str = "main",
+        environment: str = "simulated",
+        durability: str = "power",
+        on_expiry: str = "hold",
+        keep_orders: bool = False,
+        once: bool = False,
+        for_s: float | None = None,
+        rest_timeout_s: float = 7,
+    ) -> None:
+        self.database = database
+        self.settings = settings
+        self.account = account
+        self.environment = environment
+        self.durability = durability
+        self.on_expiry = on_expiry
+        self.keep_orders = keep_orders
+        self.once = once
+        self.for_s = for_s
+        self.rest_timeout_s = rest_timeout_s
+
+
+class Service:
+    """One run, from the lock to the last snapshot. It is its own `Door`."""
+
+    def __init__(
+        self,
+        options: Options,
+        make_venue: Callable[[Host, Service], Venue] | None,
+        *,
+        make_api: Callable[[Service, str], Api] | None = None,
+        say: Say | None = None,
+        watchers: tuple[Watcher, ...] = (),
+    ) -> None:
+        self.options = options
+        self.loop = Loop()
+        self._make_venue = make_venue
+        self._make_api = make_api
+        self._say = say or (lambda *_, **__: None)
+        self._watchers = watchers
+        self._venue: Venue | None = None
+        self._engine: Engine | None = None
+        self._journal: Journal | None = None
+        self._stop_asked = 0
+        self._stop_by_us: int | None = None
+        self._started_us = 0
+        self._collected_us = 0
+        self.ready = threading.Event()  # recovered, and the door is open
+
+    # -- the life ------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """
+        Run until stopped.
+
+        Returns:
+            The exit code: 0 after an orderly stop.
+
+        Raises:
+            ReconcilerError: before anything was sent: locked, foreign or broken database, a port
+                in use.
+        """
+        self._handle_signals()
+        journal = self._journal = Journal.open(
+            self.options.database,
+            account=self.options.account,
+            durability=self.options.durability,
+        )
+        service_file = ServiceFile(self.options.database)
+        api: Api | None = None
+        try:
+            engine = self._recover(journal)
+            token = secrets.token_urlsafe(24)
+            if self._make_api is not None:
+                api = self._make_api(self, token)
+            if self._make_venue is not None:
+                self._venue = engine.venue = self._make_venue(self.loop, self)
+                self._venue.start(engine.ledger.watermark_us)
+            if api is not None:
+                api.start()
+                service_file.write(api.url, token)
+            gc.collect()
+            gc.freeze()
+            gc.disable()  # collected when idle, see _keep_house
+            self.ready.set()
+            return self._turn(engine)
+        finally:
+            gc.enable()
+            service_file.remove()
+            if api is not None:
+                api.stop()
+            if self._venue is not None:
+                self._venue.close(timeout_s=2)
+            self._close(journal)
+            self.loop.close()
+
+    def stop(self, reason: str) -> None:
+        """Ask for an orderly stop, from any thread; asked twice, at once."""
+        self._stop_asked += 1
+        if self._stop_asked > 1:
+            self._stop_by_us = 0
+        self.loop.post(
+            [
+                Stopping(
+                    at_us=self.loop.now_us(),
+                    reason=reason,
+                    keep_orders=self.options.keep_orders,
+                )
+            ]
+        )
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Put new limits and policies in force, as an event like any other."""
+        self.options.settings = settings
+        self.loop.post([Configured(at_us=self.loop.now_us(), settings=settings)])
+
+    def _recover(self, journal: Journal) -> Engine:
+        began = time.monotonic()
+        recovered = journal.recover()
+        ledger: Ledger = recovered.ledger
+        engine = self._engine = Engine(ledger, journal, self.loop.now_us)
+        engine.watchers.extend(self._watchers)
+        engine.watchers.append(Teller(self._say))
+        now_us = self._started_us = self.loop.now_us()
+        family = f"{ID_FAMILY}{journal.installation}-"
+        tag = "".join(secrets.choice(LETTERS) for _ in range(6))
+        engine.handle(
+            [
+                Started(
+                    at_us=now_us,
+                    run_id=f"{journal.installation}-{journal.epoch}",
+                    epoch=journal.epoch,
+                    id_family=ID_FAMILY,
+                    id_install=family,
+                    id_stem=f"{family}{journal.epoch}-{tag}-",
+                ),
+                Configured(at_us=now_us, settings=self.options.settings),
+            ]
+        )
+        doubtful = [order.cl_ord_id for order in ledger.own_alive() if order.doubt is not None]
+        self._say(
+            "info",
+            "recovery.done",
+            seq=recovered.seq,
+            events_folded=recovered.events_folded,
+            took_ms=round((time.monotonic() - began) * 1000),
+            in_doubt=",".join(doubtful),
+        )
+        return engine
+
+    def _turn(self, engine: Engine) -> int:
+        self.loop.housekeeping = self._keep_house
+        self._say("info", "service.start", environment=self.options.environment)
+        try:
+            self.loop.run(engine, self._venue, self._is_done)
+        except BaseException as failure:
+            return self._fail(engine, failure)
+        left = [order.cl_ord_id for order in engine.ledger.own_alive()]
+        self._say(
+            "info" if not left or self.options.keep_orders else "warning",
+            "service.stop",
+            reason=engine.ledger.stopping or "done",
+            orders_that_may_be_alive=",".join(left),
+        )
+        return 0
+
+    def _fail(self, engine: Engine, failure: BaseException) -> int:
+        """Fail stop: no order after this moment; cancel what may be alive; say why."""
+        named = engine.cancel_from_memory()
+        self._say(
+            "critical",
+            "service.fail",
+            error=f"{type(failure).__name__}: {failure}",
+            cancelling=",".join(named),
+        )
+        if named:
+            time.sleep(1.0)  # let the cancels leave; nobody may record their answers
+        if isinstance(failure, ReconcilerError):
+            raise failure
+        raise failure
+
+    def _is_done(self) -> bool:
+        assert self._engine is not None
+        ledger, now_us = self._engine.ledger, self.loop.now_us()
+        options = self.options
+        if not ledger.stopping:
+            if options.for_s is not None and now_us - self._started_us > options.for_s * 1e6:
+                self.stop(f"ran for {options.for_s:g} s")
+            elif options.once and self._all_held(ledger):
+                self.stop("every target is held")
+            return False
+        if self._stop_by_us is None:
+            self._stop_by_us = now_us + int(STOP_WITHIN_S * 1e6)
+        if now_us >= self._stop_by_us:
+            return True
+        drained = options.keep_orders or commands.nothing_rests(ledger, ())
+        return drained and not ledger.dead_man_armed
+
+    @staticmethod
+    def _all_held(ledger: Ledger) -> bool:
+        wanted = [book.target for book in ledger.books.values() if book.target is not None]
+        return ledger.in_sync and all(target.held for target in wanted)
+
+    def _keep_house(self) -> None:
+        assert self._engine is not None
+        assert self._journal is not None
+        self._engine.snapshot_if_due()
+        self._journal.checkpoint_if_idle()
+        self._journal.check_identity()
+        now_us = self.loop.now_us()
+        if now_us - self._collected_us > 60_000_000:
+            self._collected_us = now_us
+            gc.collect()
+        else:
+            gc.collect(0)
+
+    def _close(self, journal: Journal) -> None:
+        engine = self._engine
+        if engine is None or engine.failed:
+            journal.close()
+        else:
+            journal.close(engine.ledger)
+
+    def _handle_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+
+        def stop(number: int, _: FrameType | None) -> None:
+            self.stop(signal.Signals(number).name)
+
+        def halt(_: int, __: FrameType | None) -> None:
+            self.loop.post([Halted(at_us=self.loop.now_us(), by="SIGUSR1", reason="signal")])
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGUSR1, halt)
+
+    # -- the door, for other threads -----------------------------------------------------------
+
+    def set_target(self, request: TargetRequest) -> TargetVersion:
+        """See `Door.set_target`."""
+        on_expiry = self.options.on_expiry
+        return self.loop.ask(
+            lambda ledger: commands.set_target(request, on_expiry, self.loop.now_us(), ledger)
+        )
+
+    def halt(self, *, by: str, reason: str, symbols: tuple[str, ...] = ()) -> CommandResult:
+        """See `Door.halt`."""
+        self.loop.ask(
+            lambda ledger: (
+                commands.halt(ledger, self.loop.now_us(), by, reason, symbols),
+                lambda _: None,
+            )
+        )
+        self.loop.when(lambda ledger: commands.nothing_rests(ledger, symbols), timeout_s=10)
+        return self.loop.ask(
+            lambda ledger: ((), lambda _: commands.command_result(ledger, "halted", symbols))
+        )
+
+    def resume(
+        self, *, by: str, reason: str, symbols: tuple[str, ...] = (), adopt: bool = False
+    ) -> CommandResult:
+        """See `Door.resume`."""
+
+        def make(ledger: Ledger) -> Any:
+            events, adopted = commands.resume(
+                ledger, self.loop.now_us(), by, reason, symbols, adopt
+            )
+            return events, lambda after: commands.command_result(after, "resumed", symbols, adopted)
+
+        result: CommandResult = self.loop.ask(make)
+        return result
+
+    def status(self) -> dict[str, Any]:
+        """See `Door.status`."""
+        journal, options = self._journal, self.options
+        assert journal is not None
+        service = {
+            "running": True,
+            "started_at": commands.iso(self._started_us),
+            "environment": options.environment,
+            "last_seq": journal.last_seq,
+            **(self._venue.health() if self._venue is not None else {}),
+        }
+        return self.loop.ask(
+            lambda ledger: ((), lambda _: commands.status(ledger, options.account, service))
+        )
+
+    def backup(self) -> str:
+        """See `Door.backup`."""
+        journal = self._journal
+        assert journal is not None
+        return self.loop.ask(lambda _: ((), lambda _: str(journal.backup())), timeout_s=120)
+
+    def close(self) -> None:
+        """The service is closed by `stop`, not by its doors."""
+
+
+def check_symbols(symbols: tuple[str, ...]) -> None:
+    """A service without symbols would hold nothing."""
+    if not symbols:
+        raise UsageError("no symbol is configured: set [exchange] symbols")

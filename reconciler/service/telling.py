@@ -1,0 +1,144 @@
+"""What the log says of each step: the facts a user would tell a colleague, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reconciler.core import decisions as d
+from reconciler.core import events as e
+from reconciler.core.decisions import AnyDecision, AnyFact
+from reconciler.core.events import AnyEvent
+
+#: Says one thing: level, name of the event (noun.verb), and its values.
+Say = Callable[..., None]
+
+
+class Teller:
+    """A watcher of the engine that turns steps into log lines."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def __call__(
+        self, steps: Sequence[tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]]
+    ) -> None:
+        for event, decisions, facts in steps:
+            self._event(event)
+            for decision in decisions:
+                self._decision(decision)
+            for fact in facts:
+                self._fact(fact)
+
+    def _event(self, event: AnyEvent) -> None:
+        match event:
+            case e.TargetSet():
+                self._say(
+                    "info",
+                    "target.accepted",
+                    symbol=event.symbol,
+                    contracts=event.contracts,
+                    version=event.version,
+                    source=event.source,
+                    reason=event.reason,
+                )
+            case e.StreamLost():
+                self._say("warning", "stream.close", reason=event.reason)
+            case e.Synced():
+                self._say("debug", "stream.resync", open_orders=len(event.open_order_ids))
+            case e.Throttled():
+                self._say("warning", "rate.wait", reason=event.reason, until_us=event.until_us)
+            case e.Halted():
+                self._say(
+                    "critical", "service.halt", by=event.by, reason=event.reason, **_of(event)
+                )
+            case e.Resumed():
+                self._say(
+                    "warning", "service.resume", by=event.by, reason=event.reason, **_of(event)
+                )
+            case e.Adjusted():
+                self._say(
+                    "warning",
+                    "position.adjust",
+                    symbol=event.symbol,
+                    contracts=event.contracts,
+                    by=event.by,
+                    reason=event.reason,
+                )
+            case e.Answered(outcome=e.Outcome.REFUSED):
+                self._say("warning", "request.refused", code=event.code, text=event.text)
+
+    def _decision(self, decision: AnyDecision) -> None:
+        match decision:
+            case d.PlaceOrder():
+                self._say(
+                    "info",
+                    "order.decided",
+                    symbol=decision.symbol,
+                    cl_ord_id=decision.cl_ord_id,
+                    contracts=decision.contracts,
+                    price=str(decision.price),
+                    reason=decision.reason,
+                )
+            case d.Resync() if decision.reason != "regular audit":
+                self._say("warning", "stream.resync", reason=decision.reason)
+
+    def _fact(self, fact: AnyFact) -> None:
+        match fact:
+            case d.Transition():
+                self._say(
+                    "info",
+                    "symbol.transition",
+                    symbol=fact.symbol,
+                    trigger=fact.trigger,
+                    from_state=fact.from_state,
+                    to_state=fact.to_state,
+                    cl_ord_id=fact.cl_ord_id,
+                    detail=fact.detail,
+                )
+            case d.FillBooked():
+                self._say(
+                    "info",
+                    "fill.booked",
+                    symbol=fact.symbol,
+                    contracts=fact.contracts,
+                    price=str(fact.price),
+                    cl_ord_id=fact.cl_ord_id,
+                    position=fact.position,
+                )
+            case d.OrderChanged(status="in_doubt"):
+                self._say(
+                    "warning",
+                    "order.in_doubt",
+                    symbol=fact.symbol,
+                    cl_ord_id=fact.cl_ord_id,
+                    reason=fact.evidence,
+                )
+            case d.TargetHeld():
+                self._say(
+                    "info",
+                    "target.held",
+                    symbol=fact.symbol,
+                    contracts=fact.contracts,
+                    position=fact.position,
+                    version=fact.version,
+                )
+            case d.TargetClosed(outcome="expired"):
+                self._say("warning", "target.expired", symbol=fact.symbol, version=fact.version)
+            case d.IncidentOpened():
+                self._say(
+                    "error" if fact.severity == "critical" else "warning",
+                    "incident.open",
+                    symbol=fact.symbol,
+                    incident_id=fact.incident_id,
+                    type=fact.type,
+                    summary=fact.summary,
+                )
+            case d.IncidentClosed():
+                self._say(
+                    "info", "incident.close", incident_id=fact.incident_id, decision=fact.decision
+                )
+
+
+def _of(event: e.Halted | e.Resumed) -> dict[str, Any]:
+    return {"symbols": ",".join(event.symbols)} if event.symbols else {}
