@@ -3,8 +3,8 @@ Prices from a recording of BitMEX's public websocket frames.
 
 The file holds one JSON object a line: ``received_at`` (seconds since the epoch, UTC) and ``frame``
 (as the venue sent it). The book of every listed symbol is rebuilt from ``orderBookL2`` (or, where
-that is missing, from ``quote``) and quoted by the house; recorded trades come as house takers. At its
-end the recording starts again.
+that is missing, from ``quote``) and quoted by the house; recorded trades come as house takers. At
+its end the recording starts again.
 """
 
 from __future__ import annotations
