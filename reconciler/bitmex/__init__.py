@@ -1,0 +1,12 @@
+"""
+BitMEX, behind the port `reconciler.venue.Venue`. No name of its protocol is known outside.
+
+Bottom up: `rows`, `messages`, `tables`, `answers`, `budget`, `clock`, `quotes`, `session`,
+`signing` and `outgoing` are pure; `net`, `stream`, `wire` and `rest` own sockets and threads;
+`sync` and `gateway` put them together.
+"""
+
+from .config import BitmexConfig, addresses
+from .gateway import BitmexGateway
+
+__all__ = ["BitmexConfig", "BitmexGateway", "addresses"]

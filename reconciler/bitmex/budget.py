@@ -1,0 +1,132 @@
+"""
+The request budget: two buckets that the venue refills, as its headers tell.
+
+A part of each is kept for cancels and heartbeats, which are never held back. New orders and
+amends wait while a bucket is down to that reserve; so does everything but cancels and heartbeats
+after the venue said 429, until the moment that it named.
+
+Pure; times come as arguments. A header tells of the moment when its request arrived: what was
+sent since is taken off.
+
+Source: https://www.bitmex.com/app/restAPI, "Request Rate Limits".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.core.events import Throttled
+
+MINUTE_RESERVE = 20
+SECOND_RESERVE = 2
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Requests that may be sent now, refilled continuously."""
+
+    limit: float
+    period_us: int
+    reserve: int
+    left: float = 0.0
+    at_us: int = 0
+
+    def __post_init__(self) -> None:
+        self.left = self.limit
+
+    def refill(self, now_us: int) -> None:
+        """Let the time since the last call count."""
+        passed = max(now_us - self.at_us, 0)
+        self.left = min(self.limit, self.left + passed * self.limit / self.period_us)
+        self.at_us = max(now_us, self.at_us)
+
+    def free_us(self) -> int:
+        """When, after `at_us`, one request above the reserve is there."""
+        missing = self.reserve + 1 - self.left
+        return self.at_us + int(max(missing, 0.0) * self.period_us / self.limit)
+
+
+class Budget:
+    """What we may still send, as far as the venue told us."""
+
+    def __init__(self) -> None:
+        self.minute = Bucket(120, 60_000_000, MINUTE_RESERVE)
+        self.second = Bucket(10, 1_000_000, SECOND_RESERVE)
+        self.sent = 0  # requests ever, all routes
+        self.sent_orders = 0  # those on the routes with the second bucket
+        self.blocked_until_us = 0  # by a 429
+        self._told_until_us = 0
+
+    def spend(self, now_us: int, *, order: bool) -> None:
+        """A request is being written; *order* on the routes that have the second bucket too."""
+        self.sent += 1
+        self.minute.refill(now_us)
+        self.minute.left = max(self.minute.left - 1, 0.0)
+        if order:
+            self.sent_orders += 1
+            self.second.refill(now_us)
+            self.second.left = max(self.second.left - 1, 0.0)
+
+    def free_us(self, now_us: int, *, order: bool) -> int:
+        """The moment from which a request that is no cancel may be sent; *now_us* if at once."""
+        self.minute.refill(now_us)
+        until = max(now_us, self.minute.free_us(), self.blocked_until_us)
+        if order:
+            self.second.refill(now_us)
+            until = max(until, self.second.free_us())
+        return until
+
+    def observe(self, headers: Mapping[str, str], now_us: int, sent: int, sent_orders: int) -> None:
+        """
+        Believe the headers of an answer.
+
+        Args:
+            headers: Of the answer, names in lower case. Absent or odd ones change nothing.
+            now_us: Now.
+            sent: Value of `sent` right after that request was written.
+            sent_orders: Likewise.
+        """
+        limit = _number(headers.get("x-ratelimit-limit"))
+        if limit:
+            self.minute.limit = limit
+        left = _number(headers.get("x-ratelimit-remaining"))
+        if left is not None:
+            self.minute.refill(now_us)
+            self.minute.left = min(max(left - (self.sent - sent), 0), self.minute.limit)
+        limit = _number(headers.get("x-ratelimit-limit-1s"))
+        if limit:
+            self.second.limit = limit
+        left = _number(headers.get("x-ratelimit-remaining-1s"))
+        if left is not None:
+            self.second.refill(now_us)
+            since = self.sent_orders - sent_orders
+            self.second.left = min(max(left - since, 0), self.second.limit)
+
+    def block(self, until_us: int) -> None:
+        """The venue said 429: nothing but cancels and heartbeats before *until_us*."""
+        self.blocked_until_us = max(self.blocked_until_us, until_us)
+
+    def throttled(self, now_us: int) -> Throttled | None:
+        """The event that new orders must wait, once for each time, and again when it is longer."""
+        until = self.free_us(now_us, order=True)
+        if until <= now_us or until <= self._told_until_us + 100_000:
+            return None
+        self._told_until_us = until
+        reason = "rate_limited" if until == self.blocked_until_us else "reserve"
+        return Throttled(at_us=now_us, until_us=until, reason=reason)
+
+    def health(self, now_us: int) -> dict[str, list[int]]:
+        """Left and limit of each bucket, for people."""
+        self.minute.refill(now_us)
+        self.second.refill(now_us)
+        return {
+            "per_minute": [int(self.minute.left), int(self.minute.limit)],
+            "per_second": [int(self.second.left), int(self.second.limit)],
+        }
+
+
+def _number(value: str | None) -> int | None:
+    if value is None or not value.isascii() or not value.isdigit() or len(value) > 6:
+        return None
+    return int(value)

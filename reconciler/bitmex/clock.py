@@ -1,0 +1,105 @@
+"""
+The venue's clock, as an interval: venue time minus ours lies between a lower and an upper bound.
+
+An answer with a `Date` header was dated between the moments when its request left and when it came
+back; its date is cut to the second. So venue - ours is at least date - received and at most
+date + 1 s - sent. A frame of the stream was stamped before it came: venue - ours is at least
+stamp - received. The interval is what all of them leave; being kept short of memory, and widened
+with age for drifting clocks, it follows one that is set. When nothing is left, one clock was set:
+then only the newest word counts.
+
+Pure; times come as arguments, in microseconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from reconciler.core.events import ClockMeasured
+
+WINDOW_US = 120_000_000  # older words are forgotten
+DRIFT_PER_S_US = 500  # how far two clocks may run apart in a second
+NEWS_US = 50_000  # a smaller change is not told
+TELL_EVERY_US = 30_000_000
+UNKNOWN_US = 3_600_000_000  # the error told once nothing is known any more
+
+Bound = tuple[int, int]  # when, value
+
+
+class VenueClock:
+    """What is known of the offset of the venue's clock."""
+
+    def __init__(self) -> None:
+        self._lower: deque[Bound] = deque()
+        self._upper: deque[Bound] = deque()
+        self._told: ClockMeasured | None = None
+
+    def dated(self, date_us: int, sent_us: int, received_us: int) -> None:
+        """An answer came with this `Date`."""
+        if received_us < sent_us:
+            return
+        self._add(received_us, date_us - received_us, date_us + 1_000_000 - sent_us)
+
+    def stamped(self, stamp_us: int, received_us: int) -> None:
+        """A frame came with this timestamp."""
+        value = stamp_us - received_us
+        if self._lower and received_us - self._lower[-1][0] < 1_000_000:
+            if value <= self._lower[-1][1]:
+                return  # one bound a second is enough
+            self._lower.pop()
+        self._add(received_us, value, None)
+
+    def interval(self, now_us: int) -> tuple[int, int] | None:
+        """Least and greatest offset, None while not both are known."""
+        for bounds in (self._lower, self._upper):
+            while bounds and now_us - bounds[0][0] > WINDOW_US:
+                bounds.popleft()
+        if not self._lower or not self._upper:
+            return None
+        least = max(value - _drift(now_us - at) for at, value in self._lower)
+        greatest = min(value + _drift(now_us - at) for at, value in self._upper)
+        return least, greatest
+
+    def offset_us(self, now_us: int) -> int:
+        """Best guess of venue time minus ours; 0 when nothing is known."""
+        interval = self.interval(now_us)
+        return 0 if interval is None else sum(interval) // 2
+
+    def news(self, now_us: int) -> ClockMeasured | None:
+        """The measurement, when it differs from the last one told or that is half a minute old.
+
+        When all that was known is too old, that is told too, once, as an error of an hour.
+        """
+        interval, told = self.interval(now_us), self._told
+        if interval is None:
+            if told is None or told.error_us == UNKNOWN_US or now_us - told.at_us < TELL_EVERY_US:
+                return None
+            self._told = ClockMeasured(at_us=now_us, offset_us=told.offset_us, error_us=UNKNOWN_US)
+            return self._told
+        least, greatest = interval
+        offset, error = (least + greatest) // 2, (greatest - least + 1) // 2
+        if (
+            told is not None
+            and now_us - told.at_us < TELL_EVERY_US
+            and abs(offset - told.offset_us) <= NEWS_US
+            and abs(error - told.error_us) <= NEWS_US
+        ):
+            return None
+        self._told = ClockMeasured(at_us=now_us, offset_us=offset, error_us=error)
+        return self._told
+
+    def _add(self, at_us: int, least: int, greatest: int | None) -> None:
+        self._lower.append((at_us, least))
+        if greatest is not None:
+            self._upper.append((at_us, greatest))
+        interval = self.interval(at_us)
+        if interval is not None and interval[0] > interval[1]:
+            self._lower.clear()
+            self._upper.clear()
+            self._lower.append((at_us, least))
+            if greatest is not None:
+                self._upper.append((at_us, greatest))
+
+
+def _drift(age_us: int) -> int:
+    return max(age_us, 0) * DRIFT_PER_S_US // 1_000_000

@@ -1,0 +1,79 @@
+"""Where the venue is, and who we are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reconciler.errors import ConfigError
+
+from .net import Address, address
+
+ENVIRONMENTS = {
+    "live": ("https://www.bitmex.com", "wss://ws.bitmex.com/realtime"),
+    "testnet": ("https://testnet.bitmex.com", "wss://ws.testnet.bitmex.com/realtime"),
+}
+
+
+def addresses(environment: str) -> tuple[str, str]:
+    """
+    Base and websocket URL of one of BitMEX's own venues.
+
+    Args:
+        environment: "live" or "testnet".
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    try:
+        return ENVIRONMENTS[environment]
+    except KeyError:
+        raise ConfigError("the environment is live or testnet", environment=environment) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BitmexConfig:
+    """
+    All that a gateway needs to know.
+
+    Neither key nor secret is in its repr. An empty ``ws_url`` is the host of ``base_url``, path
+    /realtime; an empty ``ca_file`` means the usual certificate authorities.
+    """
+
+    base_url: str
+    api_key: str = field(repr=False)
+    api_secret: str = field(repr=False)
+    symbols: tuple[str, ...]
+    ws_url: str = ""
+    rest_timeout_s: float = 7.0
+    account: str = "main"
+    ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value in (("key", self.api_key), ("secret", self.api_secret)):
+            if not value or not value.isascii() or not value.isprintable() or " " in value:
+                raise ConfigError(f"the API {name} must be plain text without blanks")
+        if not 0 < self.rest_timeout_s <= 60:
+            raise ConfigError("rest_timeout_s must be above 0 and at most 60")
+        for symbol in self.symbols:
+            if not symbol or not symbol.isascii() or not symbol.isprintable():
+                raise ConfigError("a symbol must be plain text", symbol=symbol)
+
+    @property
+    def rest(self) -> Address:
+        """Where requests go."""
+        return address(self.base_url, ("http", "https"))
+
+    @property
+    def stream(self) -> Address:
+        """Where the websocket is."""
+        if self.ws_url:
+            return address(self.ws_url, ("ws", "wss"))
+        at = self.rest
+        return Address(at.secure, at.host, at.port, f"{at.path}/realtime")
+
+    def redacted(self, text: str) -> str:
+        """*text* without key and secret."""
+        for hidden in (self.api_secret, self.api_key):
+            if hidden in text:
+                text = text.replace(hidden, "***")
+        return text

@@ -1,0 +1,491 @@
+"""
+The BitMEX gateway: the parts of this folder put together behind the port `Venue`.
+
+    stream ─> messages, tables, session ─> events        decisions ─> budget, signing ─> wire
+    reader <─ sync, look-ups ─> events                   answers ─> events
+
+What the loop owns (session, tables, quotes, budget, clock) is touched in the loop only: threads
+hand over what they learned with `Host.call_soon`, so nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from functools import partial
+
+import msgspec
+
+from reconciler.core.decisions import (
+    AmendOrder,
+    AnyDecision,
+    PlaceOrder,
+    ReadOrder,
+    ReadPosition,
+    Resync,
+)
+from reconciler.core.events import (
+    Answered,
+    AnyEvent,
+    Outcome,
+    Quoted,
+    Source,
+    StreamLost,
+    Throttled,
+)
+from reconciler.errors import ProtocolError
+from reconciler.venue import Host, Venue
+
+from . import answers, messages, net, rest, rows
+from .answers import Asked, Failure, Kind, Reply
+from .budget import Budget
+from .clock import VenueClock
+from .config import BitmexConfig
+from .messages import Frame
+from .outgoing import Outgoing
+from .quotes import Quotes
+from .session import Session
+from .signing import Signer
+from .stream import Stream
+from .sync import Sync, stamped
+from .tables import Accounts
+from .wire import Job, Wire
+
+PAUSE_US = 10_000_000  # a loop that stood still so long trusts nothing that it finds waiting
+MARGIN_EVERY_US = 1_000_000
+AUDIT_US = 45_000_000  # without an answer for so long, positions are read: for the clock, too
+EXPIRES_S = 60  # of logins, cancels and heartbeats: they do no harm when late
+RETRY_US = 1_000_000  # after a 429 that names no time
+
+
+class BitmexGateway(Venue):
+    """
+    One account at BitMEX, or at any venue that speaks its protocol.
+
+    Args:
+        config: Where it is, and the key.
+        host: The service that runs the loop.
+
+    Attributes:
+        on_quote: Called in the loop with a symbol whose bid, ask or mark changed.
+        on_trade: Called in the loop with symbol, signed contracts (below zero: the taker sold),
+            price and venue time of every public trade.
+        on_crash: Called in a thread of the gateway that dies of an error nobody foresaw.
+    """
+
+    def __init__(self, config: BitmexConfig, host: Host) -> None:
+        self.config = config
+        self.on_quote: Callable[[str], None] | None = None
+        self.on_trade: Callable[[str, int, Decimal, int], None] | None = None
+        self.on_crash: Callable[[BaseException], None] | None = None
+        self._host = host
+        self._signer = Signer(config.api_key, config.api_secret)
+        self._accounts = Accounts(config.symbols)
+        self._quotes = Quotes(config.symbols)
+        self._budget = Budget()
+        self._clock = VenueClock()
+        self._session: Session | None = None
+        self._loss_untold = False  # of the connection, or of a resync that was told
+        self._executions_begun = False  # the execution table had its image
+        self._ticked_us = self._margins_us = self._answered_us = 0
+        self._latency_us: int | None = None
+        self._public_refused = 0  # frames of public tables that could not be read
+
+        to, ca_file = config.rest, config.ca_file or rest.authorities()
+        secure = to.secure or config.stream.secure
+        context = net.tls(ca_file) if secure else None
+        self._outgoing = Outgoing(to, self._signer)
+        self._reader = rest.Reader(
+            to,
+            ca_file,
+            self._signer,
+            host,
+            self._exchanged,
+            self._crashed,
+            config.rest_timeout_s,
+        )
+        self._wire = Wire(to, context, host, self._settle, self._crashed, config.rest_timeout_s)
+        self._stream = Stream(config.stream, context, host, self)
+        self._sync = Sync(
+            self._reader, host, self._accounts, config.symbols, self._venue_us, self._read_all
+        )
+
+    def __repr__(self) -> str:
+        return f"BitmexGateway({self.config.account!r} at {self.config.base_url!r})"
+
+    # -- the port
+
+    def start(self, watermark_us: int) -> None:
+        """Begin to connect, and keep connected until `close`."""
+        self._sync.watermark_us = watermark_us
+        self._reader.start()
+        self._wire.start()
+        self._stream.start()
+
+    def tick(self, now_us: int) -> Iterable[AnyEvent]:
+        """Silence, pings, clocks, budgets; in the loop, a few times a second."""
+        events: list[AnyEvent] = []
+        session = self._session
+        if session is not None:
+            self._note_pause(session, now_us)
+            session.tick(now_us)
+            self._follow(session, events, now_us)
+        self._ticked_us = now_us
+        if now_us - self._margins_us >= MARGIN_EVERY_US:
+            self._margins_us = now_us
+            events.extend(self._accounts.margins())
+        self._sync.tick(now_us)
+        if self._live and now_us - self._answered_us > AUDIT_US:
+            self._answered_us = now_us
+            self._reader.ask(self._audit)
+        self._tell_reader(now_us)
+        self._measure(events, now_us)
+        return events
+
+    def send(self, decision: AnyDecision) -> Iterable[AnyEvent]:
+        """Send *decision* once; what is known at once is returned. In the loop."""
+        now_us = self._host.now_us()
+        if isinstance(decision, Resync):
+            self._sync.ask(decision.request_id)
+            if self._live:
+                self._sync.begin(now_us)
+            return ()
+        if isinstance(decision, ReadOrder | ReadPosition):
+            self._reader.ask(partial(self._look_up, decision))
+            return ()
+        if isinstance(decision, PlaceOrder | AmendOrder):
+            if isinstance(decision, PlaceOrder) and not self._live:
+                return [self._not_sent(decision.request_id, now_us, "out_of_sync")]
+            free_us = self._budget.free_us(now_us, order=True)
+            if free_us > now_us:
+                wait_us = free_us - now_us
+                unsent = self._not_sent(decision.request_id, now_us, "budget", wait_us)
+                return [*self._throttled(now_us), unsent]
+        expires_s = self._venue_us(now_us) // 1_000_000 + EXPIRES_S
+        job = self._outgoing.job(decision, expires_s)
+        self._budget.spend(now_us, order=job.asked.kind is not Kind.DEAD_MAN)
+        job.sent, job.sent_orders = self._budget.sent, self._budget.sent_orders
+        failure = self._wire.write(job)
+        if failure is None:
+            return self._throttled(now_us)
+        return [*answers.events_of(job.asked, failure, now_us), *self._throttled(now_us)]
+
+    def quote(self, symbol: str) -> Quoted | None:
+        """The newest prices of *symbol*, or None before the stream had any."""
+        return self._quotes.quoted(symbol, self._host.now_us())
+
+    def health(self) -> dict[str, object]:
+        """For people."""
+        now_us = self._host.now_us()
+        session = self._session
+        interval = self._clock.interval(now_us)
+        states = {"live": "live", "reading": "syncing", "tables": "syncing", "lost": "lost"}
+        return {
+            "stream": "connecting" if session is None else states.get(session.phase, "connecting"),
+            "stream_age_ms": None if session is None else session.silence_us(now_us) // 1000,
+            "latency_ms": None if self._latency_us is None else self._latency_us / 1000,
+            "budget": self._budget.health(now_us),
+            "clock_offset_ms": None if interval is None else sum(interval) // 2000,
+            "clock_error_ms": None if interval is None else (interval[1] - interval[0]) // 2000,
+            "reconnects": max(self._stream.connections - 1, 0),
+            "warm_connections": self._wire.warm(),
+            "rows_of_others": self._accounts.strangers,
+            "frames_refused": self._public_refused,
+            "error": self._stream.connect_error or self._sync.error,
+        }
+
+    def close(self, timeout_s: float) -> None:
+        """End every thread and connection; answers on their way may still come until then."""
+        until_s = time.monotonic() + timeout_s
+        self._sync.abandon()
+        self._wire.close(until_s)
+        self._stream.close(until_s)
+        self._reader.close(until_s)
+
+    # -- the stream, in the loop
+
+    def stream_opened(self) -> Iterable[AnyEvent]:
+        """A connection stands."""
+        now_us = self._host.now_us()
+        self._accounts.forget()
+        self._executions_begun = False
+        self._session = Session(self.config.symbols, self._login, now_us)
+        self._loss_untold = True
+        return ()
+
+    def stream_alive(self) -> None:
+        """A frame without words came."""
+        if self._session is not None:
+            self._session.heard(self._host.now_us())
+
+    def stream_said(self, said: bytes, events: list[AnyEvent]) -> None:
+        """A frame came: decode it once, here."""
+        session = self._session
+        if session is None:
+            return
+        now_us = self._host.now_us()
+        self._note_pause(session, now_us)
+        session.heard(now_us)
+        if said != b"pong" and not session.lost:
+            try:
+                frame = messages.frame(said)
+                if frame.table:
+                    self._table(session, frame, events, now_us)
+                    if frame.action != "partial":
+                        if session.outbox or session.lost:
+                            self._follow(session, events, now_us)
+                        return
+                session.frame(frame, now_us)
+            except ProtocolError as error:
+                session.lose(error.message)
+        self._follow(session, events, now_us)
+
+    def stream_closed(self, reason: str) -> Iterable[AnyEvent]:
+        """The connection is gone."""
+        events: list[AnyEvent] = []
+        if self._session is not None:
+            self._session.lose(reason)
+            self._follow(self._session, events, self._host.now_us())
+        return events
+
+    def stream_crashed(self, error: BaseException) -> None:
+        """The connecting thread died."""
+        self._crashed(error)
+
+    def _login(self) -> dict[str, object]:
+        expires_s = self._venue_us(self._host.now_us()) // 1_000_000 + EXPIRES_S
+        return self._signer.stream_login(expires_s)
+
+    def _table(self, session: Session, frame: Frame, events: list[AnyEvent], now_us: int) -> None:
+        table = frame.table
+        if table == "execution":
+            self._executions(session, frame, events, now_us)
+        elif table in self._accounts.tables:
+            events.extend(self._accounts.take(frame, now_us))
+            if table == "instrument":
+                self._changed(self._quotes.marks(self._accounts.marks, now_us))
+            if self._accounts.unexplained(table):
+                self._reload(session, table, events, now_us)
+        elif table == "quote" or table == "trade":
+            try:
+                self._public(frame, now_us)
+            except ProtocolError:
+                self._public_refused += 1
+
+    def _executions(
+        self, session: Session, frame: Frame, events: list[AnyEvent], now_us: int
+    ) -> None:
+        """Executions only tell: they need no table, and the core knows which are new."""
+        if frame.action == "partial":
+            self._executions_begun = True
+        elif not self._executions_begun:
+            return
+        elif frame.action != "insert":
+            self._reload(session, "execution", events, now_us)
+            return
+        found = messages.executions_seen(
+            messages.executions(frame.data), self._accounts.account, Source.STREAM, now_us
+        )
+        for event in found:
+            self._accounts.executed(event.symbol)
+        events.extend(found)
+        if found and frame.action == "insert":
+            self._clock.stamped(found[-1].venue_us, now_us)
+
+    def _public(self, frame: Frame, now_us: int) -> None:
+        if frame.action not in ("partial", "insert"):
+            return
+        if frame.table == "quote":
+            found = messages.quotes(frame.data)
+            self._changed(self._quotes.take(found, now_us))
+            if found and found[-1].timestamp is not None:
+                self._clock.stamped(rows.micros(found[-1].timestamp), now_us)
+        elif self.on_trade is not None and frame.action == "insert":
+            for row in messages.trades(frame.data):
+                price = rows.exact(row.price, "price")
+                sign = rows.SIGN.get(row.side or "", 0)
+                if price is not None and row.size and row.timestamp is not None:
+                    venue_us = rows.micros(row.timestamp)
+                    self.on_trade(row.symbol, sign * row.size, price, venue_us)
+
+    def _changed(self, symbols: list[str]) -> None:
+        if self.on_quote is not None:
+            for symbol in symbols:
+                self.on_quote(symbol)
+
+    def _reload(self, session: Session, table: str, events: list[AnyEvent], now_us: int) -> None:
+        """A table can't be explained: nothing is in sync until it and the rest were read anew."""
+        session.reload(table, now_us)
+        if table == "execution":
+            self._executions_begun = False
+        else:
+            self._accounts.tables[table].forget()
+        self._sync.abandon()
+        self._tell_loss(f"{table}: a change that can't be explained", events, now_us)
+
+    def _follow(self, session: Session, events: list[AnyEvent], now_us: int) -> None:
+        """Do what the session asks for."""
+        if session.outbox and not session.lost:
+            said, session.outbox = session.outbox, []
+            try:
+                self._stream.send(said)
+            except OSError as error:
+                session.lose(str(error))
+        if session.lost:
+            self._session = None
+            self._sync.abandon()
+            self._tell_loss(session.reason, events, now_us)
+            self._stream.drop(session.wait_us)
+        elif session.images and not self._sync.busy:
+            self._sync.begin(now_us)
+
+    def _tell_loss(self, reason: str, events: list[AnyEvent], now_us: int) -> None:
+        if self._loss_untold:
+            self._loss_untold = False
+            events.append(StreamLost(at_us=now_us, reason=self.config.redacted(reason)))
+
+    def _note_pause(self, session: Session, now_us: int) -> None:
+        """After a pause, what waits in the socket is old: read it from the venue instead."""
+        if self._ticked_us and now_us - self._ticked_us > PAUSE_US:
+            session.lose(f"the loop stood still for {(now_us - self._ticked_us) // 1_000_000} s")
+
+    def _read_all(self) -> bool:
+        """The look-ups of a resync are done: whether the stream is in sync with that."""
+        if self._session is None or not self._session.read_done():
+            return False
+        self._loss_untold = True
+        self._stream.settled()
+        return True
+
+    @property
+    def _live(self) -> bool:
+        return self._session is not None and self._session.live
+
+    # -- requests
+
+    def _settle(self, job: Job, answer: Reply | Failure) -> None:
+        """In the thread that got the answer."""
+        received_us = self._host.now_us()
+        self._host.call_soon(partial(self._settled, job, answer, received_us))
+
+    def _settled(self, job: Job, answer: Reply | Failure, received_us: int) -> list[AnyEvent]:
+        now_us = self._host.now_us()
+        if isinstance(answer, Reply):
+            self._learn(answer, job.sent, job.sent_orders, job.sent_us, received_us)
+        events = answers.events_of(job.asked, answer, now_us)
+        last = events[-1]
+        if isinstance(last, Answered) and last.text:
+            text = self.config.redacted(last.text)
+            if text != last.text:
+                events[-1] = msgspec.structs.replace(last, text=text)
+        events.extend(self._throttled(now_us))
+        self._measure(events, now_us)
+        return events
+
+    def _exchanged(self, exchange: rest.Exchange) -> None:
+        """The reader got an answer; in its thread."""
+        self._host.call_soon(partial(self._read_one, exchange))
+
+    def _read_one(self, exchange: rest.Exchange) -> list[AnyEvent]:
+        now_us = self._host.now_us()
+        self._budget.spend(now_us, order=False)
+        if isinstance(exchange.reply, Reply):
+            self._learn(
+                exchange.reply,
+                exchange.sent + 1,
+                exchange.sent_orders,
+                exchange.sent_us,
+                exchange.received_us,
+            )
+        events = self._throttled(now_us)
+        self._tell_reader(now_us)
+        self._measure(events, now_us)
+        return events
+
+    def _learn(
+        self, reply: Reply, sent: int, sent_orders: int, sent_us: int, received_us: int
+    ) -> None:
+        """Budget, clock and latency, from any answer."""
+        self._answered_us = received_us
+        self._latency_us = received_us - sent_us
+        self._budget.observe(reply.headers, received_us, sent, sent_orders)
+        if reply.status == 429:
+            wait_us = answers.retry_after_us(reply.headers, received_us)
+            self._budget.block(received_us + max(wait_us, RETRY_US))
+        dated_us = answers.http_date_us(reply.headers.get("date", ""))
+        if dated_us is not None:
+            self._clock.dated(dated_us, sent_us, received_us)
+
+    def _tell_reader(self, now_us: int) -> None:
+        self._reader.sent, self._reader.sent_orders = self._budget.sent, self._budget.sent_orders
+        self._reader.not_before_us = self._budget.free_us(now_us, order=False)
+        self._reader.offset_us = self._clock.offset_us(now_us)
+
+    def _throttled(self, now_us: int) -> list[AnyEvent]:
+        throttled: Throttled | None = self._budget.throttled(now_us)
+        return [] if throttled is None else [throttled]
+
+    def _measure(self, events: list[AnyEvent], now_us: int) -> None:
+        if (measured := self._clock.news(now_us)) is not None:
+            events.append(measured)
+
+    def _venue_us(self, now_us: int) -> int:
+        return now_us + self._clock.offset_us(now_us)
+
+    @staticmethod
+    def _not_sent(request_id: int, now_us: int, code: str, wait_us: int = 0) -> Answered:
+        return Answered(
+            at_us=now_us,
+            request_id=request_id,
+            outcome=Outcome.NOT_SENT,
+            code=code,
+            retry_after_us=wait_us,
+        )
+
+    # -- look-ups, in the reader thread
+
+    def _look_up(self, decision: ReadOrder | ReadPosition) -> None:
+        account = self._accounts.account
+        request_id = decision.request_id
+        found: list[AnyEvent]
+        try:
+            if isinstance(decision, ReadOrder):
+                found = self._reader.order(request_id, decision.cl_ord_id, account)
+            else:
+                seen = self._reader.position(decision.symbol, account)
+                found = [
+                    seen,
+                    Answered(at_us=0, request_id=request_id, outcome=Outcome.DONE),
+                ]
+        except rest.ReadFailed as error:
+            asked = Asked(kind=Kind.READ, request_id=request_id)
+            found = answers.events_of(asked, error.answer, self._host.now_us())
+        except ProtocolError as error:
+            found = [
+                Answered(
+                    at_us=0,
+                    request_id=request_id,
+                    outcome=Outcome.IN_DOUBT,
+                    code="unreadable",
+                    text=error.message,
+                )
+            ]
+        self._host.call_soon(lambda: stamped(found, self._host.now_us()))
+
+    def _audit(self) -> None:
+        """Read the positions: they check the books, and their answer tells the venue's time."""
+        symbols, account = self.config.symbols, self._accounts.account
+        try:
+            found = self._reader.positions(symbols, account, lambda: True)
+        except (rest.ReadFailed, ProtocolError):
+            return
+        self._host.call_soon(lambda: stamped(found, self._host.now_us()))
+
+    def _crashed(self, error: BaseException) -> None:
+        """A thread of ours dies: nobody may believe any more that we see the venue."""
+        reason = f"a thread of the gateway died: {type(error).__name__}"
+        self._host.post([StreamLost(at_us=self._host.now_us(), reason=reason)])
+        if self.on_crash is None:
+            raise error
+        self.on_crash(error)

@@ -1,0 +1,188 @@
+"""
+The full resync: what the stream cannot tell, because it happened while nobody listened.
+
+Executions from before the watermark, then open orders, then positions, read by REST while the
+stream goes on. The rows and the `Synced` that ends them are handed over together; a result that
+comes after the connection was lost is thrown away whole.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from reconciler.core.events import Answered, AnyEvent, Outcome, Synced
+from reconciler.errors import ProtocolError
+from reconciler.venue import Host
+
+from .answers import Failure
+from .rest import Found, Reader, ReadFailed
+from .rows import Row
+from .tables import Accounts
+
+OVERLAP_US = 60_000_000  # read again before the watermark
+LAG_US = 2_000_000  # a read shows everything older than this
+AGAIN_MAX_US = 15_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class _Result:
+    executions: list[AnyEvent]
+    orders: Found
+    positions: list[AnyEvent]
+    instruments: list[Row] = field(default_factory=list)
+
+
+class Sync:
+    """The resyncs of one gateway. In the loop, but for `_read`."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        host: Host,
+        accounts: Accounts,
+        symbols: tuple[str, ...],
+        venue_us: Callable[[int], int],
+        finished: Callable[[], bool],
+    ) -> None:
+        self._reader = reader
+        self._host = host
+        self._accounts = accounts
+        self._symbols = symbols
+        self._venue_us = venue_us
+        self._finished = finished
+        self._generation = 0
+        self._reading = False
+        self._again = False
+        self._failures = 0
+        self._due_us: int | None = None
+        self._asked: list[int] = []  # requests for a resync that wait for the next one
+        self.watermark_us = 0
+        self.error = ""  # why the last one failed
+
+    @property
+    def busy(self) -> bool:
+        """Whether it reads, or waits to begin again."""
+        return self._reading or self._due_us is not None
+
+    def ask(self, request_id: int) -> None:
+        """A request for a resync: the next whole one answers it."""
+        self._asked.append(request_id)
+
+    def abandon(self) -> None:
+        """The connection is lost: whatever is being read is useless."""
+        self._generation += 1
+        self._reading = self._again = False
+        self._due_us = None
+
+    def begin(self, now_us: int) -> None:
+        """Read all, in the reader thread; once more if it is reading already."""
+        self._due_us = None
+        if self._reading:
+            self._again = True
+            return
+        self._reading, self._again = True, False
+        started_us = self._venue_us(now_us)
+        since_us = (self.watermark_us or started_us) - OVERLAP_US
+        asked, self._asked = self._asked, []
+        missing = tuple(s for s in self._symbols if not self._accounts.knows_rules(s))
+        account = self._accounts.account
+        generation = self._generation
+
+        def task() -> None:
+            self._read(generation, since_us, started_us, asked, missing, account)
+
+        self._reader.ask(task)
+
+    def tick(self, now_us: int) -> None:
+        """Begin again after a failure, when it is time."""
+        if self._due_us is not None and now_us >= self._due_us:
+            self.begin(now_us)
+
+    def _read(
+        self,
+        generation: int,
+        since_us: int,
+        started_us: int,
+        asked: list[int],
+        missing: tuple[str, ...],
+        account: int | None,
+    ) -> None:
+        def wanted() -> bool:
+            return self._generation == generation
+
+        reader = self._reader
+        try:
+            result = _Result(
+                executions=reader.executions_since(since_us, account, wanted),
+                orders=reader.open_orders(account, wanted),
+                positions=reader.positions(self._symbols, account, wanted),
+            )
+            for symbol in missing:
+                result.instruments.extend(reader.instrument(symbol, wanted))
+        except (ReadFailed, ProtocolError) as error:
+            self._host.call_soon(partial(self._failed, generation, asked, error))
+            return
+        self._host.call_soon(partial(self._done, generation, asked, result, started_us))
+
+    def _failed(
+        self, generation: int, asked: list[int], error: ReadFailed | ProtocolError
+    ) -> list[AnyEvent]:
+        self._asked = asked + self._asked
+        if generation == self._generation:
+            self._reading = False
+            self._failures += 1
+            self.error = _said(error)
+            most = min(500_000 * 2 ** min(self._failures, 8), AGAIN_MAX_US)
+            self._due_us = self._host.now_us() + random.randint(most // 2, most)
+        return []
+
+    def _done(
+        self, generation: int, asked: list[int], result: _Result, started_us: int
+    ) -> list[AnyEvent]:
+        if generation != self._generation:
+            self._asked = asked + self._asked
+            return []
+        self._reading = False
+        self._failures, self.error = 0, ""
+        now_us = self._host.now_us()
+        events: list[AnyEvent] = []
+        for row in result.instruments:
+            if (rules := self._accounts.new_rules(row, now_us)) is not None:
+                events.append(rules)
+        events.extend(stamped(result.executions, now_us))
+        events.extend(stamped(result.orders.events, now_us))
+        events.extend(stamped(result.positions, now_us))
+        if not self._finished():
+            return events  # true as they are, but not the end of a resync
+        self.watermark_us = max(self.watermark_us, started_us - LAG_US)
+        events.append(
+            Synced(
+                at_us=now_us,
+                watermark_us=self.watermark_us,
+                open_order_ids=tuple(result.orders.open_order_ids),
+            )
+        )
+        events.extend(
+            Answered(at_us=now_us, request_id=request_id, outcome=Outcome.DONE)
+            for request_id in asked
+        )
+        if self._again or self._asked:
+            self.begin(now_us)
+        return events
+
+
+def stamped(events: Iterable[AnyEvent], now_us: int) -> list[AnyEvent]:
+    """Events that another thread made, as of the moment when they reach the loop."""
+    return [msgspec.structs.replace(event, at_us=now_us) for event in events]
+
+
+def _said(error: ReadFailed | ProtocolError) -> str:
+    if isinstance(error, ProtocolError):
+        return error.message
+    answer = error.answer
+    return answer.code if isinstance(answer, Failure) else f"http_{answer.status}"
