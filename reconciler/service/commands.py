@@ -58,7 +58,7 @@ def set_target(
             changed=accepted.event is not None,
             expires_at=iso(expires_us) if expires_us is not None else None,
             on_expiry=wanted.on_expiry,
-            state=book.state,
+            state=str(book.state),
             note=note,
         )
 

@@ -38,6 +38,7 @@ class Engine:
         self.failed = False
         self.watchers: list[Watcher] = []
         self._now_us = now_us
+        self._quotes_came = False
         self._snapshot_seq = journal.last_seq
 
     def handle(self, events: Iterable[AnyEvent]) -> None:
@@ -54,12 +55,16 @@ class Engine:
                 watch(steps)
 
     def quote_changed(self, symbol: str) -> None:
-        """New prices have come; use them if a decision waits for some."""
+        """New prices have come: they are used once the rows that came with them are stepped."""
         book = self.ledger.books.get(symbol)
         if book is not None and book.wants_quote:
-            quote = self._quote(symbol)
-            if quote is not None:
-                self.handle([quote])
+            self._quotes_came = True
+
+    def use_quotes(self) -> None:
+        """Give the prices that came to the decisions that wait for them."""
+        if self._quotes_came:
+            self._quotes_came = False
+            self.handle(self._wanted_quotes())
 
     def cancel_from_memory(self) -> list[str]:
         """

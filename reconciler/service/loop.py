@@ -164,6 +164,7 @@ class Loop:
             if events:
                 engine.handle(events)
             self._run_calls(engine)
+            engine.use_quotes()
             now_us = self.now_us()
             if engine.ledger.next_wake_us() <= now_us:
                 engine.handle([Tick(at_us=now_us)])

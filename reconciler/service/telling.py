@@ -25,10 +25,10 @@ class Teller:
     ) -> None:
         for event, decisions, facts in steps:
             self._event(event)
-            for decision in decisions:
-                self._decision(decision)
             for fact in facts:
                 self._fact(fact)
+            for decision in decisions:
+                self._decision(decision)
 
     def _event(self, event: AnyEvent) -> None:
         match event:

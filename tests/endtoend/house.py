@@ -1,0 +1,267 @@
+"""
+Real processes on loopback: a paper exchange, a service, and the truth to compare them with.
+
+The exchange stays; the service is killed and started again. What is asked of the world is always
+the venue's own record (`/paper/truth`) and the rows on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import requests
+
+from reconciler.client import HttpDoor
+from reconciler.journal import replay
+from reconciler.service.door import TargetRequest, TargetVersion
+from reconciler.service.servicefile import ServiceFile
+
+T = TypeVar("T")
+SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
+LOTS = {"XBTUSD": 100, "ETHUSD": 1, "XBTUSDT": 100}
+COMMAND = [sys.executable, "-m", "reconciler"]
+
+
+def wait_for(what: str, look: Callable[[], T | None], within_s: float = 30) -> T:
+    """Look until there is something to see; say what was missing otherwise."""
+    deadline = time.monotonic() + within_s
+    while True:
+        seen = look()
+        if seen is not None and seen is not False:
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {within_s:g} s")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class House:
+    """A folder, an exchange, and a service that may be dead."""
+
+    def __init__(
+        self, folder: Path, *, seed: int = 7, symbols: tuple[str, ...] = SYMBOLS, more: str = ""
+    ) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.symbols = symbols
+        self.database = folder / "state" / "journal.db"
+        self.config = folder / "reconciler.toml"
+        self.venue_port, self.api_port = free_port(), free_port()
+        self.venue_url = f"http://127.0.0.1:{self.venue_port}"
+        self.config.write_text(
+            f"""
+[exchange]
+environment = "simulated"
+url = "{self.venue_url}"
+symbols = {json.dumps(list(symbols))}
+[database]
+url = "sqlite:///{self.database}"
+[api]
+listen = "127.0.0.1:{self.api_port}"
+[limits]
+max_position_contracts = 100000
+max_order_contracts = 100000
+max_orders_per_minute = 1000
+{more}
+"""
+        )
+        self.log = (folder / "service.log").open("ab")
+        self.venue: subprocess.Popen[bytes] | None = None
+        self.service: subprocess.Popen[bytes] | None = None
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def __enter__(self) -> Self:
+        self.start_venue()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (self.service, self.venue):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+        self.log.close()
+        self._session.close()
+
+    # -- processes -----------------------------------------------------------------------------
+
+    def spawn(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start one of our own commands."""
+        env = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+        return subprocess.Popen(
+            [*COMMAND, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            env=env,
+            cwd=self.folder,
+        )
+
+    def run(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run one of our own commands to its end, against this house."""
+        return subprocess.run(
+            [*COMMAND, "-c", str(self.config), *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            cwd=self.folder,
+            env={**os.environ, "NO_COLOR": "1"},
+            check=False,
+        )
+
+    def start_venue(self) -> None:
+        """Start the paper exchange and wait until it answers."""
+        self.venue = self.spawn(
+            "simulate",
+            "--port",
+            str(self.venue_port),
+            "--seed",
+            str(self.seed),
+            *[word for symbol in self.symbols for word in ("--symbol", symbol)],
+        )
+        wait_for("the exchange answers", lambda: self.get("/api/v1/instrument/active"))
+
+    def start(self) -> None:
+        """Start the service and wait until its door is open."""
+        self.service = self.spawn("-c", str(self.config), "run")
+        wait_for("the service's door", self.door_or_none)
+
+    def kill(self) -> None:
+        """Pull the plug: no handler runs, nothing is flushed."""
+        assert self.service is not None
+        self.service.send_signal(signal.SIGKILL)
+        self.service.wait()
+
+    def stop(self, within_s: float = 15) -> int:
+        """Ask for an orderly stop; its exit code."""
+        assert self.service is not None
+        self.service.send_signal(signal.SIGTERM)
+        return self.service.wait(within_s)
+
+    # -- doors ---------------------------------------------------------------------------------
+
+    def door_or_none(self) -> HttpDoor | None:
+        """The running service's door, if it is open."""
+        found = ServiceFile(self.database).read()
+        assert self.service is not None
+        if self.service.poll() is not None:
+            raise AssertionError(f"the service ended with {self.service.returncode}: {self.tail()}")
+        if found is None or found.pid != self.service.pid:
+            return None
+        try:
+            door = HttpDoor(found.url, found.token)
+            door.status()
+        except Exception:  # noqa: BLE001 - not open yet; the caller has a deadline
+            return None
+        return door
+
+    def set_target(self, symbol: str, contracts: int, policy: str = "urgent") -> TargetVersion:
+        """Set a target over HTTP, as a strategy would."""
+        door = self.door_or_none()
+        assert door is not None
+        return door.set_target(
+            TargetRequest(symbol=symbol, contracts=contracts, policy=policy, source="story")
+        )
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """The service's rows, by symbol."""
+        door = self.door_or_none()
+        assert door is not None
+        return {row["symbol"]: row for row in door.status()["symbols"]}
+
+    def get(self, path: str) -> Any:
+        """Ask the exchange; None while it does not answer."""
+        try:
+            answer = self._session.get(self.venue_url + path, timeout=5)
+        except requests.ConnectionError:
+            return None
+        return answer.json()
+
+    def post(self, path: str, **body: object) -> Any:
+        """Tell the exchange's own door something."""
+        return self._session.post(self.venue_url + path, json=body, timeout=5).json()
+
+    def truth(self) -> dict[str, Any]:
+        """All that ever happened on the account, by the venue's own record."""
+        found: dict[str, Any] = self.get("/paper/truth")
+        return found
+
+    def tail(self) -> str:
+        """The end of what the processes printed."""
+        self.log.flush()
+        return (self.folder / "service.log").read_text(errors="replace")[-3000:]
+
+    # -- the world -----------------------------------------------------------------------------
+
+    def held(self, targets: dict[str, int]) -> bool:
+        """Whether every account of the position says that *targets* are held."""
+        rows = self.status()
+        positions = self.truth()["positions"]
+        return all(
+            rows[symbol]["target"] == wanted
+            and rows[symbol]["position"] == wanted
+            and rows[symbol]["state"] == "idle"
+            and not rows[symbol]["waiting_for"]
+            and positions.get(symbol, 0) == wanted
+            for symbol, wanted in targets.items()
+        )
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Read the journal as anybody may: read-only."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as db:
+            return db.execute(query).fetchall()
+
+    def check(self) -> dict[str, int]:
+        """
+        Compare the journal with the venue's record. The service is quiet, or dead.
+
+        Returns:
+            How much was compared, so that a report can say so.
+        """
+        truth = self.truth()
+        ours = [row for row in truth["orders"] if row.get("clOrdID", "").startswith("rc-")]
+        intents = {row[0] for row in self.rows("select cl_ord_id from intents")}
+        seen = Counter(row["clOrdID"] for row in ours)
+        assert not [name for name, times in seen.items() if times > 1], "an order was doubled"
+        assert set(seen) <= intents, f"orders without an intent: {set(seen) - intents}"
+        sent = Counter(r["clOrdID"] for r in truth["requests"] if r.get("clOrdID"))
+        assert not [name for name, times in sent.items() if times > 1], "a request was sent twice"
+        open_now = Counter(row["symbol"] for row in ours if row["leavesQty"])
+        assert all(times == 1 for times in open_now.values()), f"two live orders: {open_now}"
+
+        venue = {
+            row["execID"]: row["lastQty"] * (1 if row["side"] == "Buy" else -1)
+            for row in truth["executions"]
+            if row["execType"] == "Trade"
+        }
+        booked = Counter(row[0] for row in self.rows("select exec_id from fills"))
+        stored = dict(self.rows("select exec_id, contracts from fills"))
+        assert not [name for name, times in booked.items() if times > 1], "a fill counted twice"
+        assert stored == venue, (
+            f"lost: {set(venue) - set(stored)}, invented: {set(stored) - set(venue)}"
+        )
+        return {"orders": len(ours), "intents": len(intents), "fills": len(stored)}
+
+    def replay(self) -> int:
+        """Replay the journal; how many events. A difference is a failure."""
+        report = replay(self.database)
+        assert report.difference is None, report.difference
+        return report.events
