@@ -28,6 +28,7 @@ from reconciler.core.decisions import (
 from reconciler.core.events import (
     Answered,
     AnyEvent,
+    OrderSeen,
     Outcome,
     Quoted,
     Source,
@@ -38,23 +39,25 @@ from reconciler.errors import ProtocolError
 from reconciler.venue import Host, Venue
 
 from . import answers, messages, net, rest, rows
-from .answers import Asked, Failure, Kind, Reply
+from .answers import Failure, Kind, Reply
 from .budget import Budget
 from .clock import VenueClock
 from .config import BitmexConfig
+from .lookups import LookUps
 from .messages import Frame
 from .outgoing import Outgoing
 from .quotes import Quotes
 from .session import Session
 from .signing import Signer
 from .stream import Stream
-from .sync import Sync, stamped
+from .sync import Sync
 from .tables import Accounts
 from .wire import Job, Wire
 
 PAUSE_US = 10_000_000  # a loop that stood still so long trusts nothing that it finds waiting
 MARGIN_EVERY_US = 1_000_000
 AUDIT_US = 45_000_000  # without an answer for so long, positions are read: for the clock, too
+UNSEEN_US = 10_000_000  # an accepted order that the stream does not show by then: it is not well
 EXPIRES_S = 60  # of logins, cancels and heartbeats: they do no harm when late
 RETRY_US = 1_000_000  # after a 429 that names no time
 
@@ -90,6 +93,7 @@ class BitmexGateway(Venue):
         self._executions_begun = False  # the execution table had its image
         self._ticked_us = self._margins_us = self._answered_us = 0
         self._latency_us: int | None = None
+        self._awaited: dict[str, int] = {}  # accepted orders, until when the stream must show them
         self._public_refused = 0  # frames of public tables that could not be read
 
         to, ca_file = config.rest, config.ca_file or rest.authorities()
@@ -107,6 +111,7 @@ class BitmexGateway(Venue):
         )
         self._wire = Wire(to, context, host, self._settle, self._crashed, config.rest_timeout_s)
         self._stream = Stream(config.stream, context, host, self)
+        self._look_ups = LookUps(self._reader, host, self._accounts, config.symbols)
         self._sync = Sync(
             self._reader, host, self._accounts, config.symbols, self._venue_us, self._read_all
         )
@@ -130,6 +135,7 @@ class BitmexGateway(Venue):
         if session is not None:
             self._note_pause(session, now_us)
             session.tick(now_us)
+            self._look_for_awaited(session, now_us)
             self._follow(session, events, now_us)
         self._ticked_us = now_us
         if now_us - self._margins_us >= MARGIN_EVERY_US:
@@ -138,7 +144,7 @@ class BitmexGateway(Venue):
         self._sync.tick(now_us)
         if self._live and now_us - self._answered_us > AUDIT_US:
             self._answered_us = now_us
-            self._reader.ask(self._audit)
+            self._look_ups.audit()
         self._tell_reader(now_us)
         self._measure(events, now_us)
         return events
@@ -152,7 +158,7 @@ class BitmexGateway(Venue):
                 self._sync.begin(now_us)
             return ()
         if isinstance(decision, ReadOrder | ReadPosition):
-            self._reader.ask(partial(self._look_up, decision))
+            self._look_ups.ask(decision)
             return ()
         if isinstance(decision, PlaceOrder | AmendOrder):
             if isinstance(decision, PlaceOrder) and not self._live:
@@ -210,6 +216,7 @@ class BitmexGateway(Venue):
         now_us = self._host.now_us()
         self._accounts.forget()
         self._executions_begun = False
+        self._awaited.clear()
         self._session = Session(self.config.symbols, self._login, now_us)
         self._loss_untold = True
         return ()
@@ -345,6 +352,14 @@ class BitmexGateway(Venue):
             self._loss_untold = False
             events.append(StreamLost(at_us=now_us, reason=self.config.redacted(reason)))
 
+    def _look_for_awaited(self, session: Session, now_us: int) -> None:
+        """A stream may answer pings and still tell nothing. Our own orders show it."""
+        for order_id, until_us in list(self._awaited.items()):
+            if self._accounts.shows(order_id):
+                del self._awaited[order_id]
+            elif now_us > until_us:
+                session.lose("the stream does not show an order that was accepted")
+
     def _note_pause(self, session: Session, now_us: int) -> None:
         """After a pause, what waits in the socket is old: read it from the venue instead."""
         if self._ticked_us and now_us - self._ticked_us > PAUSE_US:
@@ -374,6 +389,10 @@ class BitmexGateway(Venue):
         if isinstance(answer, Reply):
             self._learn(answer, job.sent, job.sent_orders, job.sent_us, received_us)
         events = answers.events_of(job.asked, answer, now_us)
+        if job.asked.kind is Kind.PLACE and self._live:
+            for event in events:
+                if isinstance(event, OrderSeen) and not self._accounts.shows(event.order_id):
+                    self._awaited[event.order_id] = now_us + UNSEEN_US
         last = events[-1]
         if isinstance(last, Answered) and last.text:
             text = self.config.redacted(last.text)
@@ -442,45 +461,6 @@ class BitmexGateway(Venue):
             code=code,
             retry_after_us=wait_us,
         )
-
-    # -- look-ups, in the reader thread
-
-    def _look_up(self, decision: ReadOrder | ReadPosition) -> None:
-        account = self._accounts.account
-        request_id = decision.request_id
-        found: list[AnyEvent]
-        try:
-            if isinstance(decision, ReadOrder):
-                found = self._reader.order(request_id, decision.cl_ord_id, account)
-            else:
-                seen = self._reader.position(decision.symbol, account)
-                found = [
-                    seen,
-                    Answered(at_us=0, request_id=request_id, outcome=Outcome.DONE),
-                ]
-        except rest.ReadFailed as error:
-            asked = Asked(kind=Kind.READ, request_id=request_id)
-            found = answers.events_of(asked, error.answer, self._host.now_us())
-        except ProtocolError as error:
-            found = [
-                Answered(
-                    at_us=0,
-                    request_id=request_id,
-                    outcome=Outcome.IN_DOUBT,
-                    code="unreadable",
-                    text=error.message,
-                )
-            ]
-        self._host.call_soon(lambda: stamped(found, self._host.now_us()))
-
-    def _audit(self) -> None:
-        """Read the positions: they check the books, and their answer tells the venue's time."""
-        symbols, account = self.config.symbols, self._accounts.account
-        try:
-            found = self._reader.positions(symbols, account, lambda: True)
-        except (rest.ReadFailed, ProtocolError):
-            return
-        self._host.call_soon(lambda: stamped(found, self._host.now_us()))
 
     def _crashed(self, error: BaseException) -> None:
         """A thread of ours dies: nobody may believe any more that we see the venue."""

@@ -264,6 +264,13 @@ class Accounts:
         """Whether the trading rules of *symbol* were ever told."""
         return symbol in self._rules
 
+    def shows(self, order_id: str) -> bool:
+        """Whether the order table has that order."""
+        table = self.tables["order"]
+        if table.keys == ("orderID",):
+            return (order_id,) in table.rows
+        return any(row.get("orderID") == order_id for row in table.rows.values())
+
     def unexplained(self, name: str) -> bool:
         """Whether table *name* told of rows that we never saw: it must be read anew."""
         return self.tables[name].unexplained > 0
