@@ -106,9 +106,7 @@ class Position:
         if not contracts:
             return 0
         rate, fee = self.init_margin_req, self.instrument.taker_fee
-        return (
-            ceil_mul(cost, rate) + ceil_mul(cost, fee) + ceil_mul(cost, fee * (1 + rate))
-        )
+        return ceil_mul(cost, rate) + ceil_mul(cost, fee) + ceil_mul(cost, fee * (1 + rate))
 
     @property
     def init_margin(self) -> int:
@@ -231,7 +229,7 @@ class Account:
         if position.leverage:
             return position.pos_margin
         currency = position.instrument.settle
-        others = sum(
-            p.maint_margin for p in self.in_currency(currency) if p is not position
-        ) + sum(p.init_margin for p in self.in_currency(currency))
+        others = sum(p.maint_margin for p in self.in_currency(currency) if p is not position) + sum(
+            p.init_margin for p in self.in_currency(currency)
+        )
         return max(position.pos_margin, self.wallet_balance(currency) - others)

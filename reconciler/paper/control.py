@@ -42,9 +42,7 @@ def answer(world: World, request: Request, now_ms: int) -> Answer:
     try:
         if handler is None:
             raise errors.not_found()
-        fields = fields_of(
-            request.body, request.headers.get("content-type", ""), request.query
-        )
+        fields = fields_of(request.body, request.headers.get("content-type", ""), request.query)
         result = handler(world, fields, now_ms)
     except errors.Refusal as refusal:
         return Answer(status=refusal.status, body=encode(refusal.body()))

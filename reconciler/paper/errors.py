@@ -92,9 +92,7 @@ def rate_limited(retry_after_s: int) -> Refusal:
 
 
 def insufficient(amount: int, currency: str) -> Refusal:
-    return bad_request(
-        f"Account has insufficient Available Balance, {amount} {currency} required"
-    )
+    return bad_request(f"Account has insufficient Available Balance, {amount} {currency} required")
 
 
 def nothing_to_reduce(inst: str, side: str, position: int) -> Refusal:

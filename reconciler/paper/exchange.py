@@ -174,9 +174,7 @@ class Exchange(Floor):
             if self._client_id_is_open(account, asked.cl_ord_id):
                 raise errors.bad_request("Duplicate clOrdID")
         elif not words:
-            raise errors.bad_request(
-                "Invalid amend: orderQty, leavesQty, price, stopPx unchanged"
-            )
+            raise errors.bad_request("Invalid amend: orderQty, leavesQty, price, stopPx unchanged")
         market = self.markets[order.instrument.symbol]
         if leaves > order.leaves:
             self._check_margin(order, market, leaves - order.leaves)
@@ -231,9 +229,7 @@ class Exchange(Floor):
             market.book.remove(order.order_id)
         order.leaves = leaves
         order.status = PARTIAL if order.cum else NEW
-        self._open.setdefault((order.account, order.instrument.symbol), {})[
-            order.order_id
-        ] = order
+        self._open.setdefault((order.account, order.instrument.symbol), {})[order.order_id] = order
         self._touched_orders[order.order_id] = order
         self._touch(order.account, order.instrument.symbol)
         self._record(order, "Replaced", now_ms)

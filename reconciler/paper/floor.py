@@ -127,9 +127,7 @@ class Floor:
         else:
             assert order.ticks is not None
             order.working = True
-            book.rest(
-                Resting(order.order_id, order.account, order.side, order.ticks, order.leaves)
-            )
+            book.rest(Resting(order.order_id, order.account, order.side, order.ticks, order.leaves))
         self._trim_reduce_only(order.account, market, now_ms)
 
     def _settle(
@@ -232,9 +230,7 @@ class Floor:
         self.markets[symbol].book.rest(Resting(order_id, HOUSE, side, ticks, left))
         return order_id
 
-    def house_take(
-        self, symbol: str, side: int, size: int, limit: int | None, now_ms: int
-    ) -> int:
+    def house_take(self, symbol: str, side: int, size: int, limit: int | None, now_ms: int) -> int:
         """The house takes up to *size* contracts; returns those it did not get."""
         market = self.markets[symbol]
         while size:

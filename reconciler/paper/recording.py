@@ -80,9 +80,7 @@ class Recording:
 class Replay:
     """Plays a recording into an exchange."""
 
-    def __init__(
-        self, exchange: Exchange, recording: Recording, now_ms: int, speed: float
-    ) -> None:
+    def __init__(self, exchange: Exchange, recording: Recording, now_ms: int, speed: float) -> None:
         self.exchange = exchange
         self.recording = recording
         self.speed = speed

@@ -140,9 +140,7 @@ class Api:
             if not allowed:
                 raise errors.forbidden()
         who = f"account {key.account}" if key is not None else request.address
-        headers = self.limits.admit(
-            who, signed=key is not None, burst=route.burst, now_ms=now_ms
-        )
+        headers = self.limits.admit(who, signed=key is not None, burst=route.burst, now_ms=now_ms)
         return Admitted(request, route, key, headers)
 
     def _door_faults(self, admitted: Admitted) -> Answer | None:
@@ -207,9 +205,7 @@ class Api:
     def _refused(refusal: errors.Refusal, log: dict[str, object] | None) -> Answer:
         if log is not None:
             log["status"] = refusal.status
-        return Answer(
-            status=refusal.status, body=encode(refusal.body()), headers=refusal.headers
-        )
+        return Answer(status=refusal.status, body=encode(refusal.body()), headers=refusal.headers)
 
     def _log(self, request: Request, now_ms: int) -> dict[str, object] | None:
         """An entry for every placement that arrives, whatever becomes of it."""
@@ -273,9 +269,7 @@ def _cancel_all(api: Api, asked: Asked) -> object:
     if intake.text(fields, "symbol"):
         intake.instrument(fields, api.exchange.catalogue)
     chosen = [
-        order
-        for order in api.exchange.open_orders(asked.account)
-        if matches(order.row(), fields)
+        order for order in api.exchange.open_orders(asked.account) if matches(order.row(), fields)
     ]
     return api.exchange.cancel_all(chosen, intake.text(fields, "text"), asked.now_ms)
 

@@ -36,7 +36,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MAX_BODY = 1_000_000  # bytes
 CONNECTS_AN_HOUR = 720  # websocket connections (section 12.2)
 CONNECTS_BURST = 720
-_DROP = "reconciler.paper.drop"
+_RAW = "reconciler.paper.raw"
 _CREDENTIALS = ("api-key", "api-expires", "api-signature")
 
 
@@ -46,11 +46,16 @@ def now_ms() -> int:
 
 
 class DroppableHttp(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with a way for the application to drop the connection unanswered."""
+    """
+    uvicorn's HTTP protocol, with two things that ASGI leaves out: a way to drop the connection
+    unanswered, and the request target byte for byte (``/order?`` is not ``/order`` to a signature).
+    """
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope.setdefault("extensions", {})[_DROP] = {"drop": self.transport.abort}
+    def on_headers_complete(self) -> None:
+        self.scope["extensions"] = {
+            _RAW: {"drop": self.transport.abort, "target": self.url.decode("latin-1")}
+        }
+        super().on_headers_complete()
 
 
 class Application:
@@ -111,7 +116,7 @@ class Application:
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
         if answer.dropped:
-            scope["extensions"][_DROP]["drop"]()
+            scope["extensions"][_RAW]["drop"]()
             while (await receive())["type"] != "http.disconnect":
                 pass
             return
@@ -182,11 +187,9 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _request(scope: Scope, body: bytes) -> Request:
-    query = scope["query_string"].decode("latin-1")
-    raw = scope["raw_path"].decode("latin-1")
     return Request(
-        verb=scope["method"], path=scope["path"], target=f"{raw}?{query}" if query else raw,
-        query=query, headers=_headers(scope), body=body,
+        verb=scope["method"], path=scope["path"], target=scope["extensions"][_RAW]["target"],
+        query=scope["query_string"].decode("latin-1"), headers=_headers(scope), body=body,
         address=scope["client"][0] if scope["client"] else "",
     )  # fmt: skip
 

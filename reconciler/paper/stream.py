@@ -216,9 +216,7 @@ class Session:
         answer = {"now": iso(now_ms), "cancelTime": iso(fires) if fires else 0}
         self.send(encode({**answer, "request": request}))
 
-    def error(
-        self, status: int, message: str, request: object, meta: Row | None = None
-    ) -> None:
+    def error(self, status: int, message: str, request: object, meta: Row | None = None) -> None:
         self.send(
             encode({"status": status, "error": message, "meta": meta or {}, "request": request})
         )
@@ -322,9 +320,7 @@ class Hub:
     def _levels(self, table: str, symbol: str) -> dict[tuple[int, int], int]:
         book = self.exchange.markets[symbol].book
         depth = BOOKS[table]
-        return {
-            (side, ticks): size for side in (1, -1) for ticks, size in book.levels(side, depth)
-        }
+        return {(side, ticks): size for side in (1, -1) for ticks, size in book.levels(side, depth)}
 
     def _publish_books(self, now_ms: int) -> None:
         """Deltas of the book tables that somebody hears, for the books that changed."""

@@ -113,7 +113,7 @@ def subjects() -> dict[str, object]:
         "info": "Welcome to the BitMEX Realtime API.",
         "usage": 'Send JSON: {"op": "subscribe", "args": ["trade:XBTUSD", "order"]}',
         "ops": ["authKeyExpires", "cancelAllAfter", "subscribe", "unsubscribe", "help", "ping"],
-        "subscribe": "To subscribe, send {\"op\": \"subscribe\", \"args\": [subscriptionTopic]}.",
+        "subscribe": 'To subscribe, send {"op": "subscribe", "args": [subscriptionTopic]}.',
         "subscriptionSubjects": {
             "authenticationRequired": sorted(PRIVATE_TABLES),
             "public": public,

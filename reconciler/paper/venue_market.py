@@ -112,9 +112,7 @@ class Market:
     def levels(self, depth: int | None, now_ms: int) -> list[Row]:
         """Rows of orderBookL2: the sells, best last, then the buys, best first."""
         at = iso(now_ms)
-        sells = [
-            book_row(self.inst, SELL, t, s, at) for t, s in self.book.levels(SELL, depth)
-        ]
+        sells = [book_row(self.inst, SELL, t, s, at) for t, s in self.book.levels(SELL, depth)]
         buys = [book_row(self.inst, BUY, t, s, at) for t, s in self.book.levels(BUY, depth)]
         return sells[::-1] + buys
 

@@ -14,8 +14,7 @@ import pytest
 import requests
 import websocket
 
-from reconciler.paper import PaperExchange
-from reconciler.paper import intake
+from reconciler.paper import PaperExchange, intake
 from reconciler.paper.exchange import Exchange
 from reconciler.paper.instruments import CATALOGUE
 from reconciler.paper.market import BUY, SELL

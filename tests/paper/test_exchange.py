@@ -136,7 +136,7 @@ def test_close_takes_the_whole_position(bench):
 def test_a_client_id_is_taken_only_while_its_order_is_open(bench):
     """Duplicate clOrdID is refused among open orders and reused after the end of the first."""
     first = bench.place(orderQty=300, price="61000", clOrdID="a")
-    with pytest.raises(Refusal, match="^Duplicate clOrdID$"):
+    with pytest.raises(Refusal, match=r"^Duplicate clOrdID$"):
         bench.place(orderQty=300, price="61000", clOrdID="a")
     bench.place(OTHER, orderQty=300, price="61000", clOrdID="a")
     bench.cancel(first)
@@ -249,7 +249,7 @@ def test_a_filled_order_can_be_revived_for_a_minute(bench):
     assert (order.status, order.leaves, order.qty) == ("PartiallyFilled", 100, 400)
     other = bench.place(orderQty=300, price="61251.5")
     bench.now += 61_000
-    with pytest.raises(Refusal, match="^Invalid ordStatus: Filled$"):
+    with pytest.raises(Refusal, match=r"^Invalid ordStatus: Filled$"):
         bench.amend(orderID=other.order_id, leavesQty=100)
 
 

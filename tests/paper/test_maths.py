@@ -86,7 +86,7 @@ trades = st.lists(
 
 @given(trades, st.sampled_from([XBTUSD, ETHUSD, XBTUSDT]))
 def test_costs_are_conserved_over_any_trades(deals, inst):
-    """Realised plus unrealised cost is the sum of all costs, and flat means nothing is left open."""
+    """Realised and unrealised cost are the sum of all costs; flat means nothing is left open."""
     account = Account(1, {inst.settle: 0})
     p = account.position(inst, inst.start_price)
     spent = fees = 0
