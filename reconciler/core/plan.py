@@ -117,14 +117,14 @@ class Planner:
             return
         checked_us = max(order.priced_us, book.quote.at_us if book.quote else 0)
         due_us = checked_us + policy.reprice_after_us
-        escalate_us = target.gap_since_us + policy.escalate_after_us
-        if policy.escalate_after_us and target.gap_since_us and order.priced_us < escalate_us:
-            if self.at_us >= escalate_us and policy.escalate_to != policy.start:
-                self._cancel(order, f"not filled in time: {policy.escalate_to} next")
-                return
-            self._wake(escalate_us)
+        worked_us = self.at_us - (target.gap_since_us or self.at_us)
+        stage = policies.stage_of(policy, worked_us)
+        if stage == "cross":  # a resting order can't: another takes its place
+            self._cancel(order, f"{stage} now ({target.policy or 'default policy'})")
+            return
+        if policy.escalate_after_us:
+            self._wake(self.at_us - worked_us + policy.escalate_after_us)
         if self._quote_is_fresh() and book.quote is not None and book.quote.at_us == self.at_us:
-            stage = policies.stage_of(policy, self.at_us - (target.gap_since_us or self.at_us))
             pricing = policies.price(policy, stage, order.side, book.quote, book.instrument.tick)
             self._wake(self.at_us + policy.reprice_after_us)
             if pricing is None or not pricing.post_only or self._price_problem(pricing):

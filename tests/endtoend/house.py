@@ -252,8 +252,8 @@ max_orders_per_minute = 1000
             for row in truth["executions"]
             if row["execType"] == "Trade"
         }
-        booked = Counter(row[0] for row in self.rows("select exec_id from fills"))
-        stored = dict(self.rows("select exec_id, contracts from fills"))
+        booked = Counter(row[0] for row in self.rows("select exec_id from v_fills"))
+        stored = dict(self.rows("select exec_id, signed_contracts from v_fills"))
         assert not [name for name, times in booked.items() if times > 1], "a fill counted twice"
         assert stored == venue, (
             f"lost: {set(venue) - set(stored)}, invented: {set(stored) - set(venue)}"
