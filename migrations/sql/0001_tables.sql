@@ -12,9 +12,7 @@ CREATE TABLE daily (
     funding_minor INTEGER NOT NULL,
     realised_minor INTEGER NOT NULL,
     PRIMARY KEY (day, symbol, currency)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE instruments (
     symbol TEXT NOT NULL,
@@ -33,9 +31,7 @@ CREATE TABLE instruments (
     taker_fee TEXT NOT NULL,
     updated_us INTEGER NOT NULL,
     PRIMARY KEY (symbol)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE journal (
     seq INTEGER NOT NULL,
@@ -48,16 +44,13 @@ CREATE TABLE journal (
     decisions TEXT NOT NULL,
     hash BLOB NOT NULL,
     PRIMARY KEY (seq)
-)
- STRICT;
+) STRICT;
 
 CREATE TABLE meta (
     "key" TEXT NOT NULL,
     value TEXT NOT NULL,
     PRIMARY KEY ("key")
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE on_target (
     day INTEGER NOT NULL,
@@ -65,9 +58,7 @@ CREATE TABLE on_target (
     on_us INTEGER NOT NULL,
     off_us INTEGER NOT NULL,
     PRIMARY KEY (day, symbol)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE orders (
     cl_ord_id TEXT NOT NULL,
@@ -88,9 +79,7 @@ CREATE TABLE orders (
     updated_us INTEGER NOT NULL,
     updated_seq INTEGER NOT NULL,
     PRIMARY KEY (cl_ord_id)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE INDEX orders_by_target ON orders (symbol, target_version);
 
@@ -120,9 +109,7 @@ CREATE TABLE symbol_now (
     on_target INTEGER NOT NULL,
     counted_us INTEGER NOT NULL,
     PRIMARY KEY (symbol)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE targets (
     target_id INTEGER NOT NULL,
@@ -142,8 +129,20 @@ CREATE TABLE targets (
     outcome TEXT,
     PRIMARY KEY (target_id),
     UNIQUE (symbol, version)
-)
- STRICT;
+) STRICT;
+
+CREATE TABLE venue_orders (
+    n INTEGER NOT NULL,
+    symbol TEXT NOT NULL,
+    order_id ANY NOT NULL,
+    cl_ord_id TEXT NOT NULL,
+    target_version INTEGER NOT NULL,
+    currency TEXT NOT NULL,
+    PRIMARY KEY (n),
+    UNIQUE (symbol, order_id)
+) STRICT;
+
+CREATE INDEX venue_orders_by_target ON venue_orders (symbol, target_version);
 
 CREATE TABLE adjustments (
     seq INTEGER NOT NULL,
@@ -154,8 +153,7 @@ CREATE TABLE adjustments (
     reason TEXT NOT NULL,
     PRIMARY KEY (seq),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- STRICT;
+) STRICT;
 
 CREATE TABLE cash (
     seq INTEGER NOT NULL,
@@ -171,9 +169,7 @@ CREATE TABLE cash (
     PRIMARY KEY (seq, n),
     UNIQUE (symbol, exec_id),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE equity (
     seq INTEGER NOT NULL,
@@ -185,8 +181,7 @@ CREATE TABLE equity (
     unrealised_minor INTEGER NOT NULL,
     PRIMARY KEY (seq),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- STRICT;
+) STRICT;
 
 CREATE INDEX equity_by_time ON equity (at_us);
 
@@ -195,32 +190,29 @@ CREATE TABLE fills (
     n INTEGER NOT NULL,
     at_us INTEGER NOT NULL,
     symbol TEXT NOT NULL,
-    order_id ANY NOT NULL,
+    venue_order INTEGER NOT NULL,
     exec_id ANY NOT NULL,
-    cl_ord_id TEXT NOT NULL,
-    type TEXT NOT NULL,
+    cl_ord_id TEXT,
+    target_version INTEGER,
+    type TEXT,
     contracts INTEGER NOT NULL,
     price TEXT,
     fee_minor INTEGER NOT NULL,
     cost_minor INTEGER NOT NULL,
     realised_minor INTEGER NOT NULL,
-    currency TEXT NOT NULL,
-    liquidity TEXT NOT NULL,
-    venue_us INTEGER NOT NULL,
-    target_version INTEGER NOT NULL,
+    currency TEXT,
+    maker INTEGER,
+    delay_us INTEGER NOT NULL,
     position INTEGER NOT NULL,
     PRIMARY KEY (seq, n),
-    UNIQUE (symbol, order_id, exec_id),
-    FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- WITHOUT ROWID,
- STRICT;
+    UNIQUE (venue_order, exec_id),
+    FOREIGN KEY(seq) REFERENCES journal (seq),
+    FOREIGN KEY(venue_order) REFERENCES venue_orders (n)
+) WITHOUT ROWID, STRICT;
 
-CREATE INDEX fills_by_ms ON fills ((venue_us / 1000));
+CREATE INDEX fills_by_ms ON fills (((at_us - delay_us) / 1000));
 
-CREATE INDEX fills_by_symbol ON fills (symbol);
-
-CREATE INDEX fills_by_target ON fills (symbol, target_version) WHERE target_version > 0;
+CREATE INDEX fills_by_symbol ON fills (symbol, ((at_us - delay_us) / 1000));
 
 CREATE TABLE incidents (
     incident_id INTEGER NOT NULL,
@@ -235,8 +227,7 @@ CREATE TABLE incidents (
     decided_by TEXT,
     PRIMARY KEY (incident_id),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- STRICT;
+) STRICT;
 
 CREATE TABLE intents (
     cl_ord_id TEXT NOT NULL,
@@ -263,9 +254,7 @@ CREATE TABLE intents (
     reason TEXT NOT NULL,
     PRIMARY KEY (cl_ord_id),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE INDEX intents_by_target ON intents (symbol, target_version);
 
@@ -281,9 +270,7 @@ CREATE TABLE positions (
     worst_long INTEGER NOT NULL,
     PRIMARY KEY (seq, n),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE INDEX positions_by_symbol ON positions (symbol);
 
@@ -303,14 +290,13 @@ CREATE TABLE requests (
     answered_us INTEGER,
     PRIMARY KEY (request_id),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- STRICT;
+) STRICT;
 
 CREATE INDEX requests_by_order ON requests (cl_ord_id);
 
 CREATE TABLE runs (
-    run_id TEXT NOT NULL,
     seq INTEGER NOT NULL,
+    run_id TEXT NOT NULL,
     epoch INTEGER NOT NULL,
     mode TEXT NOT NULL,
     started_us INTEGER NOT NULL,
@@ -321,10 +307,10 @@ CREATE TABLE runs (
     in_doubt_at_start INTEGER NOT NULL,
     ended_us INTEGER,
     exit_reason TEXT,
-    PRIMARY KEY (run_id),
-    FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- STRICT;
+    PRIMARY KEY (seq),
+    FOREIGN KEY(seq) REFERENCES journal (seq),
+    UNIQUE (run_id)
+) STRICT;
 
 CREATE TABLE snapshots (
     seq INTEGER NOT NULL,
@@ -336,8 +322,7 @@ CREATE TABLE snapshots (
     data BLOB NOT NULL,
     PRIMARY KEY (seq),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- STRICT;
+) STRICT;
 
 CREATE TABLE transitions (
     seq INTEGER NOT NULL,
@@ -353,9 +338,7 @@ CREATE TABLE transitions (
     detail TEXT NOT NULL,
     PRIMARY KEY (seq, n),
     FOREIGN KEY(seq) REFERENCES journal (seq)
-)
- WITHOUT ROWID,
- STRICT;
+) WITHOUT ROWID, STRICT;
 
 CREATE INDEX transitions_by_ms ON transitions ((at_us / 1000));
 

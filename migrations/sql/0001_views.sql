@@ -82,12 +82,14 @@ FROM (
             WHERE o.symbol = t.symbol AND o.target_version = t.version
         ) AS orders,
         (
-            SELECT count(*) FROM fills f
-            WHERE f.symbol = t.symbol AND f.target_version = t.version AND f.target_version > 0
+            SELECT count(*) FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+            WHERE v.symbol = t.symbol AND v.target_version = t.version
+                AND f.target_version IS NULL
         ) AS fills,
         (
-            SELECT coalesce(sum(f.contracts), 0) FROM fills f
-            WHERE f.symbol = t.symbol AND f.target_version = t.version AND f.target_version > 0
+            SELECT coalesce(sum(f.contracts), 0) FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+            WHERE v.symbol = t.symbol AND v.target_version = t.version
+                AND f.target_version IS NULL
         ) AS traded_contracts,
         (
             SELECT CASE
@@ -95,8 +97,9 @@ FROM (
                 THEN sum(abs(f.contracts)) / sum(abs(f.contracts) / CAST(f.price AS REAL))
                 ELSE sum(abs(f.contracts) * CAST(f.price AS REAL)) / sum(abs(f.contracts))
             END
-            FROM fills f
-            WHERE f.symbol = t.symbol AND f.target_version = t.version AND f.target_version > 0
+            FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+            WHERE v.symbol = t.symbol AND v.target_version = t.version
+                AND f.target_version IS NULL
                 AND f.price IS NOT NULL
         ) AS vwap,
         (
@@ -105,22 +108,26 @@ FROM (
             ORDER BY i.seq LIMIT 1
         ) AS arrival_price,
         (
-            SELECT sum(CASE f.liquidity WHEN 'maker' THEN abs(f.contracts) ELSE 0 END) * 1.0
+            SELECT sum(CASE f.maker WHEN 1 THEN abs(f.contracts) ELSE 0 END) * 1.0
                 / nullif(sum(abs(f.contracts)), 0)
-            FROM fills f
-            WHERE f.symbol = t.symbol AND f.target_version = t.version AND f.target_version > 0
+            FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+            WHERE v.symbol = t.symbol AND v.target_version = t.version
+                AND f.target_version IS NULL
         ) AS maker_share,
         (
-            SELECT coalesce(sum(f.fee_minor), 0) FROM fills f
-            WHERE f.symbol = t.symbol AND f.target_version = t.version AND f.target_version > 0
+            SELECT coalesce(sum(f.fee_minor), 0) FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+            WHERE v.symbol = t.symbol AND v.target_version = t.version
+                AND f.target_version IS NULL
         ) AS fee_minor,
         (
-            SELECT coalesce(sum(f.realised_minor), 0) FROM fills f
-            WHERE f.symbol = t.symbol AND f.target_version = t.version AND f.target_version > 0
+            SELECT coalesce(sum(f.realised_minor), 0) FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+            WHERE v.symbol = t.symbol AND v.target_version = t.version
+                AND f.target_version IS NULL
         ) AS realised_pnl_minor,
         (
-            SELECT ms(min(f.at_us) - t.set_us) FROM fills f
-            WHERE f.symbol = t.symbol AND f.target_version = t.version AND f.target_version > 0
+            SELECT ms(min(f.at_us) - t.set_us) FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+            WHERE v.symbol = t.symbol AND v.target_version = t.version
+                AND f.target_version IS NULL
         ) AS first_fill_ms,
         ms(coalesce(t.held_us, t.closed_us) - t.set_us) AS duration_ms
     FROM targets t
@@ -147,8 +154,8 @@ SELECT
     t.target_id,
     iso(o.created_us) AS created_at,
     (
-        SELECT ms(min(f.at_us) - o.acked_us) FROM fills f
-        WHERE f.symbol = o.symbol AND f.order_id = o.venue_order_id
+        SELECT ms(min(f.at_us) - o.acked_us) FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+        WHERE v.symbol = o.symbol AND v.order_id = o.venue_order_id
     ) AS queue_ms,
     ms(o.acked_us - o.created_us) AS ack_ms,
     ms(o.ended_us - o.created_us) AS life_ms,
@@ -160,8 +167,8 @@ LEFT JOIN targets t ON t.symbol = o.symbol AND t.version = o.target_version;
 CREATE VIEW v_fills AS
 SELECT
     CASE typeof(f.exec_id) WHEN 'blob' THEN uuid(f.exec_id) ELSE f.exec_id END AS exec_id,
-    iso(f.venue_us) AS at,
-    (f.venue_us / 1000) AS at_ms,
+    iso((f.at_us - f.delay_us)) AS at,
+    ((f.at_us - f.delay_us) / 1000) AS at_ms,
     (SELECT value FROM meta WHERE key = 'account') AS account,
     f.symbol,
     CASE WHEN f.contracts < 0 THEN 'Sell' ELSE 'Buy' END AS side,
@@ -170,14 +177,16 @@ SELECT
     CAST(f.price AS REAL) AS price,
     f.fee_minor,
     f.realised_minor AS realised_pnl_minor,
-    f.currency,
-    f.liquidity,
-    f.cl_ord_id,
+    coalesce(f.currency, v.currency) AS currency,
+    CASE f.maker WHEN 1 THEN 'maker' WHEN 0 THEN 'taker' ELSE '' END AS liquidity,
+    coalesce(f.cl_ord_id, v.cl_ord_id) AS cl_ord_id,
     t.target_id,
-    ms(f.at_us - f.venue_us) AS feed_delay_ms,
+    ms(f.delay_us) AS feed_delay_ms,
     f.position AS running_contracts
 FROM fills f
-LEFT JOIN targets t ON t.symbol = f.symbol AND t.version = f.target_version;
+JOIN venue_orders v ON v.n = f.venue_order
+LEFT JOIN targets t
+    ON t.symbol = f.symbol AND t.version = coalesce(f.target_version, v.target_version);
 
 CREATE VIEW v_transitions AS
 SELECT

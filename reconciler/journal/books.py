@@ -37,14 +37,14 @@ def book(cost: Cost, before: int, contracts: int, minor: int) -> tuple[Cost, int
 
     closed = min(abs(contracts), abs(before))
     known = min(closed, abs(cost.contracts))
-    profit = -(_part(minor, known, abs(contracts)) + _part(cost.minor, known, abs(cost.contracts)))
+    given = _part(cost.minor, known, abs(cost.contracts))
+    profit = -(_part(minor, known, abs(contracts)) + given)
     if closed < abs(contracts):  # through zero: the rest opens a new position
-        opened = abs(contracts) - closed
-        return Cost(
-            opened if contracts > 0 else -opened, _part(minor, opened, abs(contracts))
-        ), profit
+        left = abs(contracts) - closed
+        rest = minor - _part(minor, closed, abs(contracts))
+        return Cost(left if contracts > 0 else -left, rest), profit
     left = abs(cost.contracts) - known
-    return Cost(left if before > 0 else -left, _part(cost.minor, left, abs(cost.contracts))), profit
+    return Cost(left if before > 0 else -left, cost.minor - given), profit
 
 
 def _at_most(cost: Cost, position: int) -> Cost:

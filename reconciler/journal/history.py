@@ -41,7 +41,8 @@ _ALLOWED = {
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
-_FORBIDDEN_FUNCTIONS = {"load_extension", "fts3_tokenizer", "zeroblob", "randomblob", "readfile"}
+#: Functions that reach outside, or that a single call of keeps busy for seconds (our views may).
+_FORBIDDEN_FUNCTIONS = {"load_extension", "zeroblob", "randomblob", "printf", "format"}
 
 
 class Rows(NamedTuple):
@@ -201,7 +202,8 @@ class History:
             code = getattr(error, "sqlite_errorcode", None)
             if code == sqlite3.SQLITE_INTERRUPT:
                 raise Refused(f"the query took longer than {seconds} s") from None
-            if code in {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_TOOBIG}:
+            refused = {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_TOOBIG}
+            if code in refused or "not authorized" in str(error):
                 raise Refused(f"the query may only read: {error}") from None
             raise UsageError(f"the query is not understood: {error}") from None
         except sqlite3.Warning as error:
@@ -252,8 +254,10 @@ _LIMITS: Final = {
 }
 
 
-def _authorise(action: int, first: str | None, second: str | None, *_: object) -> int:
-    if action == sqlite3.SQLITE_FUNCTION and str(second).lower() in _FORBIDDEN_FUNCTIONS:
+def _authorise(
+    action: int, _: str | None, second: str | None, __: str | None, view: str | None
+) -> int:
+    if action == sqlite3.SQLITE_FUNCTION and view is None and second in _FORBIDDEN_FUNCTIONS:
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
 

@@ -38,6 +38,16 @@ COMPARED: Mapping[str, str] = {
     "adjustments": "seq",
 }
 
+#: Fills as `rows` makes them: with all that their order says for them.
+FILLS = """
+    SELECT f.seq, f.n, f.at_us, f.symbol, f.exec_id, coalesce(f.cl_ord_id, v.cl_ord_id),
+        coalesce(f.target_version, v.target_version), f.type, f.contracts, f.price, f.fee_minor,
+        f.cost_minor, f.realised_minor, coalesce(f.currency, v.currency), f.maker, f.delay_us,
+        f.position, v.symbol, v.order_id
+    FROM fills f LEFT JOIN venue_orders v ON v.n = f.venue_order
+    ORDER BY f.seq, f.n
+"""
+
 #: Columns that later events change; the rest of a row never changes.
 LATER = {"held_us", "closed_us", "outcome", "expires_us", "on_expiry"}
 
@@ -184,10 +194,12 @@ class _Stored:
         columns = [str(row[1]) for row in db.execute(f"PRAGMA table_info({name})")]
         self.name = name
         self._seq_at = columns.index("seq" if "seq" in columns else "target_id")
-        self._kept = [place for place, column in enumerate(columns) if column not in LATER]
+        self._later = [place for place, column in enumerate(columns) if column in LATER]
         quoted = ", ".join(f'"{column}"' for column in columns)
         order = ", ".join(dict.fromkeys((columns[self._seq_at], COMPARED[name])))
-        found = db.execute(f"SELECT {quoted} FROM {name} ORDER BY {order}")
+        found = db.execute(
+            FILLS if name == "fills" else f"SELECT {quoted} FROM {name} ORDER BY {order}"
+        )
         self._rows: Iterator[Values] = iter(found)
         self._next: Values | None = next(self._rows, None)
 
@@ -210,7 +222,9 @@ class _Stored:
             raise Differs(self._next[self._seq_at], self.name, self._next, None)
 
     def _cut(self, row: Values) -> Values:
-        return tuple([row[place] for place in self._kept])
+        if not self._later:
+            return row
+        return tuple([value for place, value in enumerate(row) if place not in self._later])
 
 
 def _first_apart(stored: bytes, computed: bytes) -> tuple[str, str]:

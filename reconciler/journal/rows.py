@@ -26,6 +26,9 @@ DAY_US: Final = 86_400_000_000
 HOUR_US: Final = 3_600_000_000
 MINUTE_US: Final = 60_000_000
 
+#: As ``fills.maker`` has it.
+MAKER: Final = {"maker": 1, "taker": 0}
+
 #: Order statuses in which an intent is live: at most one of these a symbol.
 LIVE: Final = frozenset({"intended", "working", "in_doubt"})
 
@@ -113,9 +116,7 @@ class Rows:
         self.seq, self.epoch, self.at_us, self.n = seq, epoch, event.at_us, 0
         if writer := EVENTS.get(type(event)):
             writer(self, event)
-        for decision in decisions:
-            self._decided(decision)
-        for fact in facts:
+        for fact in facts:  # before the decisions: what ends an intent makes room for the next
             self.n += 1
             try:
                 FACTS[type(fact)](self, fact)
@@ -123,6 +124,8 @@ class Rows:
                 if type(fact) in FACTS:
                     raise
                 raise TypeError(f"no table is named for facts of type {type(fact)!r}") from None
+        for decision in decisions:
+            self._decided(decision)
         self.now.last_us = event.at_us
         if event.at_us // HOUR_US != self._hour:
             self._hour = event.at_us // HOUR_US
@@ -237,7 +240,7 @@ def _started(rows: Rows, event: e.Started) -> None:
     rows.add("runs_lost", rows.now.last_us, event.run_id)
     rows.add(
         "runs",
-        *(event.run_id, rows.seq, event.epoch, event.mode, event.at_us),
+        *(rows.seq, event.run_id, event.epoch, event.mode, event.at_us),
         *(run.version, run.environment, run.host, run.recovered_events, in_doubt, None, None),
     )
 
@@ -386,12 +389,18 @@ def _fill_booked(rows: Rows, fact: d.FillBooked) -> None:
     (now.cost_contracts, now.cost_minor), realised = book(
         known, before, fact.contracts, fact.cost_minor
     )
+    order_id = pack(fact.order_id)
+    rows.add(
+        "venue_orders",
+        *(fact.symbol, order_id, fact.cl_ord_id, fact.target_version, fact.currency),
+    )
     rows.add(
         "fills",
-        *(rows.seq, rows.n, rows.at_us, fact.symbol, pack(fact.order_id), pack(fact.exec_id)),
-        *(fact.cl_ord_id, fact.type, fact.contracts, exact(fact.price), fact.fee_minor),
-        *(fact.cost_minor, realised, fact.currency, fact.liquidity, fact.venue_us),
-        *(fact.target_version, fact.position),
+        *(rows.seq, rows.n, rows.at_us, fact.symbol, pack(fact.exec_id), fact.cl_ord_id),
+        *(fact.target_version, None if fact.type == "trade" else fact.type, fact.contracts),
+        *(exact(fact.price), fact.fee_minor, fact.cost_minor, realised, fact.currency),
+        *(MAKER.get(fact.liquidity), rows.at_us - fact.venue_us, fact.position),
+        *(fact.symbol, order_id),
     )
     size = abs(fact.contracts)
     maker = size if fact.liquidity == "maker" else 0

@@ -7,9 +7,20 @@ is that in which a transaction runs them: what others refer to comes first.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Insert, Table, Update, bindparam, func, literal_column, null, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Table,
+    Update,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.dialects.sqlite import dialect, insert
 
 from reconciler.journal import tables as t
@@ -55,6 +66,24 @@ def _order() -> Insert:
         index_elements=["cl_ord_id"], set_=ordered
     )
     return done
+
+
+def _venue_order() -> Insert:
+    """What is known of an order of the venue; its first fill says it, the others agree."""
+    columns = [column for column in t.venue_orders.c if column.name != "n"]
+    new = insert(t.venue_orders).values({c.name: bindparam(c.name) for c in columns})
+    return new.on_conflict_do_nothing(index_elements=["symbol", "order_id"])
+
+
+def _fill() -> Insert:
+    """A fill beside its order; what it says as the order does is not said again."""
+    order = t.venue_orders.c
+    values: dict[str, ColumnElement[Any]] = {c.name: bindparam(c.name) for c in t.fills.c}
+    for name in ("cl_ord_id", "target_version", "currency"):
+        values[name] = func.nullif(bindparam(name), order[name])
+    values["venue_order"] = order.n
+    this = order.symbol == bindparam("of_symbol"), order.order_id == bindparam("of_order")
+    return insert(t.fills).from_select(list(values), select(*values.values()).where(*this))
 
 
 def _target() -> Insert:
@@ -106,7 +135,8 @@ STATEMENTS: Final[dict[str, Insert | Update]] = {
         answered_us=bindparam("at_us"),
     ),
     "orders": _order(),
-    "fills": _all(t.fills),
+    "venue_orders": _venue_order(),
+    "fills": _fill(),
     "cash": _all(t.cash),
     "transitions": _all(t.transitions),
     "positions": _all(t.positions),

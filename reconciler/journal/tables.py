@@ -99,8 +99,8 @@ snapshots = table(
 
 runs = table(
     "runs",
-    words("run_id", primary_key=True),
-    event_seq(),
+    event_seq(key=True),
+    words("run_id", unique=True),
     number("epoch"),
     words("mode"),  # run | command
     number("started_us"),
@@ -204,30 +204,43 @@ orders = table(
     rowid=False,
 )
 
+#: What the fills of one order have in common, said once: it halves the bytes of a fill.
+venue_orders = table(
+    "venue_orders",
+    number("n", primary_key=True),
+    words("symbol"),
+    Column("order_id", VenueId, nullable=False),
+    words("cl_ord_id"),  # empty: foreign
+    number("target_version"),  # 0: foreign
+    words("currency"),
+    UniqueConstraint("symbol", "order_id"),
+    Index("venue_orders_by_target", "symbol", "target_version"),
+)
+
+#: NULL in cl_ord_id, target_version and currency means: as its row in `venue_orders`.
 fills = table(
     "fills",
     event_seq(key=True),
     number("n", primary_key=True),
     number("at_us"),
     words("symbol"),
-    Column("order_id", VenueId, nullable=False),
+    Column("venue_order", Integer, ForeignKey("venue_orders.n"), nullable=False),
     Column("exec_id", VenueId, nullable=False),
-    words("cl_ord_id"),  # empty: foreign
-    words("type"),
+    words("cl_ord_id", null=True),
+    number("target_version", null=True),
+    words("type", null=True),  # NULL: trade
     number("contracts"),
     words("price", null=True),
     number("fee_minor"),
     number("cost_minor"),  # signed as the venue's: of opposite sign when bought and when sold
     number("realised_minor"),  # profit of what it closed, by average cost, without fees
-    words("currency"),
-    words("liquidity"),
-    number("venue_us"),
-    number("target_version"),  # 0: foreign
+    words("currency", null=True),
+    number("maker", null=True),  # 1 maker, 0 taker, NULL the venue did not say
+    number("delay_us"),  # venue time is at_us - delay_us
     number("position"),  # after it
-    UniqueConstraint("symbol", "order_id", "exec_id"),
-    Index("fills_by_symbol", "symbol"),
-    Index("fills_by_target", "symbol", "target_version", sqlite_where=text("target_version > 0")),
-    Index("fills_by_ms", text("(venue_us / 1000)")),
+    UniqueConstraint("venue_order", "exec_id"),  # so: symbol, order, execution
+    Index("fills_by_ms", text("((at_us - delay_us) / 1000)")),
+    Index("fills_by_symbol", "symbol", text("((at_us - delay_us) / 1000)")),
     rowid=False,
 )
 
