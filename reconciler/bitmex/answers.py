@@ -60,8 +60,7 @@ class Kind(enum.Enum):
     READ = "read"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer must be about."""
 
     kind: Kind

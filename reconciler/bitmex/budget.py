@@ -41,6 +41,11 @@ class Bucket:
         self.left = min(self.limit, self.left + passed * self.limit / self.period_us)
         self.at_us = max(now_us, self.at_us)
 
+    @property
+    def low(self) -> bool:
+        """Whether the next request would take from the reserve."""
+        return self.left < self.reserve + 1
+
     def free_us(self) -> int:
         """When, after `at_us`, one request above the reserve is there."""
         missing = self.reserve + 1 - self.left
@@ -67,6 +72,11 @@ class Budget:
             self.sent_orders += 1
             self.second.refill(now_us)
             self.second.left = max(self.second.left - 1, 0.0)
+
+    @property
+    def low(self) -> bool:
+        """Whether the next new order may have to wait."""
+        return self.minute.low or self.second.low or self.blocked_until_us > self.minute.at_us
 
     def free_us(self, now_us: int, *, order: bool) -> int:
         """The moment from which a request that is no cancel may be sent; *now_us* if at once."""

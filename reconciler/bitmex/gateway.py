@@ -33,15 +33,12 @@ from reconciler.core.events import (
     Quoted,
     Source,
     StreamLost,
-    Throttled,
 )
 from reconciler.errors import ProtocolError
 from reconciler.venue import Host, Venue
 
 from . import answers, messages, net, rest, rows
 from .answers import Failure, Kind, Reply
-from .budget import Budget
-from .clock import VenueClock
 from .config import BitmexConfig
 from .lookups import LookUps
 from .messages import Frame
@@ -52,6 +49,7 @@ from .signing import Signer
 from .stream import Stream
 from .sync import Sync
 from .tables import Accounts
+from .vitals import Vitals
 from .wire import Job, Wire
 
 PAUSE_US = 10_000_000  # a loop that stood still so long trusts nothing that it finds waiting
@@ -86,13 +84,11 @@ class BitmexGateway(Venue):
         self._signer = Signer(config.api_key, config.api_secret)
         self._accounts = Accounts(config.symbols)
         self._quotes = Quotes(config.symbols)
-        self._budget = Budget()
-        self._clock = VenueClock()
+        self._vitals = Vitals()
         self._session: Session | None = None
         self._loss_untold = False  # of the connection, or of a resync that was told
         self._executions_begun = False  # the execution table had its image
-        self._ticked_us = self._margins_us = self._answered_us = 0
-        self._latency_us: int | None = None
+        self._ticked_us = self._margins_us = self._audited_us = 0
         self._awaited: dict[str, int] = {}  # accepted orders, until when the stream must show them
         self._public_refused = 0  # frames of public tables that could not be read
 
@@ -113,7 +109,12 @@ class BitmexGateway(Venue):
         self._stream = Stream(config.stream, context, host, self)
         self._look_ups = LookUps(self._reader, host, self._accounts, config.symbols)
         self._sync = Sync(
-            self._reader, host, self._accounts, config.symbols, self._venue_us, self._read_all
+            self._reader,
+            host,
+            self._accounts,
+            config.symbols,
+            self._vitals.venue_us,
+            self._read_all,
         )
 
     def __repr__(self) -> str:
@@ -142,40 +143,40 @@ class BitmexGateway(Venue):
             self._margins_us = now_us
             events.extend(self._accounts.margins())
         self._sync.tick(now_us)
-        if self._live and now_us - self._answered_us > AUDIT_US:
-            self._answered_us = now_us
+        if self._live and now_us - max(self._vitals.answered_us, self._audited_us) > AUDIT_US:
+            self._audited_us = now_us
             self._look_ups.audit()
         self._tell_reader(now_us)
-        self._measure(events, now_us)
+        events.extend(self._vitals.news(now_us))
         return events
 
     def send(self, decision: AnyDecision) -> Iterable[AnyEvent]:
         """Send *decision* once; what is known at once is returned. In the loop."""
         now_us = self._host.now_us()
-        if isinstance(decision, Resync):
+        budget = self._vitals.budget
+        if isinstance(decision, (PlaceOrder, AmendOrder)):
+            if not self._live and isinstance(decision, PlaceOrder):
+                return [self._not_sent(decision.request_id, now_us, "out_of_sync")]
+            wait_us = budget.free_us(now_us, order=True) - now_us
+            if wait_us > 0:
+                unsent = self._not_sent(decision.request_id, now_us, "budget", wait_us)
+                return [*self._vitals.throttled(now_us), unsent]
+        elif isinstance(decision, Resync):
             self._sync.ask(decision.request_id)
             if self._live:
                 self._sync.begin(now_us)
             return ()
-        if isinstance(decision, ReadOrder | ReadPosition):
+        elif isinstance(decision, (ReadOrder, ReadPosition)):
             self._look_ups.ask(decision)
             return ()
-        if isinstance(decision, PlaceOrder | AmendOrder):
-            if isinstance(decision, PlaceOrder) and not self._live:
-                return [self._not_sent(decision.request_id, now_us, "out_of_sync")]
-            free_us = self._budget.free_us(now_us, order=True)
-            if free_us > now_us:
-                wait_us = free_us - now_us
-                unsent = self._not_sent(decision.request_id, now_us, "budget", wait_us)
-                return [*self._throttled(now_us), unsent]
-        expires_s = self._venue_us(now_us) // 1_000_000 + EXPIRES_S
-        job = self._outgoing.job(decision, expires_s)
-        self._budget.spend(now_us, order=job.asked.kind is not Kind.DEAD_MAN)
-        job.sent, job.sent_orders = self._budget.sent, self._budget.sent_orders
+        job = self._outgoing.job(decision, self._vitals.venue_us(now_us) // 1_000_000 + EXPIRES_S)
+        budget.spend(now_us, order=job.asked.kind is not Kind.DEAD_MAN)
+        job.sent, job.sent_orders = budget.sent, budget.sent_orders
         failure = self._wire.write(job)
-        if failure is None:
-            return self._throttled(now_us)
-        return [*answers.events_of(job.asked, failure, now_us), *self._throttled(now_us)]
+        events = self._vitals.throttled(now_us) if budget.low else []
+        if failure is not None:
+            events = [*answers.events_of(job.asked, failure, now_us), *events]
+        return events
 
     def quote(self, symbol: str) -> Quoted | None:
         """The newest prices of *symbol*, or None before the stream had any."""
@@ -185,15 +186,11 @@ class BitmexGateway(Venue):
         """For people."""
         now_us = self._host.now_us()
         session = self._session
-        interval = self._clock.interval(now_us)
         states = {"live": "live", "reading": "syncing", "tables": "syncing", "lost": "lost"}
         return {
             "stream": "connecting" if session is None else states.get(session.phase, "connecting"),
             "stream_age_ms": None if session is None else session.silence_us(now_us) // 1000,
-            "latency_ms": None if self._latency_us is None else self._latency_us / 1000,
-            "budget": self._budget.health(now_us),
-            "clock_offset_ms": None if interval is None else sum(interval) // 2000,
-            "clock_error_ms": None if interval is None else (interval[1] - interval[0]) // 2000,
+            **self._vitals.health(now_us),
             "reconnects": max(self._stream.connections - 1, 0),
             "warm_connections": self._wire.warm(),
             "rows_of_others": self._accounts.strangers,
@@ -261,7 +258,7 @@ class BitmexGateway(Venue):
         self._crashed(error)
 
     def _login(self) -> dict[str, object]:
-        expires_s = self._venue_us(self._host.now_us()) // 1_000_000 + EXPIRES_S
+        expires_s = self._vitals.venue_us(self._host.now_us()) // 1_000_000 + EXPIRES_S
         return self._signer.stream_login(expires_s)
 
     def _table(self, session: Session, frame: Frame, events: list[AnyEvent], now_us: int) -> None:
@@ -294,11 +291,10 @@ class BitmexGateway(Venue):
         found = messages.executions_seen(
             messages.executions(frame.data), self._accounts.account, Source.STREAM, now_us
         )
-        for event in found:
-            self._accounts.executed(event.symbol)
+        self._accounts.executed(found)
         events.extend(found)
         if found and frame.action == "insert":
-            self._clock.stamped(found[-1].venue_us, now_us)
+            self._vitals.clock.stamped(found[-1].venue_us, now_us)
 
     def _public(self, frame: Frame, now_us: int) -> None:
         if frame.action not in ("partial", "insert"):
@@ -307,7 +303,7 @@ class BitmexGateway(Venue):
             found = messages.quotes(frame.data)
             self._changed(self._quotes.take(found, now_us))
             if found and found[-1].timestamp is not None:
-                self._clock.stamped(rows.micros(found[-1].timestamp), now_us)
+                self._vitals.clock.stamped(rows.micros(found[-1].timestamp), now_us)
         elif self.on_trade is not None and frame.action == "insert":
             for row in messages.trades(frame.data):
                 price = rows.exact(row.price, "price")
@@ -387,7 +383,7 @@ class BitmexGateway(Venue):
     def _settled(self, job: Job, answer: Reply | Failure, received_us: int) -> list[AnyEvent]:
         now_us = self._host.now_us()
         if isinstance(answer, Reply):
-            self._learn(answer, job.sent, job.sent_orders, job.sent_us, received_us)
+            self._vitals.learn(answer, job.sent, job.sent_orders, job.sent_us, received_us)
         events = answers.events_of(job.asked, answer, now_us)
         if job.asked.kind is Kind.PLACE and self._live:
             for event in events:
@@ -398,8 +394,7 @@ class BitmexGateway(Venue):
             text = self.config.redacted(last.text)
             if text != last.text:
                 events[-1] = msgspec.structs.replace(last, text=text)
-        events.extend(self._throttled(now_us))
-        self._measure(events, now_us)
+        events.extend(self._vitals.news(now_us))
         return events
 
     def _exchanged(self, exchange: rest.Exchange) -> None:
@@ -408,49 +403,23 @@ class BitmexGateway(Venue):
 
     def _read_one(self, exchange: rest.Exchange) -> list[AnyEvent]:
         now_us = self._host.now_us()
-        self._budget.spend(now_us, order=False)
+        self._vitals.budget.spend(now_us, order=False)
         if isinstance(exchange.reply, Reply):
-            self._learn(
+            self._vitals.learn(
                 exchange.reply,
                 exchange.sent + 1,
                 exchange.sent_orders,
                 exchange.sent_us,
                 exchange.received_us,
             )
-        events = self._throttled(now_us)
         self._tell_reader(now_us)
-        self._measure(events, now_us)
-        return events
-
-    def _learn(
-        self, reply: Reply, sent: int, sent_orders: int, sent_us: int, received_us: int
-    ) -> None:
-        """Budget, clock and latency, from any answer."""
-        self._answered_us = received_us
-        self._latency_us = received_us - sent_us
-        self._budget.observe(reply.headers, received_us, sent, sent_orders)
-        if reply.status == 429:
-            wait_us = answers.retry_after_us(reply.headers, received_us)
-            self._budget.block(received_us + max(wait_us, RETRY_US))
-        dated_us = answers.http_date_us(reply.headers.get("date", ""))
-        if dated_us is not None:
-            self._clock.dated(dated_us, sent_us, received_us)
+        return self._vitals.news(now_us)
 
     def _tell_reader(self, now_us: int) -> None:
-        self._reader.sent, self._reader.sent_orders = self._budget.sent, self._budget.sent_orders
-        self._reader.not_before_us = self._budget.free_us(now_us, order=False)
-        self._reader.offset_us = self._clock.offset_us(now_us)
-
-    def _throttled(self, now_us: int) -> list[AnyEvent]:
-        throttled: Throttled | None = self._budget.throttled(now_us)
-        return [] if throttled is None else [throttled]
-
-    def _measure(self, events: list[AnyEvent], now_us: int) -> None:
-        if (measured := self._clock.news(now_us)) is not None:
-            events.append(measured)
-
-    def _venue_us(self, now_us: int) -> int:
-        return now_us + self._clock.offset_us(now_us)
+        reader, budget = self._reader, self._vitals.budget
+        reader.sent, reader.sent_orders = budget.sent, budget.sent_orders
+        reader.not_before_us = budget.free_us(now_us, order=False)
+        reader.offset_us = self._vitals.clock.offset_us(now_us)
 
     @staticmethod
     def _not_sent(request_id: int, now_us: int, code: str, wait_us: int = 0) -> Answered:

@@ -70,4 +70,8 @@ class LookUps:
         self._hand_over(found)
 
     def _hand_over(self, found: list[AnyEvent]) -> None:
-        self._host.call_soon(lambda: stamped(found, self._host.now_us()))
+        def arrive() -> list[AnyEvent]:
+            self._accounts.executed(found)
+            return stamped(found, self._host.now_us())
+
+        self._host.call_soon(arrive)

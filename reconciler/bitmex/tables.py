@@ -17,6 +17,8 @@ from decimal import Decimal
 
 from reconciler.core.events import (
     AnyEvent,
+    ExecutionKind,
+    ExecutionSeen,
     InstrumentSeen,
     MarginSeen,
     OrderSeen,
@@ -156,9 +158,11 @@ class Accounts:
         for table in self.tables.values():
             table.forget()
 
-    def executed(self, symbol: str) -> None:
-        """Contracts changed hands: the next position row is news, whatever it says."""
-        self._positions.pop(symbol, None)
+    def executed(self, found: Iterable[AnyEvent]) -> None:
+        """Where contracts changed hands, the next position row is news, whatever it says."""
+        for event in found:
+            if isinstance(event, ExecutionSeen) and event.type is not ExecutionKind.ORDER_STATE:
+                self._positions.pop(event.symbol, None)
 
     def mine(self, found: Iterable[dict[str, object]]) -> list[dict[str, object]]:
         """The rows that are not another account's."""

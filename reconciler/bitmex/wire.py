@@ -28,7 +28,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from reconciler.venue import Host
 
@@ -50,18 +51,20 @@ CLOSING = Failure(code="closing", unsent=True)
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError)
 
 
-@dataclass(slots=True, kw_only=True)
-class Job:
+class Job(msgspec.Struct, kw_only=True, eq=False):
     """One request on its way."""
 
     asked: Asked
-    data: bytes = field(repr=False)  # head and body: they hold the signature
+    data: bytes  # head and body: they hold the signature
     urgent: bool  # a cancel, or a heartbeat
     deadline_us: int = 0  # our time after which it must not be sent; 0: none
     sent: int = 0  # `Budget.sent` and `sent_orders` with it
     sent_orders: int = 0
     sent_us: int = 0
     sent_s: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Job({self.asked})"
 
 
 #: Takes what became of a job, in any thread.

@@ -1,0 +1,70 @@
+"""What every answer of the venue teaches besides its body: budget, clock, latency. In the loop."""
+
+from __future__ import annotations
+
+from reconciler.core.events import AnyEvent
+
+from .answers import Reply, http_date_us, retry_after_us
+from .budget import Budget
+from .clock import VenueClock
+
+RETRY_US = 1_000_000  # after a 429 that names no time
+
+
+class Vitals:
+    """Budget and clock, fed by answers."""
+
+    def __init__(self) -> None:
+        self.budget = Budget()
+        self.clock = VenueClock()
+        self.latency_us: int | None = None
+        self.answered_us = 0  # when the last answer came
+
+    def learn(
+        self, reply: Reply, sent: int, sent_orders: int, sent_us: int, received_us: int
+    ) -> None:
+        """
+        Take in an answer.
+
+        Args:
+            reply: The answer.
+            sent: `Budget.sent` right after its request was written.
+            sent_orders: Likewise.
+            sent_us: When that was.
+            received_us: When the answer was whole.
+        """
+        self.answered_us = received_us
+        self.latency_us = received_us - sent_us
+        self.budget.observe(reply.headers, received_us, sent, sent_orders)
+        if reply.status == 429:
+            wait_us = retry_after_us(reply.headers, received_us)
+            self.budget.block(received_us + max(wait_us, RETRY_US))
+        dated_us = http_date_us(reply.headers.get("date", ""))
+        if dated_us is not None:
+            self.clock.dated(dated_us, sent_us, received_us)
+
+    def venue_us(self, now_us: int) -> int:
+        """The venue's time, as well as we know it."""
+        return now_us + self.clock.offset_us(now_us)
+
+    def throttled(self, now_us: int) -> list[AnyEvent]:
+        """That new orders must wait, when that is news."""
+        throttled = self.budget.throttled(now_us)
+        return [] if throttled is None else [throttled]
+
+    def news(self, now_us: int) -> list[AnyEvent]:
+        """Everything that changed enough to be told."""
+        events = self.throttled(now_us)
+        if (measured := self.clock.news(now_us)) is not None:
+            events.append(measured)
+        return events
+
+    def health(self, now_us: int) -> dict[str, object]:
+        """For people."""
+        interval = self.clock.interval(now_us)
+        return {
+            "latency_ms": None if self.latency_us is None else self.latency_us / 1000,
+            "budget": self.budget.health(now_us),
+            "clock_offset_ms": None if interval is None else sum(interval) // 2000,
+            "clock_error_ms": None if interval is None else (interval[1] - interval[0]) // 2000,
+        }
