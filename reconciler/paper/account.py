@@ -224,6 +224,22 @@ class Account:
     def bankrupt_price(self, position: Position) -> Decimal | None:
         return position.price_at_loss(self._backing(position))
 
+    def in_danger(self) -> list[Position]:
+        """Positions below their maintenance margin: isolated ones alone, cross ones together."""
+        found = []
+        for currency in self.deposited:
+            held = [p for p in self.in_currency(currency) if p.qty]
+            found += [
+                p for p in held if p.leverage and p.pos_margin + p.unrealised_pnl < p.pos_maint
+            ]
+            crossed = [p for p in held if not p.leverage]
+            isolated = sum(p.pos_margin for p in held if p.leverage)
+            equity = self.wallet_balance(currency) - isolated
+            equity += sum(p.unrealised_pnl for p in crossed)
+            if crossed and equity < sum(p.pos_maint for p in crossed):
+                found += crossed
+        return found
+
     def _backing(self, position: Position) -> int:
         """Minor units that can be lost on *position*."""
         if position.leverage:

@@ -7,6 +7,8 @@ POST /paper/fault                {"name", "probability", "count"}: switch one
 POST /paper/trade                {"symbol", "side", "orderQty", "account"}: a person trades
 POST /paper/price                {"symbol", "price"}: move the market
 POST /paper/market               {"symbol", "state"}: open or close an instrument for orders
+POST /paper/funding              {"symbol"}: pay funding now
+POST /paper/liquidate            {"symbol", "account"}: the venue closes a position by itself
 POST /paper/disconnect           close all websockets
 """
 
@@ -128,6 +130,22 @@ def market(world: World, fields: Fields, now_ms: int) -> object:
     return {"symbol": inst.symbol, "state": state}
 
 
+def funding(world: World, fields: Fields, now_ms: int) -> object:
+    """Pay funding on every position of a symbol, as at 04:00, 12:00 and 20:00 UTC."""
+    inst = intake.instrument(fields, world.exchange.catalogue)
+    world.exchange.fund(world.exchange.markets[inst.symbol], now_ms)
+    return {"symbol": inst.symbol, "paid": True}
+
+
+def liquidate(world: World, fields: Fields, now_ms: int) -> object:
+    """The venue closes a position with an order of its own, which nobody here asked for."""
+    inst = intake.instrument(fields, world.exchange.catalogue)
+    order = world.exchange.liquidate(_account(world, fields), inst.symbol, now_ms)
+    if order is None:
+        raise errors.bad_request("no position to liquidate")
+    return order.row()
+
+
 def disconnect(world: World, fields: Fields, now_ms: int) -> object:
     return {"closed": world.hub.disconnect_all()}
 
@@ -139,5 +157,7 @@ ROUTES: dict[tuple[str, str], Callable[[World, Fields, int], object]] = {
     ("POST", "/paper/trade"): trade,
     ("POST", "/paper/price"): price,
     ("POST", "/paper/market"): market,
+    ("POST", "/paper/funding"): funding,
+    ("POST", "/paper/liquidate"): liquidate,
     ("POST", "/paper/disconnect"): disconnect,
 }

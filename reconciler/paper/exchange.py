@@ -15,7 +15,7 @@ from . import errors, executions
 from .floor import Floor
 from .instruments import commission
 from .intake import Amend, check_qty, check_ticks
-from .market import BUY
+from .market import BUY, SELL
 from .orders import (
     CLOSE,
     FILLED,
@@ -309,9 +309,10 @@ class Exchange(Floor):
                         self._end(order, "Canceled: End of day\nSubmitted via API.", now_ms)
         for market in self.markets.values():
             if market.funding_ms <= now_ms:
-                self._fund(market, now_ms)
+                self.fund(market, now_ms)
+                market.fund(now_ms)
 
-    def _fund(self, market: Market, now_ms: int) -> None:
+    def fund(self, market: Market, now_ms: int) -> None:
         """Longs pay shorts |markValue| x rate when the rate is above zero (section 8.3)."""
         for account in self.accounts.values():
             position = account.positions.get(market.inst.symbol)
@@ -326,7 +327,39 @@ class Exchange(Floor):
             symbol = market.inst.symbol
             self._changes.append(Change("execution", "insert", account.number, symbol, row))
             self._touch(account.number, symbol)
-        market.fund(now_ms)
+
+    def liquidate(self, account: int, symbol: str, now_ms: int) -> Order | None:
+        """
+        Close a position by an order of the venue's own (section 8.3); None when there is none.
+
+        The member's orders in the symbol are canceled first. The order has no clOrdID, and
+        takes what the book gives: nobody is asked.
+        """
+        market, position = self.markets[symbol], self.position(account, symbol)
+        if not position.qty:
+            return None
+        for resting in self.open_orders(account, symbol):
+            self._end(resting, "Canceled: Position in liquidation", now_ms)
+        side = SELL if position.qty > 0 else BUY
+        bankrupt = self.accounts[account].bankrupt_price(position)
+        ticks = None if bankrupt is None else market.inst.ticks(bankrupt)
+        if ticks is None or not market.book.crosses(side, ticks):
+            ticks = 1 if side == SELL else market.inst.ticks(market.inst.max_price)
+        forced = NewOrder(
+            instrument=market.inst, side=side, qty=abs(position.qty), ticks=ticks,
+            ord_type="Limit", tif="ImmediateOrCancel", text="Liquidation",
+        )  # fmt: skip
+        order = self._make(account, forced, abs(position.qty), now_ms)
+        self.orders[order.order_id] = order
+        self._open.setdefault((account, symbol), {})[order.order_id] = order
+        self._record(order, "New", now_ms)
+        self._enter(order, market, now_ms)
+        return order
+
+    def _check_liquidations(self, now_ms: int) -> None:
+        for account in self.accounts.values():
+            for position in account.in_danger():
+                self.liquidate(account.number, position.instrument.symbol, now_ms)
 
     def pulse(self, now_ms: int, *, positions: bool) -> None:
         """Renew marks and instrument rows; with *positions* also the positions' marks (10.3)."""
@@ -343,6 +376,7 @@ class Exchange(Floor):
                     held.mark = market.mark
                     if positions and held.qty:
                         self._touch(account.number, symbol)
+        self._check_liquidations(now_ms)
 
     def set_leverage(self, account: int, symbol: str, leverage: Decimal, now_ms: int) -> Row:
         """Set a position's leverage (0: cross); its row."""

@@ -104,8 +104,8 @@ class Walk:
     def _take(self, now_ms: int) -> None:
         """A house taker: its size is drawn around the size of a touch order, rarely far larger."""
         side = self._takers.choice((BUY, SELL))
-        scale = 8.0 if self._takers.random() < P_SWEEP else 0.8
-        size = self._contracts(self._takers.expovariate(1.0) * scale)
+        percent = 800 if self._takers.random() < P_SWEEP else 80
+        size = self._contracts(int(self._takers.expovariate(1.0) * percent))
         book = self.exchange.markets[self.symbol].book
         best = book.best(-side)
         if best is None:
@@ -117,7 +117,7 @@ class Walk:
         side = self._sizes.choice((BUY, SELL))
         level = self._sizes.randrange(0, 8)
         ticks = self._ticks(side, level)
-        size = self._contracts(self._sizes.uniform(0.4, 1.6) * (1 + level / 4))
+        size = self._contracts(self._percent(level))
         if (side, ticks) in self.house.orders:
             self.house.rest(side, ticks, size, now_ms)
 
@@ -134,7 +134,7 @@ class Walk:
                 if order_id is not None and book.get(order_id) is not None:
                     wanted[key] = 0  # it stays as it is
                 else:
-                    wanted[key] = self._contracts(self._weight(level))
+                    wanted[key] = self._contracts(self._percent(level))
         self.house.quote(wanted, now_ms)
 
     def _ticks(self, side: int, level: int) -> int:
@@ -146,12 +146,13 @@ class Walk:
         ticks = touch - side * away
         return ticks - ticks % 200 if ticks > 10_000 else ticks  # on round prices: they rarely move
 
-    def _weight(self, level: int) -> float:
+    def _percent(self, level: int) -> int:
+        """Size of a level in percent of `house_size`: drawn, and larger away from the touch."""
         if level >= LADDER:
-            return 200.0
-        return self._sizes.uniform(0.4, 1.6) * (1 + level / 4)
+            return 20_000
+        return self._sizes.randint(40, 160) * (4 + level) // 4
 
-    def _contracts(self, weight: float) -> int:
+    def _contracts(self, percent: int) -> int:
         """A size around `house_size` contracts, in whole lots, at least one."""
         inst = self.exchange.catalogue[self.symbol]
-        return max(1, round(inst.house_size * weight / inst.lot)) * inst.lot
+        return max(1, inst.house_size * percent // (100 * inst.lot)) * inst.lot

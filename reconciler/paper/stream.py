@@ -157,6 +157,8 @@ class Session:
             self.hub.send_image(self, topic, now_ms)
 
     def _unsubscribe(self, names: list[object], request: object) -> None:
+        if not names:
+            self.error(400, "No topics given.", request)
         for name in names:
             try:
                 topic = topics.parse(name, self.hub.exchange)

@@ -311,6 +311,22 @@ def test_funding_moves_money_and_no_contracts(bench):
     assert bench.held() == 300
 
 
+def test_a_position_without_margin_is_liquidated():
+    """When the mark passes the maintenance margin the venue closes the position by itself."""
+    bench = Bench(balances={"XBt": 1_000_000})
+    bench.place(orderQty=1_000, ordType="Market")
+    resting = bench.place(orderQty=100, price="60000")
+    bench.exchange.pulse(bench.now, positions=True)
+    assert bench.held() == 1_000
+    bench.exchange.house_take("XBTUSD", SELL, 5_000, None, bench.now)
+    for side, ticks in ((BUY, 350_000), (SELL, 350_010)):
+        bench.exchange.house_rest("XBTUSD", side, ticks, 50_000, bench.now)
+    bench.exchange.pulse(bench.now, positions=True)
+    assert (bench.held(), resting.open) == (0, False)
+    [forced] = [o for o in bench.exchange.orders.values() if o.text == "Liquidation"]
+    assert (forced.cl_ord_id, forced.ord_type, forced.status) == ("", "Limit", "Filled")
+
+
 def test_two_traders_meet(bench):
     """A trade between two accounts is one match id, opposite costs, maker and taker."""
     bench.place(orderQty=300, price="61250.9")
