@@ -24,6 +24,7 @@ from reconciler.core.gate import missing, opens_at_us
 from reconciler.core.ledger import AUDIT_EVERY_US, NEVER_US, Book, Order, Target
 from reconciler.core.lifecycle import State
 from reconciler.core.policies import Pricing
+from reconciler.core.review import missing_fills_us
 from reconciler.core.turn import Turn
 
 LOOK_AGAIN_US = 1_000_000  # when only a price or the market can change an answer
@@ -197,9 +198,10 @@ class Planner:
         if doubt is None or not ledger.in_sync:
             return
         if doubt.expired_us is None:
-            error_us = ledger.clock_error_us or 0
-            known_us = order.expires_us + self.timing.clock_margin_us + error_us
-            self._wake(max(known_us - ledger.clock_offset_us + 1, self.at_us + 100_000))
+            if ledger.clock_is_good():  # a better clock is an event of its own
+                error_us = ledger.clock_error_us or 0
+                known_us = order.expires_us + self.timing.clock_margin_us + error_us
+                self._wake(max(known_us - ledger.clock_offset_us + 1, self.at_us + 100_000))
         elif doubt.barrier_us is None:
             self._cancel(order, "barrier: it has expired; is there anything to cancel?")
         else:
@@ -364,7 +366,9 @@ class Planner:
         return -(-(self.ledger.venue_now_us() + self.timing.expires_after_us) // 10**6) * 10**6
 
     def _wake(self, at_us: int) -> None:
-        self.wake_us = min(self.wake_us, max(at_us, self.at_us + 1))
+        """Look again then. A moment that has passed asks for nothing: this is the look."""
+        if at_us > self.at_us:
+            self.wake_us = min(self.wake_us, at_us)
 
     def _take_note(self) -> None:
         book = self.book
@@ -372,7 +376,7 @@ class Planner:
             self._wake(book.target.expires_us)
         for order in book.own_orders():
             if order.status == "ended":
-                self._wake((order.over_us or self.at_us) + 10_000_001)
+                self._wake(missing_fills_us(self.ledger, order))
         book.wake_us = self.wake_us
         book.wants_quote = self.wants_quote
         if book.waiting_for != self.waiting_for:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.core import orders
 from reconciler.core.decisions import TargetClosed, TargetHeld
 from reconciler.core.gate import coherent
-from reconciler.core.ledger import Book, Order
+from reconciler.core.ledger import Book, Ledger, Order
 from reconciler.core.lifecycle import State
 from reconciler.core.policies import policy_of
 from reconciler.core.turn import Turn
@@ -31,8 +31,7 @@ def _order(turn: Turn, book: Book, order: Order) -> None:
             waited_ms = (turn.at_us - order.placed_us) // 1000
             orders.begin_doubt(turn, book, order, f"no answer within {waited_ms} ms")
     elif order.status == "ended":
-        over_us = order.over_us or turn.at_us
-        if turn.at_us >= over_us + MISSING_FILLS_US:
+        if turn.ledger.in_sync and turn.at_us >= missing_fills_us(turn.ledger, order):
             turn.freeze(
                 book,
                 "missing_fills",
@@ -46,6 +45,11 @@ def _order(turn: Turn, book: Book, order: Order) -> None:
     doubt = order.doubt
     if doubt is not None and doubt.expired_us is None and may_be_expired(turn, order):
         doubt.expired_us = turn.at_us
+
+
+def missing_fills_us(ledger: Ledger, order: Order) -> int:
+    """When the fills of an order that is over are called missing. While blind, we don't count."""
+    return max(order.over_us or ledger.at_us, ledger.synced_us) + MISSING_FILLS_US
 
 
 def may_be_expired(turn: Turn, order: Order) -> bool:
