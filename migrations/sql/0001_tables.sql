@@ -188,7 +188,6 @@ CREATE INDEX equity_by_time ON equity (at_us);
 CREATE TABLE fills (
     seq INTEGER NOT NULL,
     n INTEGER NOT NULL,
-    at_us INTEGER NOT NULL,
     symbol TEXT NOT NULL,
     venue_order INTEGER NOT NULL,
     exec_id ANY NOT NULL,
@@ -202,7 +201,7 @@ CREATE TABLE fills (
     realised_minor INTEGER NOT NULL,
     currency TEXT,
     maker INTEGER,
-    delay_us INTEGER NOT NULL,
+    venue_us INTEGER NOT NULL,
     position INTEGER NOT NULL,
     PRIMARY KEY (seq, n),
     UNIQUE (venue_order, exec_id),
@@ -210,9 +209,9 @@ CREATE TABLE fills (
     FOREIGN KEY(venue_order) REFERENCES venue_orders (n)
 ) WITHOUT ROWID, STRICT;
 
-CREATE INDEX fills_by_ms ON fills (((at_us - delay_us) / 1000));
+CREATE INDEX fills_by_ms ON fills ((venue_us / 1000));
 
-CREATE INDEX fills_by_symbol ON fills (symbol, ((at_us - delay_us) / 1000));
+CREATE INDEX fills_by_symbol ON fills (symbol, (venue_us / 1000));
 
 CREATE TABLE incidents (
     incident_id INTEGER NOT NULL,

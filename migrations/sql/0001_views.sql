@@ -125,7 +125,8 @@ FROM (
                 AND f.target_version IS NULL
         ) AS realised_pnl_minor,
         (
-            SELECT ms(min(f.at_us) - t.set_us) FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+            SELECT ms(min(j.at_us) - t.set_us)
+            FROM venue_orders v JOIN fills f ON f.venue_order = v.n JOIN journal j ON j.seq = f.seq
             WHERE v.symbol = t.symbol AND v.target_version = t.version
                 AND f.target_version IS NULL
         ) AS first_fill_ms,
@@ -154,7 +155,8 @@ SELECT
     t.target_id,
     iso(o.created_us) AS created_at,
     (
-        SELECT ms(min(f.at_us) - o.acked_us) FROM venue_orders v JOIN fills f ON f.venue_order = v.n
+        SELECT ms(min(j.at_us) - o.acked_us)
+        FROM venue_orders v JOIN fills f ON f.venue_order = v.n JOIN journal j ON j.seq = f.seq
         WHERE v.symbol = o.symbol AND v.order_id = o.venue_order_id
     ) AS queue_ms,
     ms(o.acked_us - o.created_us) AS ack_ms,
@@ -167,8 +169,8 @@ LEFT JOIN targets t ON t.symbol = o.symbol AND t.version = o.target_version;
 CREATE VIEW v_fills AS
 SELECT
     CASE typeof(f.exec_id) WHEN 'blob' THEN uuid(f.exec_id) ELSE f.exec_id END AS exec_id,
-    iso((f.at_us - f.delay_us)) AS at,
-    ((f.at_us - f.delay_us) / 1000) AS at_ms,
+    iso(f.venue_us) AS at,
+    (f.venue_us / 1000) AS at_ms,
     (SELECT value FROM meta WHERE key = 'account') AS account,
     f.symbol,
     CASE WHEN f.contracts < 0 THEN 'Sell' ELSE 'Buy' END AS side,
@@ -181,10 +183,11 @@ SELECT
     CASE f.maker WHEN 1 THEN 'maker' WHEN 0 THEN 'taker' ELSE '' END AS liquidity,
     coalesce(f.cl_ord_id, v.cl_ord_id) AS cl_ord_id,
     t.target_id,
-    ms(f.delay_us) AS feed_delay_ms,
+    ms(j.at_us - f.venue_us) AS feed_delay_ms,
     f.position AS running_contracts
 FROM fills f
 JOIN venue_orders v ON v.n = f.venue_order
+LEFT JOIN journal j ON j.seq = f.seq
 LEFT JOIN targets t
     ON t.symbol = f.symbol AND t.version = coalesce(f.target_version, v.target_version);
 

@@ -40,9 +40,9 @@ COMPARED: Mapping[str, str] = {
 
 #: Fills as `rows` makes them: with all that their order says for them.
 FILLS = """
-    SELECT f.seq, f.n, f.at_us, f.symbol, f.exec_id, coalesce(f.cl_ord_id, v.cl_ord_id),
+    SELECT f.seq, f.n, f.symbol, f.exec_id, coalesce(f.cl_ord_id, v.cl_ord_id),
         coalesce(f.target_version, v.target_version), f.type, f.contracts, f.price, f.fee_minor,
-        f.cost_minor, f.realised_minor, coalesce(f.currency, v.currency), f.maker, f.delay_us,
+        f.cost_minor, f.realised_minor, coalesce(f.currency, v.currency), f.maker, f.venue_us,
         f.position, v.symbol, v.order_id
     FROM fills f LEFT JOIN venue_orders v ON v.n = f.venue_order
     ORDER BY f.seq, f.n

@@ -396,10 +396,10 @@ def _fill_booked(rows: Rows, fact: d.FillBooked) -> None:
     )
     rows.add(
         "fills",
-        *(rows.seq, rows.n, rows.at_us, fact.symbol, pack(fact.exec_id), fact.cl_ord_id),
+        *(rows.seq, rows.n, fact.symbol, pack(fact.exec_id), fact.cl_ord_id),
         *(fact.target_version, None if fact.type == "trade" else fact.type, fact.contracts),
         *(exact(fact.price), fact.fee_minor, fact.cost_minor, realised, fact.currency),
-        *(MAKER.get(fact.liquidity), rows.at_us - fact.venue_us, fact.position),
+        *(MAKER.get(fact.liquidity), fact.venue_us, fact.position),
         *(fact.symbol, order_id),
     )
     size = abs(fact.contracts)

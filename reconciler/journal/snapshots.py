@@ -23,7 +23,7 @@ KEEP: Final = 3
 
 INSERT = (
     "INSERT INTO snapshots (seq, made_us, logic, chain, digest, bytes, data)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO NOTHING"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -40,6 +40,7 @@ def write(db: sqlite3.Connection, ledger: object, seq: int, hash: bytes, logic: 
     raw = codec.encode(ledger)
     made = time.time_ns() // 1000
     values = (seq, made, logic, hash, codec.digest(raw), len(raw), zlib.compress(raw, 1))
+    db.execute("DELETE FROM snapshots WHERE seq = ?", (seq,))  # it may be of other logic
     db.execute(INSERT, values)
     db.execute(
         "DELETE FROM snapshots WHERE seq NOT IN"

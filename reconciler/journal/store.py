@@ -39,6 +39,7 @@ Recall = Callable[[Any, AnyEvent, Sequence[AnyDecision]], object]
 VERIFY_ROWS = 1_000
 #: A log larger than this is worked off after a commit; an empty moment truncates it.
 WAL_BYTES = 4 * 2**20
+WAL_COMMITS = 200
 #: The side file is replaced at most this often, in seconds.
 TIP_EVERY_S = 5.0
 
@@ -67,6 +68,8 @@ class Journal:
         self.last_seq, self._hash, _ = chain.end(self._db)
         self._rows = Rows(_present(self._db), run)
         self._tip_seq, self._tip_due = self.last_seq, 0.0
+        self._commits = 0  # since SQLite's log was last worked off
+        self._open = True
         self.epoch = 0
 
     @classmethod
@@ -214,8 +217,11 @@ class Journal:
                         db.executemany(sql, others[name])
             db.execute("COMMIT")
         except BaseException as error:
-            raise self._fail(error) from error
+            if (told := self._fail(error)) is error:
+                raise
+            raise told from error
         self.last_seq, self._hash = seq, link
+        self._commits += 1
         return seq
 
     def snapshot(self, ledger: object, *, logic: str = "") -> None:
@@ -235,10 +241,9 @@ class Journal:
             idle: False while events wait: then only a log that has grown large is worked on.
         """
         self._usable()
-        log = files.beside(self.path, "-wal")
         with self._failing():
-            size = log.stat().st_size if log.exists() else 0
-            if size > WAL_BYTES:
+            size = self.log_bytes()
+            if size > WAL_BYTES and self._commits > WAL_COMMITS:  # the file keeps its size
                 self._checkpoint("PASSIVE")
             now = time.monotonic()
             if idle and now >= self._tip_due and (size or self._tip_seq != self.last_seq):
@@ -259,6 +264,11 @@ class Journal:
                 raise StorageFault(f"{self.path} is another file now", path=str(self.path))
             if not self._lock.is_ours():
                 raise StorageFault(f"{self._lock.path} is gone or replaced", path=str(self.path))
+
+    def log_bytes(self) -> int:
+        """Size of SQLite's log: one that keeps growing means that a reader never ends."""
+        log = files.beside(self.path, "-wal")
+        return log.stat().st_size if log.exists() else 0
 
     def free_bytes(self) -> int:
         """Space left where the journal is, in bytes."""
@@ -282,8 +292,9 @@ class Journal:
 
         After a fault only the lock is let go. Harmless when repeated.
         """
-        if self._lock.is_ours() is False and self._closed:
+        if not self._open:
             return
+        self._open = False
         try:
             if self._fault is None:
                 if ledger is not None:
@@ -310,10 +321,6 @@ class Journal:
 
     # What is beneath.
 
-    @property
-    def _closed(self) -> bool:
-        return self._fault is not None
-
     def _usable(self) -> None:
         if self._fault is not None:
             raise StorageFault(
@@ -336,7 +343,9 @@ class Journal:
         try:
             yield
         except BaseException as error:
-            raise self._fail(error) from error
+            if (told := self._fail(error)) is error:
+                raise
+            raise told from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -377,6 +386,7 @@ class Journal:
 
     def _checkpoint(self, how: str) -> None:
         self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+        self._commits = 0
 
     def _write_tip(self) -> None:
         """Only after a checkpoint: then the rows that it names are synced."""

@@ -222,7 +222,6 @@ fills = table(
     "fills",
     event_seq(key=True),
     number("n", primary_key=True),
-    number("at_us"),
     words("symbol"),
     Column("venue_order", Integer, ForeignKey("venue_orders.n"), nullable=False),
     Column("exec_id", VenueId, nullable=False),
@@ -236,11 +235,11 @@ fills = table(
     number("realised_minor"),  # profit of what it closed, by average cost, without fees
     words("currency", null=True),
     number("maker", null=True),  # 1 maker, 0 taker, NULL the venue did not say
-    number("delay_us"),  # venue time is at_us - delay_us
+    number("venue_us"),  # our own time of it is that of its event
     number("position"),  # after it
     UniqueConstraint("venue_order", "exec_id"),  # so: symbol, order, execution
-    Index("fills_by_ms", text("((at_us - delay_us) / 1000)")),
-    Index("fills_by_symbol", "symbol", text("((at_us - delay_us) / 1000)")),
+    Index("fills_by_ms", text("(venue_us / 1000)")),
+    Index("fills_by_symbol", "symbol", text("(venue_us / 1000)")),
     rowid=False,
 )
 

@@ -1,0 +1,160 @@
+"""Care: copies that verify, upgrades that are all or nothing, restores that lose nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from reconciler.core import events as e
+from reconciler.errors import Broken, ConfigError, NotFound, NotLeader, SchemaError
+from reconciler.journal import care, replay, schema
+from tests.journal.making import Books, opened, step, stepped, story
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "home" / "journal.db"
+    with opened(path) as journal:
+        journal.record(stepped(Books(), story(50, 120)))
+    return path
+
+
+def test_a_backup_is_private_whole_and_replays(path: Path) -> None:
+    """A copy in ``backups`` is 0600 in a 0700 folder, and proves itself as the original does."""
+    copy = care.backup(path)
+    assert copy.parent == path.parent / "backups"
+    assert stat.S_IMODE(copy.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert care.verify(copy) == 120
+    report = replay(copy, step=step, shape=Books)
+    assert report.difference is None
+    assert report.ledger_hash == replay(path, step=step, shape=Books).ledger_hash
+    assert [file.name for file in copy.parent.iterdir()] == [copy.name]
+
+
+def test_a_backup_while_the_journal_is_written(path: Path) -> None:
+    """The service copies its own journal from another thread and goes on recording meanwhile."""
+    done: list[Path] = []
+    with opened(path) as journal:
+        thread = threading.Thread(target=lambda: done.append(journal.backup()))
+        thread.start()
+        for number in range(200):
+            journal.record([(e.Tick(at_us=number), [], [])])
+        thread.join()
+        assert journal.last_seq == 320
+        with pytest.raises(NotLeader):
+            care.backup(path)  # from outside: the service has the lock
+    assert 120 <= care.verify(done[0]) <= 320
+    assert care.verify(path) == 320
+
+
+def test_a_backup_never_overwrites(path: Path, tmp_path: Path) -> None:
+    """A name that is taken is refused, and what is there stays."""
+    taken = tmp_path / "taken.db"
+    taken.write_text("mine")
+    with pytest.raises(ConfigError, match="exists already"):
+        care.backup(path, taken)
+    assert taken.read_text() == "mine"
+
+
+def test_a_copy_of_something_edited_is_not_kept(path: Path, tmp_path: Path) -> None:
+    """A backup that does not verify is removed and the reason told."""
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TRIGGER journal_no_update")
+        db.execute("UPDATE journal SET event = replace(event, '0', '1') WHERE seq = 5")
+    db.close()
+    with pytest.raises(Broken, match="event 5"):
+        care.backup(path, tmp_path / "copy.db")
+    assert [file.name for file in tmp_path.iterdir()] == ["home"]
+
+
+def newer(tmp_path: Path, sql: str) -> Path:
+    """A folder of migrations with one more revision."""
+    folder = tmp_path / "migrations"
+    for file in schema.migrations_folder().rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            to = folder / file.relative_to(schema.migrations_folder())
+            to.parent.mkdir(parents=True, exist_ok=True)
+            to.write_bytes(file.read_bytes())
+    (folder / "versions" / "0002_more.py").write_text(
+        "from alembic import op\n"
+        "revision, down_revision, branch_labels, depends_on = '0002', '0001', None, None\n"
+        f"def upgrade():\n    for sql in {sql.split(';')!r}:\n"
+        "        op.get_bind().exec_driver_sql(sql)\n"
+    )
+    return folder
+
+
+def tables_of(path: Path) -> set[str]:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        return {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+
+
+def test_an_upgrade_makes_a_backup_and_then_migrates(path: Path, tmp_path: Path) -> None:
+    """The older file is kept, the newer one has the new table, the journal is what it was."""
+    folder = newer(tmp_path, "CREATE TABLE notes (words TEXT) STRICT")
+    before = replay(path, step=step, shape=Books).ledger_hash
+    done = care.upgrade(path, migrations=folder, head="0002")
+    assert (done.before, done.after) == ("0001", "0002")
+    assert done.backup is not None
+    assert care.current(done.backup) == ("0001", "0001")
+    assert care.current(path).found == "0002"
+    assert "notes" in tables_of(path)
+    assert "notes" not in tables_of(done.backup)
+    assert replay(done.backup, step=step, shape=Books).ledger_hash == before
+    with pytest.raises(SchemaError, match="0002"):
+        opened(path)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE nonsense (",
+        "DROP TRIGGER journal_no_delete;DELETE FROM journal WHERE seq = 120",
+        "DROP TRIGGER journal_no_update;UPDATE journal SET at_us = 1 WHERE seq = 3",
+    ],
+)
+def test_an_upgrade_that_fails_changes_nothing(path: Path, tmp_path: Path, sql: str) -> None:
+    """Whether SQL fails or the journal would change: the old schema and every row stay."""
+    folder = newer(tmp_path, f"CREATE TABLE notes (words TEXT) STRICT;{sql}")
+    with pytest.raises(Exception, match=r"nonsense|incomplete|would change|event 3|damaged"):
+        care.upgrade(path, migrations=folder, head="0002")
+    assert care.current(path).found == "0001"
+    assert "notes" not in tables_of(path)
+    with opened(path) as journal:
+        assert journal.last_seq == 120
+
+
+def test_nothing_to_upgrade(path: Path) -> None:
+    """The newest schema needs no upgrade and makes no backup."""
+    assert care.upgrade(path) == ("0001", "0001", None)
+    assert not (path.parent / "backups").exists()
+
+
+def test_a_restored_backup_begins_a_new_epoch(path: Path) -> None:
+    """What was there is kept, the older end is accepted, and the epoch rises."""
+    copy = care.backup(path)
+    with opened(path) as journal:
+        journal.record([(e.Tick(at_us=1), [], [])])
+        epoch = journal.epoch
+        with pytest.raises(NotLeader):
+            care.restore(copy, path)
+    kept = care.restore(copy, path)
+    assert kept is not None
+    assert care.verify(kept) == 121
+    with opened(path) as journal:
+        assert journal.last_seq == 120
+        assert journal.epoch == epoch
+        journal.record([(e.Tick(at_us=1), [], [])])
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    """Care of a file that is not there says so and makes none."""
+    for call in (care.backup, care.upgrade):
+        with pytest.raises(NotFound):
+            call(tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
