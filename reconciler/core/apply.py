@@ -38,7 +38,7 @@ from reconciler.core.events import (
     Throttled,
     Tick,
 )
-from reconciler.core.ledger import Book, Target
+from reconciler.core.ledger import SYNC_AGAIN_US, Book, Target
 from reconciler.core.lifecycle import State
 from reconciler.core.turn import Turn
 
@@ -63,6 +63,7 @@ def _started(turn: Turn, event: Started) -> None:
     ledger.dead_man_armed = False
     ledger.dead_man_acked_us = ledger.dead_man_asked_us = 0
     ledger.sync_asked_us = None
+    ledger.sync_again_us = 0
     ledger.requests.clear()
     _out_of_sync(turn)
     for book in ledger.books.values():
@@ -221,6 +222,9 @@ def _answered(turn: Turn, answer: Answered) -> None:
     if request.type == "resync":
         if answer.outcome is not Outcome.DONE:
             turn.ledger.sync_asked_us = None
+            turn.ledger.sync_again_us = turn.at_us + max(SYNC_AGAIN_US, answer.retry_after_us)
+            for book in turn.ledger.books.values():
+                book.repairs = 0  # a repair that did not happen is none
         turn.touch_all()
         return
     if not request.symbol:

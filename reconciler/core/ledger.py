@@ -203,6 +203,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     in_sync: bool = False
     synced_us: int = 0
     sync_asked_us: int | None = None  # a Resync is under way since
+    sync_again_us: int = 0  # one failed: not another before
     watermark_us: int = 0  # venue time before which every execution is stored
     horizon_us: int = 0  # rows older than this are known and forgotten
     clock_offset_us: int = 0
@@ -254,10 +255,16 @@ class Ledger(msgspec.Struct, kw_only=True):
         """When the account itself, rather than a symbol, wants a `Tick`."""
         if not self.in_sync:
             return NEVER_US
-        wake = self.synced_us + AUDIT_EVERY_US if self.sync_asked_us is None else NEVER_US
-        if self.settings.dead_man_us and not self.stopping:
-            wake = min(wake, self.dead_man_asked_us + self.settings.dead_man_us // 4)
+        wake = NEVER_US
+        if self.sync_asked_us is None:
+            wake = max(self.synced_us + AUDIT_EVERY_US, self.sync_again_us)
+        if self.settings.dead_man_us:
+            wait_us = DISARM_AGAIN_US if self.stopping else self.settings.dead_man_us // 4
+            if not self.stopping or (self.dead_man_armed and not any(self.own_alive())):
+                wake = min(wake, self.dead_man_asked_us + wait_us)
         return wake
 
 
-AUDIT_EVERY_US = 60_000_000  # a look at everything, in case a row was lost without a trace
+AUDIT_EVERY_US = 30_000_000  # a look at everything, in case a row was lost without a trace
+SYNC_AGAIN_US = 5_000_000
+DISARM_AGAIN_US = 1_000_000

@@ -21,7 +21,14 @@ from reconciler.core.decisions import (
     WaitingFor,
 )
 from reconciler.core.gate import missing, opens_at_us
-from reconciler.core.ledger import AUDIT_EVERY_US, NEVER_US, Book, Order, Target
+from reconciler.core.ledger import (
+    AUDIT_EVERY_US,
+    DISARM_AGAIN_US,
+    NEVER_US,
+    Book,
+    Order,
+    Target,
+)
 from reconciler.core.lifecycle import State
 from reconciler.core.policies import Pricing
 from reconciler.core.review import missing_fills_us
@@ -329,7 +336,11 @@ class Planner:
     def _check_position(self) -> None:
         """While the venue's row and the books differ, look; in the end read everything again."""
         ledger, book = self.ledger, self.book
-        if not ledger.in_sync or book.confirmed or book.anchor is None:
+        if not ledger.in_sync or book.confirmed:
+            return
+        if book.anchor is None:
+            if book.target is not None:  # a symbol first heard of since the last sync
+                self._want_resync(f"{book.symbol} is new")
             return
         if book.frozen or book.position_id:
             return
@@ -341,10 +352,8 @@ class Planner:
                 self._wake(book.differs_since_us + 2 * self.timing.position_grace_us)
             elif self.at_us < repair_us:
                 self._wake(repair_us)
-            elif ledger.sync_asked_us is None:
-                self.decisions.append(
-                    Resync(request_id=self._next_id(), reason=f"position of {book.symbol} differs")
-                )
+            else:
+                self._want_resync(f"position of {book.symbol} differs")
         if self.at_us < book.position_read_again_us:
             self._wake(book.position_read_again_us)
             return
@@ -355,6 +364,12 @@ class Planner:
                 reason=f"is it {book.position:+d}?",
             )
         )
+
+    def _want_resync(self, why: str) -> None:
+        """Have everything read again. One resync serves all symbols: the account decides it."""
+        if self.ledger.sync_asked_us is None:
+            self.turn.resync_why = self.turn.resync_why or why
+            self._wake(self.ledger.sync_again_us)
 
     # -- notes -----------------------------------------------------------------------------------
 
@@ -391,14 +406,18 @@ def plan_account(turn: Turn) -> list[AnyDecision]:
     decisions: list[AnyDecision] = []
     if not ledger.in_sync:
         return decisions
-    if ledger.sync_asked_us is None and turn.at_us >= ledger.synced_us + AUDIT_EVERY_US:
-        decisions.append(Resync(request_id=ledger.next_request_id, reason="regular audit"))
+    why = turn.resync_why
+    if turn.at_us >= ledger.synced_us + AUDIT_EVERY_US:
+        why = why or "regular audit"
+    if why and ledger.sync_asked_us is None and turn.at_us >= ledger.sync_again_us:
+        decisions.append(Resync(request_id=ledger.next_request_id, reason=why))
     limit_us = ledger.settings.dead_man_us
     if not limit_us:
         return decisions
     number = ledger.next_request_id + len(decisions)
     if ledger.stopping:
-        if ledger.dead_man_armed and not any(ledger.own_alive()):
+        again = turn.at_us >= ledger.dead_man_asked_us + DISARM_AGAIN_US
+        if ledger.dead_man_armed and again and not any(ledger.own_alive()):
             decisions.append(ArmDeadMan(request_id=number, timeout_ms=0))
     elif turn.at_us >= ledger.dead_man_asked_us + limit_us // 4:
         decisions.append(ArmDeadMan(request_id=number, timeout_ms=limit_us // 1000))

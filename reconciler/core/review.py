@@ -87,7 +87,7 @@ def _watch_position(turn: Turn, book: Book) -> None:
     ledger = turn.ledger
     if not ledger.in_sync or book.differs_since_us is None or book.frozen or book.repairs == 0:
         return
-    if ledger.sync_asked_us is not None:
+    if ledger.sync_asked_us is not None or book.venue_position == book.position:
         return
     if turn.at_us >= book.differs_since_us + 2 * ledger.settings.timing.position_grace_us:
         turn.freeze(

@@ -19,7 +19,7 @@ from reconciler.core.lifecycle import IllegalTransition
 class Turn:
     """The ledger, the time, and what this event has led to."""
 
-    __slots__ = ("at_us", "decisions", "facts", "ledger", "touched")
+    __slots__ = ("at_us", "decisions", "facts", "ledger", "resync_why", "touched")
 
     def __init__(self, ledger: Ledger, at_us: int) -> None:
         self.ledger = ledger
@@ -27,6 +27,7 @@ class Turn:
         self.facts: list[AnyFact] = []
         self.decisions: list[AnyDecision] = []
         self.touched: dict[str, Book] = {}  # the books that must be looked at again, in order
+        self.resync_why = ""  # why a symbol wants everything read again
 
     def touch(self, book: Book) -> None:
         """Have *book* looked at before the turn ends."""
