@@ -98,15 +98,17 @@ def see_position(turn: Turn, book: Book, row: PositionSeen) -> None:
     agrees = row.contracts == book.position and book.anchor is not None
     book.confirmed = agrees
     if agrees:
-        book.differs_since_us = None
-        book.repairs = 0
-        if book.frozen_by == "position_differs":  # the repair worked
-            book.frozen = book.frozen_by = ""
-            turn.close_incidents(book.symbol, "agrees again", "core", "position_differs")
+        _agree(turn, book, "agrees again")
     elif book.differs_since_us is None:
         book.differs_since_us = turn.at_us
     turn.position_moved(book)
     turn.touch(book)
+
+
+def _agree(turn: Turn, book: Book, how: str) -> None:
+    book.differs_since_us = None
+    book.repairs = 0
+    turn.thaw(book, "position_differs", how)
 
 
 def set_anchor(turn: Turn, book: Book) -> None:
@@ -133,6 +135,9 @@ def adjust(turn: Turn, book: Book, adjustment: Adjusted) -> None:
     """Somebody with a name moves the books. Never called a fill; reversible by its opposite."""
     book.position += adjustment.contracts
     book.confirmed = book.position == book.venue_position
-    book.differs_since_us = None if book.confirmed else turn.at_us
+    if book.confirmed:
+        _agree(turn, book, f"adjusted: {adjustment.reason}")
+    else:
+        book.differs_since_us = turn.at_us
     turn.position_moved(book)
     turn.touch(book)

@@ -395,11 +395,12 @@ def _close_if_complete(turn: Turn, book: Book, order: Order) -> None:
         return
     order.status = "closed"
     turn.order_changed(order, f"{order.booked} of {order.filled} booked")
-    turn.close_incidents(book.symbol, "every fill found", "core", "missing_fills")
     if book.live == order.cl_ord_id and book.state is State.IDLE:
         book.live = ""
     if order.cl_ord_id in book.strays:
         book.strays.remove(order.cl_ord_id)
+    if not any(other.status == "ended" for other in book.own_orders()):
+        turn.thaw(book, "missing_fills", "every fill found")
     if order.filled:
         book.refusals = 0
     turn.position_moved(book)

@@ -15,6 +15,9 @@ from reconciler.core.decisions import (
 from reconciler.core.ledger import Book, Ledger, Order
 from reconciler.core.lifecycle import IllegalTransition
 
+#: Freezes that end by themselves, once what was missing is found.
+REPAIRABLE = ("missing_fills", "position_differs")
+
 
 class Turn:
     """The ledger, the time, and what this event has led to."""
@@ -119,9 +122,16 @@ class Turn:
 
     def freeze(self, book: Book, kind: str, summary: str) -> None:
         """No new order for this symbol until somebody decides. Cancels go on."""
-        if not book.frozen:
+        if not book.frozen or (book.frozen_by in REPAIRABLE and kind not in REPAIRABLE):
             book.frozen, book.frozen_by = summary, kind
         self.incident(kind, book.symbol, summary, "critical")
+        self.touch(book)
+
+    def thaw(self, book: Book, kind: str, how: str) -> None:
+        """The cause of a freeze of a REPAIRABLE kind is gone. A freeze of another kind stays."""
+        if book.frozen_by == kind:
+            book.frozen = book.frozen_by = ""
+        self.close_incidents(book.symbol, how, "core", kind)
         self.touch(book)
 
     def freeze_account(self, kind: str, summary: str) -> None:
