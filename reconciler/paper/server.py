@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from . import control, errors
 from .limits import Bucket
@@ -36,6 +37,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MAX_BODY = 1_000_000  # bytes
 CONNECTS_AN_HOUR = 720  # websocket connections (section 12.2)
 CONNECTS_BURST = 720
+FAREWELL_S = 0.2  # for a close frame to leave
 _RAW = "reconciler.paper.raw"
 _CREDENTIALS = ("api-key", "api-expires", "api-signature")
 
@@ -56,6 +58,27 @@ class DroppableHttp(HttpToolsProtocol):
             _RAW: {"drop": self.transport.abort, "target": self.url.decode("latin-1")}
         }
         super().on_headers_complete()
+
+
+class DroppableWebsocket(WebSocketsSansIOProtocol):
+    """uvicorn's websocket protocol, with a way to cut off a peer that reads no more."""
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][_RAW] = {"drop": self.transport.abort}
+        await super().run_asgi()
+
+
+class OrderlyUvicorn(uvicorn.Server):
+    """uvicorn, which says goodbye to the websockets before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, goodbye: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._goodbye = goodbye
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._goodbye()
+        await asyncio.sleep(0)  # let the sessions end by themselves
+        await super().shutdown(sockets)
 
 
 class Application:
@@ -83,8 +106,12 @@ class Application:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self._ticker.cancel()
-        self.world.hub.disconnect_all()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def goodbye(self) -> None:
+        """Close all websockets and admit no more."""
+        if self.world is not None:
+            self.world.hub.disconnect_all()
 
     async def _tick(self, world: World) -> None:
         """Time passes. A failure here is a defect: it is told, and the venue stops answering."""
@@ -145,8 +172,8 @@ class Application:
         if world is None or refusal is not None:
             await _refuse_upgrade(send, refusal or errors.Refusal(503, "Service unavailable"))
             return
-        wake = asyncio.Event()
-        session = world.hub.open(wake.set)
+        wake, ended = asyncio.Event(), asyncio.Event()
+        session = world.hub.open(wake.set, ended.set)
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         try:
             try:
@@ -161,11 +188,7 @@ class Application:
                 topics = [t for t in query["subscribe"].split(",") if t]
                 request = {"op": "subscribe", "args": topics}
                 session.subscribe(list(topics), request, now_ms())
-            reader = asyncio.create_task(_read(session, receive))
-            try:
-                await _write(session, wake, send, reader)
-            finally:
-                reader.cancel()
+            await _converse(session, wake, ended, scope, receive, send)
         finally:
             world.hub.leave(session)
 
@@ -234,22 +257,38 @@ async def _read(session: Session, receive: Receive) -> None:
         session.receive(text, now_ms())
 
 
-async def _write(
-    session: Session, wake: asyncio.Event, send: Send, reader: asyncio.Task[None]
-) -> None:
-    """Send what the session has to say, until either side ends it."""
-    reader.add_done_callback(lambda _: wake.set())
+async def _write(session: Session, wake: asyncio.Event, send: Send) -> None:
+    """Send what the session has to say, for as long as the socket takes it."""
     while True:
         await wake.wait()
         wake.clear()
-        if reader.done():
-            reader.result()
-            return
-        if session.closing:
-            await send({"type": "websocket.close", "code": 1001, "reason": "going away"})
-            return
-        while session.outbox and not session.closing:
+        while session.outbox:
             await send({"type": "websocket.send", "text": session.outbox.popleft().decode()})
+
+
+async def _converse(
+    session: Session, wake: asyncio.Event, ended: asyncio.Event, scope: Scope,
+    receive: Receive, send: Send,
+) -> None:  # fmt: skip
+    """Read and write until either side ends it; a peer that takes no more bytes is cut off."""
+    reader = asyncio.create_task(_read(session, receive))
+    writer = asyncio.create_task(_write(session, wake, send))
+    ender = asyncio.create_task(ended.wait())
+    tasks = {reader, writer, ender}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    for task in done:
+        task.result()
+    if not session.closing:
+        return
+    farewell = {"type": "websocket.close", "code": 1001, "reason": "going away"}
+    try:
+        await asyncio.wait_for(send(farewell), FAREWELL_S)
+    except TimeoutError:
+        scope["extensions"][_RAW]["drop"]()
 
 
 def bind(port: int) -> socket.socket:
@@ -282,12 +321,12 @@ class Server:
         connects = Bucket(CONNECTS_BURST, 3_600_000, now_ms()) if rate_limits else None
         self.application = Application(make_world, connects)
         config = uvicorn.Config(
-            self.application, http=DroppableHttp, ws="websockets-sansio", lifespan="on",
+            self.application, http=DroppableHttp, ws=DroppableWebsocket, lifespan="on",
             log_config=None, log_level="warning", access_log=False, server_header=False,
             ws_per_message_deflate=False, ws_ping_interval=None, timeout_keep_alive=90,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
-        self._uvicorn = uvicorn.Server(config)
+        self._uvicorn = OrderlyUvicorn(config, self.application.goodbye)
         self._thread: threading.Thread | None = None
 
     def run(self) -> None:

@@ -32,7 +32,9 @@ Later = Callable[[float, Callable[[], None]], object]
 class Session:
     """One websocket: who it speaks for, what it hears, what it has yet to be sent."""
 
-    def __init__(self, hub: Hub, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, hub: Hub, wake: Callable[[], None], end: Callable[[], None] = lambda: None
+    ) -> None:
         self.hub = hub
         self.key: Key | None = None
         self.topics: dict[Topic, None] = {}
@@ -40,6 +42,7 @@ class Session:
         self.closing = False
         self.silent = False
         self._wake = wake
+        self._end = end
         self._held: dict[str, list[bytes]] = {}  # frames of tables that a fault holds back
 
     @property
@@ -47,6 +50,8 @@ class Session:
         return None if self.key is None else self.key.account
 
     def send(self, frame: bytes) -> None:
+        if self.closing:
+            return
         if len(self.outbox) >= OUTBOX_LIMIT:
             self.close()
             return
@@ -73,7 +78,7 @@ class Session:
     def close(self) -> None:
         """End the connection; what is still in the outbox is lost."""
         self.closing = True
-        self._wake()
+        self._end()
 
     def hears(self, table: str, symbol: str | None) -> bool:
         if Topic(table, None) in self.topics:
@@ -236,8 +241,9 @@ class Hub:
         # What subscribers of a book table have: (table, symbol) -> {(side, ticks): contracts}
         self._books: dict[tuple[str, str], dict[tuple[int, int], int]] = {}
 
-    def open(self, wake: Callable[[], None]) -> Session:
-        session = Session(self, wake)
+    def open(self, wake: Callable[[], None], end: Callable[[], None] = lambda: None) -> Session:
+        """A new session: *wake* is called when it has frames, *end* when it is to be closed."""
+        session = Session(self, wake, end)
         self.sessions[session] = None
         return session
 
