@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core import fills, orders
+from reconciler.core import doubt, fills, orders
 from reconciler.core.decisions import TargetClosed
 from reconciler.core.events import (
     OVER,
@@ -82,7 +82,7 @@ def _started(turn: Turn, event: Started) -> None:
             if order.quarantined_until_us:  # counted anew: clocks of two runs are not compared
                 order.quarantined_until_us = turn.at_us + ledger.settings.timing.quarantine_us
             if order.status == "intended":
-                orders.begin_doubt(turn, book, order, "the service stopped before an answer came")
+                doubt.begin(turn, book, order, "the service stopped before an answer came")
     ledger.placed_us = []
     turn.touch_all()
 
@@ -265,17 +265,8 @@ def _order_read(turn: Turn, event: OrderRead) -> None:
     timing = turn.ledger.settings.timing
     owed = order.doubt is not None or order.status == "ended" or book.state is State.FILLED
     order.read_again_us = turn.at_us + timing.read_every_us if owed else 0
-    doubt = order.doubt
-    if doubt is None or event.orders or event.executions or not turn.ledger.in_sync:
-        return
-    if doubt.expired_us is None or doubt.barrier_us is None:
-        return
-    if asked_us < max(doubt.barrier_us, doubt.expired_us + timing.hold_us):
-        return
-    if doubt.empty_read_us is None:
-        doubt.empty_read_us = asked_us
-    elif asked_us - doubt.empty_read_us >= timing.read_lag_us:
-        orders.void(turn, book, order)
+    if not event.orders and not event.executions:
+        doubt.see_nothing(turn, book, order, asked_us)
 
 
 def _throttled(turn: Turn, event: Throttled) -> None:

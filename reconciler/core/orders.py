@@ -10,7 +10,7 @@ Rule 3: ``filled`` never goes down. Rows overtake one another between tables and
 
 from __future__ import annotations
 
-from reconciler.core import fills
+from reconciler.core import doubt, fills
 from reconciler.core.events import (
     OVER,
     Answered,
@@ -21,7 +21,7 @@ from reconciler.core.events import (
     Outcome,
     Source,
 )
-from reconciler.core.ledger import Book, Doubt, Order
+from reconciler.core.ledger import Book, Order
 from reconciler.core.lifecycle import State
 from reconciler.core.turn import Turn
 
@@ -177,7 +177,7 @@ def see_place_answer(turn: Turn, book: Book, order: Order, answer: Answered) -> 
     """How the one and only POST of an intent ended."""
     if answer.outcome is Outcome.DONE:
         if order.status == "intended":
-            begin_doubt(turn, book, order, "an answer without the order's row")
+            doubt.begin(turn, book, order, "an answer without the order's row")
         return
     if order.status not in ("intended", "in_doubt"):
         return  # evidence outranks words: the order exists, or it is over
@@ -189,7 +189,7 @@ def see_place_answer(turn: Turn, book: Book, order: Order, answer: Answered) -> 
             "duplicate_id", book.symbol, f"{order.cl_ord_id}: the venue says the id is in use"
         )
     if order.status == "intended":
-        begin_doubt(turn, book, order, answer.text or answer.code or "no answer")
+        doubt.begin(turn, book, order, answer.text or answer.code or "no answer")
 
 
 def refuse(turn: Turn, book: Book, order: Order, answer: Answered) -> None:
@@ -214,29 +214,6 @@ def refuse(turn: Turn, book: Book, order: Order, answer: Answered) -> None:
     turn.touch(book)
 
 
-def begin_doubt(turn: Turn, book: Book, order: Order, why: str) -> None:
-    """Nobody knows whether the venue has this order. Only proof ends that."""
-    order.status = "in_doubt"
-    order.doubt = Doubt(since_us=turn.at_us, why=why)
-    order.read_again_us = turn.at_us
-    turn.order_changed(order, why)
-    turn.incident("in_doubt", book.symbol, f"{order.cl_ord_id}: {why}")
-    turn.touch(book)
-
-
-def void(turn: Turn, book: Book, order: Order) -> None:
-    """Proven: it never got in. Its quantity still counts in the worst case for a while."""
-    order.status, order.doubt = "void", None
-    order.quarantined_until_us = turn.at_us + turn.ledger.settings.timing.quarantine_us
-    if book.live == order.cl_ord_id:
-        turn.move(book, "void", "expired, nothing to cancel, two look-ups empty")
-        book.live = ""
-        book.strays.append(order.cl_ord_id)
-    turn.order_changed(order, "expired, nothing to cancel, two look-ups empty")
-    turn.close_incidents(book.symbol, "proven never accepted", "core", "in_doubt")
-    turn.touch(book)
-
-
 def see_cancel_answer(turn: Turn, book: Book, order: Order, request_id: int, a: Answered) -> None:
     """A cancel ended. Whatever it says, only rows prove what became of the order."""
     if order.cancel_id != request_id:
@@ -254,10 +231,7 @@ def see_cancel_answer(turn: Turn, book: Book, order: Order, request_id: int, a: 
         return
     if a.outcome is Outcome.NOTHING:
         order.read_again_us = turn.at_us
-        doubt = order.doubt
-        if doubt is not None and doubt.expired_us is not None:
-            if order.cancel_sent_us >= doubt.expired_us and turn.ledger.in_sync:
-                doubt.barrier_us = turn.at_us
+        doubt.see_barrier(turn, order)
 
 
 def see_amend_answer(turn: Turn, book: Book, order: Order, request_id: int, a: Answered) -> None:

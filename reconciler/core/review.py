@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import orders
+from reconciler.core import doubt
 from reconciler.core.decisions import TargetClosed, TargetHeld
 from reconciler.core.gate import coherent
 from reconciler.core.ledger import Book, Ledger, Order
@@ -29,7 +29,7 @@ def _order(turn: Turn, book: Book, order: Order) -> None:
     if order.status == "intended":
         if turn.at_us >= order.placed_us + timing.in_flight_deadline_us:
             waited_ms = (turn.at_us - order.placed_us) // 1000
-            orders.begin_doubt(turn, book, order, f"no answer within {waited_ms} ms")
+            doubt.begin(turn, book, order, f"no answer within {waited_ms} ms")
     elif order.status == "ended":
         if turn.ledger.in_sync and turn.at_us >= missing_fills_us(turn.ledger, order):
             turn.freeze(
@@ -42,23 +42,15 @@ def _order(turn: Turn, book: Book, order: Order) -> None:
         if order.cl_ord_id in book.strays:
             book.strays.remove(order.cl_ord_id)
         turn.position_moved(book)
-    doubt = order.doubt
-    if doubt is not None and doubt.expired_us is None and may_be_expired(turn, order):
-        doubt.expired_us = turn.at_us
+    open_doubt = order.doubt
+    if open_doubt is not None and open_doubt.expired_us is None:
+        if doubt.may_be_expired(turn, order):
+            open_doubt.expired_us = turn.at_us
 
 
 def missing_fills_us(ledger: Ledger, order: Order) -> int:
     """When the fills of an order that is over are called missing. While blind, we don't count."""
     return max(order.over_us or ledger.at_us, ledger.synced_us) + MISSING_FILLS_US
-
-
-def may_be_expired(turn: Turn, order: Order) -> bool:
-    """Step (a) of the proof: no copy of the request can be let in any more."""
-    ledger = turn.ledger
-    if not ledger.in_sync or not ledger.clock_is_good() or ledger.clock_error_us is None:
-        return False
-    surely_us = ledger.venue_now_us() - ledger.clock_error_us
-    return surely_us > order.expires_us + ledger.settings.timing.clock_margin_us
 
 
 def _expire_target(turn: Turn, book: Book) -> None:
