@@ -270,7 +270,7 @@ def _order_read(turn: Turn, event: OrderRead) -> None:
 
 
 def _throttled(turn: Turn, event: Throttled) -> None:
-    turn.ledger.throttled_until_us = event.until_us
+    turn.ledger.throttled_until_us = max(turn.ledger.throttled_until_us, event.until_us)
     turn.ledger.throttled_why = event.reason
     turn.touch_all()
 
@@ -298,6 +298,7 @@ def _target(turn: Turn, event: TargetSet) -> None:
         on_expiry=event.on_expiry,
     )
     book.refusals, book.refused_until_us = 0, min(book.refused_until_us, turn.at_us + 1_000_000)
+    turn.close_incidents(event.symbol, "a new target", "core", "refused")
     if event.key:
         book.keys[event.key] = (event.version, event.contracts)
         while len(book.keys) > KEYS_KEPT:

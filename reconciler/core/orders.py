@@ -117,8 +117,6 @@ def exists(turn: Turn, book: Book, order: Order, evidence: str, more: bool = Fal
             turn.move(book, "part_fill", evidence)
         elif book.state is State.PLACING or (book.state is State.CANCELLING and was != "working"):
             turn.move(book, "accept", evidence)
-        if was in ("intended", "in_doubt"):
-            book.refusals = 0
     if was != order.status or more:
         turn.order_changed(order, evidence)
     turn.touch(book)
@@ -180,6 +178,8 @@ def see_place_answer(turn: Turn, book: Book, order: Order, answer: Answered) -> 
             doubt.begin(turn, book, order, "an answer without the order's row")
         return
     if order.status not in ("intended", "in_doubt"):
+        if order.status == "working":
+            order.read_again_us = turn.at_us
         return  # evidence outranks words: the order exists, or it is over
     if answer.outcome in (Outcome.REFUSED, Outcome.NOT_SENT):
         refuse(turn, book, order, answer)
@@ -193,8 +193,7 @@ def see_place_answer(turn: Turn, book: Book, order: Order, answer: Answered) -> 
 
 
 def refuse(turn: Turn, book: Book, order: Order, answer: Answered) -> None:
-    """A definite no. The next try waits longer than the one before."""
-    timing = turn.ledger.settings.timing
+    """A definite no."""
     order.status, order.doubt = "refused", None
     text = f"{answer.outcome}: {answer.text or answer.code}"
     if book.live == order.cl_ord_id:
@@ -203,15 +202,31 @@ def refuse(turn: Turn, book: Book, order: Order, answer: Answered) -> None:
     elif order.cl_ord_id in book.strays:
         book.strays.remove(order.cl_ord_id)
     turn.order_changed(order, text)
-    book.refusals += 1
-    wait_us = timing.refusal_backoff_us * 2 ** min(book.refusals - 1, 16)
-    wait_us = max(min(wait_us, timing.refusal_backoff_max_us), answer.retry_after_us)
-    book.refused_until_us = turn.at_us + wait_us
     turn.close_incidents(book.symbol, "the venue refused it", "core", "in_doubt")
-    if book.refusals == 3:
-        turn.incident("refused", book.symbol, f"refused three times; the last: {text}")
+    if answer.retry_after_us:  # the venue speaks to the account: no new target shortens it
+        ledger = turn.ledger
+        until_us = turn.at_us + answer.retry_after_us
+        ledger.throttled_until_us = max(ledger.throttled_until_us, until_us)
+        ledger.throttled_why = text
+    _back_off(turn, book, text)
     turn.position_moved(book)
     turn.touch(book)
+
+
+def _back_off(turn: Turn, book: Book, why: str) -> None:
+    """The next try waits longer than the one before."""
+    timing = turn.ledger.settings.timing
+    book.refusals += 1
+    wait_us = timing.refusal_backoff_us * 2 ** min(book.refusals - 1, 16)
+    book.refused_until_us = turn.at_us + min(wait_us, timing.refusal_backoff_max_us)
+    if book.refusals >= 3:
+        turn.incident("refused", book.symbol, f"{book.refusals} times in a row; the last: {why}")
+
+
+def _wanted_by_venue(turn: Turn, book: Book) -> None:
+    """It let an order of ours trade, or rest until we took it away."""
+    book.refusals = 0
+    turn.close_incidents(book.symbol, "an order was let in", "core", "refused")
 
 
 def see_cancel_answer(turn: Turn, book: Book, order: Order, request_id: int, a: Answered) -> None:
@@ -301,20 +316,13 @@ def _end(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None:
                 turn.move(book, "cut_short", evidence)
         else:
             turn.move(book, "cancelled", evidence)
-            _after_unfilled(turn, book, was, row)
+            if order.cancels:
+                _wanted_by_venue(turn, book)
+            else:  # not by us: post-only that would take, or nobody there to trade with
+                _back_off(turn, book, evidence)
     turn.order_changed(order, evidence)
     _close_if_complete(turn, book, order)
     turn.touch(book)
-
-
-def _after_unfilled(turn: Turn, book: Book, was: str, row: OrderSeen) -> None:
-    """An order that ended at once, unfilled (post-only that would take): wait a little longer."""
-    if was == "working":
-        return
-    timing = turn.ledger.settings.timing
-    book.refusals += 1
-    wait_us = timing.refusal_backoff_us // 4 * 2 ** min(book.refusals - 1, 16)
-    book.refused_until_us = turn.at_us + min(wait_us, timing.refusal_backoff_max_us)
 
 
 def _see_after_end(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None:
@@ -376,7 +384,7 @@ def _close_if_complete(turn: Turn, book: Book, order: Order) -> None:
     if not any(other.status == "ended" for other in book.own_orders()):
         turn.thaw(book, "missing_fills", "every fill found")
     if order.filled:
-        book.refusals = 0
+        _wanted_by_venue(turn, book)
     turn.position_moved(book)
     turn.touch(book)
 
