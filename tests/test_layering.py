@@ -30,7 +30,9 @@ ARROWS: dict[str, set[str]] = {
     "core": {"errors"},
     "paper": set(),  # reads the protocol by itself, so that it checks our reading
     "logs": {"errors"},
-    "config": {"errors", "core", "logs"},
+    "config": {"errors", "core", "logs", "config_layers"},
+    "config_layers": {"errors"},  # names and places only; what a value may be is in config
+    "diagram": CORE,
     "venue": CORE,
     "bitmex": PORT,
     "journal": PORT,
