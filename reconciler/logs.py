@@ -1,0 +1,184 @@
+"""
+The log: one event a line, in words on a terminal and as JSON everywhere else.
+
+An event has a name (noun.verb, all of them in EVENTS) and values with their units in their names.
+Whatever comes from outside is inert here: control characters are escaped, in both forms. Secrets
+are masked by the name of their key and, once they were named to `configure`, wherever they stand.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, TextIO
+
+import structlog
+
+#: Says one thing: level, name of the event, and its values.
+Say = Callable[..., None]
+
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+
+#: Every event that there is, and the words that stand for its name on a terminal.
+EVENTS: Final[Mapping[str, str]] = {
+    "service.start": "started",
+    "service.stop": "stopped",
+    "service.fail": "failed",
+    "service.halt": "halted",
+    "service.resume": "resumed",
+    "recovery.start": "recovering",
+    "recovery.done": "recovered",
+    "stream.open": "stream open",
+    "stream.close": "stream lost",
+    "stream.resync": "reading everything again",
+    "target.accepted": "target",
+    "target.refused": "target refused",
+    "target.expired": "target expired",
+    "target.held": "on target",
+    "order.decided": "order",
+    "order.sent": "order sent",
+    "order.live": "order live",
+    "order.filled": "order filled",
+    "order.canceled": "order canceled",
+    "order.rejected": "order rejected",
+    "order.in_doubt": "order in doubt",
+    "order.settled": "order settled",
+    "fill.booked": "fill",
+    "position.adjust": "position adjusted",
+    "request.refused": "request refused",
+    "symbol.transition": "",
+    "limit.hit": "limit hit",
+    "rate.wait": "waiting for request budget",
+    "incident.open": "incident opened",
+    "incident.close": "incident closed",
+    "lease.gained": "lease gained",
+    "lease.lost": "lease lost",
+    "backup.done": "backup written",
+    "api.request": "request",
+    "api.fail": "request failed",
+}
+
+FIXED: Final = ("ts", "level", "event", "run_id", "account", "symbol", "seq")
+SECRET_KEYS: Final = frozenset(
+    {"api_key", "api_secret", "secret", "token", "authorization", "signature", "password"}
+)
+MASK: Final = "**********"
+
+
+def configure(
+    *,
+    stream: TextIO,
+    form: str = "auto",
+    level: str = "info",
+    secrets: Iterable[str] = (),
+    **fixed: str,
+) -> Say:
+    """
+    Open a log.
+
+    Args:
+        stream: Where it goes.
+        form: "words", "json", or "auto": words if the stream is a terminal.
+        level: Less important events are left out.
+        secrets: Values to mask wherever they appear.
+        fixed: Values that every event carries, such as run_id and account.
+
+    Returns:
+        What says one thing: ``say("info", "target.held", symbol="XBTUSD", contracts=300)``.
+    """
+    words = form == "words" or (form == "auto" and stream.isatty())
+    least = LEVELS.index(level)
+    hidden = tuple(sorted((s for s in secrets if s), key=len, reverse=True))
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(stream),
+        processors=[_masking(hidden), _stamp, _in_words if words else _as_json],
+        wrapper_class=structlog.BoundLogger,
+        context_class=dict,
+        cache_logger_on_first_use=True,
+    ).bind(**fixed)
+
+    def say(level: str, event: str, /, **values: object) -> None:
+        if LEVELS.index(level) >= least:
+            try:
+                getattr(logger, level)(event, level=level, **values)
+            except (OSError, ValueError):
+                pass  # the terminal is gone; that is no reason to stop trading
+
+    return say
+
+
+def inert(text: str) -> str:
+    """*text* with everything that could move a cursor or forge a line written out as escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_plain(character: str) -> bool:
+    return character.isprintable() and unicodedata.category(character) not in {"Cf", "Cs", "Zl"}
+
+
+def masked(value: object, hidden: Iterable[str]) -> object:
+    """*value* without the texts in *hidden*, however deep they are."""
+    if isinstance(value, str):
+        for secret in hidden:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, Mapping):
+        return {
+            str(key): MASK if str(key).lower() in SECRET_KEYS else masked(item, hidden)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [masked(item, hidden) for item in value]
+    return value
+
+
+def _masking(hidden: tuple[str, ...]) -> structlog.types.Processor:
+    def mask(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        found = masked(dict(event), hidden)
+        assert isinstance(found, dict)
+        return found
+
+    return mask
+
+
+def _stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    seconds, rest = divmod(time.time_ns() // 1000, 1_000_000)
+    event["ts"] = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+    first = {name: event[name] for name in FIXED if name in event}
+    return {**first, **{name: value for name, value in event.items() if name not in first}}
+
+
+def _as_json(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+    return json.dumps(event, default=str, separators=(",", ":"))
+
+
+def _in_words(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+    """``12:00:01Z  XBTUSD   idle → placing          limit Buy 600 @ 64231.5``"""
+    values = dict(event)
+    at, level, name = values.pop("ts"), values.pop("level"), values.pop("event")
+    for key in ("run_id", "account", "seq"):
+        values.pop(key, None)
+    subject = values.pop("symbol", None) or name.partition(".")[0]
+    if name == "symbol.transition":
+        said = f"{values.pop('from_state', '?')} → {values.pop('to_state', '?')}"
+        values.pop("trigger", None)
+        detail = values.pop("detail", "")
+        said = f"{said:<22}  {detail}" if detail else said
+    else:
+        said = EVENTS.get(name, name)
+        if isinstance(contracts := values.pop("contracts", None), int):
+            said += f" {contracts:+d}"
+    rest = "  ".join(f"{key} {_short(value)}" for key, value in values.items() if value != "")
+    mark = "" if level in {"debug", "info"} else f"{level.upper()}  "
+    line = f"{at[11:19]}Z  {subject:<8} {mark}{said}" + (f"  {rest}" if rest else "")
+    return inert(line)
+
+
+def _short(value: object) -> str:
+    return str(value) if isinstance(value, (str, int, float, Decimal)) else json.dumps(value)
