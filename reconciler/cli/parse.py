@@ -1,0 +1,88 @@
+"""
+Words of the command line as values, strictly: what is not exactly right is refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from reconciler.errors import UsageError
+
+UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+_MOMENT = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]{1,6})?)?Z?)?"
+)
+
+
+def contracts(text: str) -> int:
+    """
+    A signed whole number in ASCII digits, and nothing else: no exponent, point, blank or comma.
+
+    Raises:
+        UsageError: It is none; the message shows what was given.
+    """
+    plain = text.removeprefix("\x00")
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", plain):
+        shown = plain if len(plain) <= 40 else f"{plain[:37]}..."
+        raise UsageError(
+            f"{shown!r} is not a whole number of contracts",
+            next_step="Write it in digits with or without a sign: 3000, -300 or 0.",
+            value=shown,
+        )
+    return int(plain)
+
+
+def seconds(text: str) -> int:
+    """
+    A duration such as ``90s``, ``4h`` or ``1h30m``.
+
+    Raises:
+        UsageError: It is none, or nothing.
+    """
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise UsageError(
+            f"{text[:40]!r} is not a duration", next_step="Write it as 90s, 5m, 4h or 1d."
+        )
+    return sum(int(number) * UNITS_S[unit] for number, unit in parts)
+
+
+def moment_us(text: str, last_start_us: Callable[[], int | None] = lambda: None) -> int:
+    """
+    A moment in microseconds since the epoch: ``2h`` ago, a date, a date and time, or a word.
+
+    Args:
+        text: Of the user.
+        last_start_us: When the newest run of the service began.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    now = time.time_ns() // 1000
+    if text == "today":
+        return now - now % 86_400_000_000
+    if text == "last-start":
+        return last_start_us() or 0
+    if _DURATION.match(text):
+        return now - seconds(text) * 1_000_000
+    match = _MOMENT.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError
+        numbers = [int(part or 0) for part in match.groups()]
+        return int(datetime(*numbers, tzinfo=UTC).timestamp()) * 1_000_000  # type: ignore[arg-type,misc]
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{text[:40]!r} is not a time",
+            next_step="Write 2h, 1d, 2026-11-01, 2026-11-01T12:00Z, today or last-start.",
+        ) from None
+
+
+def iso_us(text: str) -> int:
+    """Microseconds since the epoch of a time as the views write it."""
+    return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1_000) * 1_000

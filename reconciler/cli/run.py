@@ -1,0 +1,212 @@
+"""Start: `demo`, `run`, `simulate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli import parse
+from reconciler.cli.app import Ask, command
+from reconciler.errors import ConfigError, NeedsLive, NotLeader, UsageError
+
+if TYPE_CHECKING:
+    import socket
+
+    from reconciler.config import AppConfig
+    from reconciler.logs import Say
+
+For = Annotated[str | None, typer.Option("--for", metavar="D", help="Stop after 90s, 10m…")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Names the market and its faults.")]
+Symbols = Annotated[
+    list[str] | None,
+    typer.Option("--symbol", "--symbols", metavar="S", help="Instrument to list; repeatable."),
+]
+Faults = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="NAME[=P]", help="Switch a fault on; repeatable."),
+]
+Port = Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="On 127.0.0.1.")]
+
+
+@command("demo")
+def demo(
+    ask: Ask,
+    for_: For = None,
+    seed: Seed = 7,
+    every: Annotated[str, typer.Option(metavar="D", help="A new target so often.")] = "30s",
+    symbols: Symbols = None,
+    port: Port = 0,
+    fault: Faults = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a picture.")] = False,
+) -> None:
+    """Run it all on the simulated exchange, with random targets."""
+    from reconciler.cli.demo import Demo
+
+    Demo(
+        ask,
+        for_s=parse.seconds(for_) if for_ is not None else None,
+        seed=seed,
+        every_s=parse.seconds(every),
+        symbols=named(symbols) or ("XBTUSD", "ETHUSD"),
+        port=port,
+        faults=tuple(fault or ()),
+        plain=plain,
+    ).run()
+
+
+@command("run")
+def run(
+    ask: Ask,
+    live: Annotated[bool, typer.Option("--live", help="Trade real money.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop when every target is held.")] = False,
+    for_: For = None,
+    no_api: Annotated[bool, typer.Option("--no-api", help="Take no questions by HTTP.")] = False,
+) -> None:
+    """Hold the targets: recover, connect, reconcile until stopped."""
+    from reconciler.cli import wiring
+    from reconciler.service.service import Service
+
+    config = ask.settings()
+    if config.exchange.environment == "live" and not live:
+        raise NeedsLive('exchange.environment is "live", and --live was not said')
+    if live and config.exchange.environment != "live":
+        raise UsageError(
+            f'--live was said, and exchange.environment is "{config.exchange.environment}"',
+            next_step='Leave --live out, or set exchange.environment = "live".',
+        )
+    options = wiring.options(
+        config, once=once, for_s=parse.seconds(for_) if for_ is not None else None
+    )
+    make_venue = wiring.make_venue(config)
+    bound = None if no_api else listen(config)
+    service = Service(
+        options,
+        make_venue,
+        make_api=api_maker(config.database_path, bound) if bound is not None else None,
+        say=log(ask, config),
+    )
+    try:
+        code = service.run()
+    finally:
+        if bound is not None:
+            bound.close()
+    if code:
+        raise typer.Exit(code)
+
+
+@command("simulate")
+def simulate(
+    ask: Ask,
+    port: Port = 8766,
+    seed: Seed = 7,
+    symbols: Symbols = None,
+    fault: Faults = None,
+    speed: Annotated[
+        float, typer.Option(min=0.001, max=1000, metavar="X", help="Of the market's time.")
+    ] = 1.0,
+    replay_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Take prices from a recording.")
+    ] = None,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", hidden=True, help="End with standard input.")
+    ] = False,
+) -> None:
+    """Serve the simulated exchange alone, for your own client."""
+    from reconciler.paper import serve
+    from reconciler.paper.venue import SYMBOLS
+
+    if with_parent:
+        threading.Thread(target=_end_with_input, daemon=True).start()
+    try:
+        serve(port, seed, named(symbols) or SYMBOLS, faults_of(fault), speed, replay_file)
+    except ValueError as error:
+        raise UsageError(str(error), next_step="See `reconciler simulate --help`.") from None
+    except OSError as error:
+        if replay_file is not None and error.filename is not None:
+            raise UsageError(f"{replay_file} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"port {port} on 127.0.0.1 is in use",
+            next_step="Choose another with --port, or end the program that has it.",
+            port=port,
+        ) from None
+
+
+def named(symbols: list[str] | None) -> tuple[str, ...]:
+    """Symbols of options that may each name several: ``--symbols XBTUSD,ETHUSD``."""
+    return tuple(dict.fromkeys(s for words in symbols or () for s in words.split(",") if s))
+
+
+def faults_of(words: list[str] | None) -> dict[str, float]:
+    """``["lost-answer=0.01", "late-fill"]`` as names and probabilities; none named: always."""
+    found = {}
+    for word in words or ():
+        name, _, probability = word.partition("=")
+        try:
+            found[name] = float(probability) if probability else 1.0
+        except ValueError:
+            raise UsageError(
+                f"{word!r} is no fault", next_step="Write NAME or NAME=0.01."
+            ) from None
+    return found
+
+
+def listen(config: AppConfig) -> socket.socket:
+    """
+    The port of the API, taken before anything is written.
+
+    Raises:
+        NotLeader: A service of this journal has it.
+        ConfigError: Another program has it.
+    """
+    from reconciler.api.server import bind
+
+    try:
+        return bind(*config.listen)
+    except ConfigError:
+        from reconciler.cli import wiring
+        from reconciler.service.servicefile import ServiceFile
+
+        found = ServiceFile(config.database_path).read()
+        if found is not None and (service := wiring.running(Ask(), config)) is not None:
+            service.close()
+            raise NotLeader(
+                f"{config.database_path} is in use by a service, pid {found.pid}",
+                path=str(config.database_path),
+                pid=found.pid,
+            ) from None
+        raise
+
+
+def api_maker(database: Path, bound: socket.socket):  # type: ignore[no-untyped-def]
+    """What makes the server once the service knows its token."""
+    from reconciler.api.server import ApiServer
+
+    return lambda door, token: ApiServer(door, database, bound, token)
+
+
+def log(ask: Ask, config: AppConfig) -> Say:
+    """The log of a service, on standard error."""
+    from reconciler import logs
+
+    level = {0: config.log.level, 1: "info"}.get(ask.verbose, "debug")
+    return logs.configure(
+        stream=sys.stderr,
+        form=config.log.format,
+        level="warning" if ask.quiet else level,
+        secrets=config.secrets,
+        account=config.exchange.account,
+    )
+
+
+def _end_with_input() -> None:
+    """End this process when whoever started it is gone: its end of the pipe closes."""
+    import signal
+
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,86 @@
+"""Set up: `config check`, `config show`, `config path`, `version`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+
+from reconciler import __version__
+from reconciler.cli.app import Ask, command, group
+
+config = group("config", "The settings in force: check, show, path.")
+
+
+@command("check", of=config)
+def check(ask: Ask) -> None:
+    """Check the configuration, credentials included, without connecting to anything."""
+    from reconciler.cli import wiring
+
+    settings = ask.settings()
+    settings.credentials()
+    wiring.make_venue(settings)
+    chosen = settings.exchange
+    symbols = ", ".join(chosen.symbols)
+    if ask.form in {"json", "jsonl"}:
+        files = [str(path) for path in _files(ask)]
+        print(json.dumps({"ok": True, "files": files, "environment": chosen.environment}))
+    else:
+        print(f"ok    {chosen.environment}/{chosen.account}   {symbols}")
+        print(f"ok    journal {settings.database_path}")
+        for path in _files(ask):
+            print(f"ok    {path}")
+
+
+@command("show", of=config)
+def show(ask: Ask) -> None:
+    """Show every setting in force and where it came from; secrets are masked."""
+    rows = list(ask.settings().rows())
+    if ask.form in {"json", "jsonl"}:
+        found = [{"name": name, "value": value, "origin": origin} for name, value, origin in rows]
+        print(json.dumps(found))
+        return
+    width = max(len(f"{name} = {value}") for name, value, _ in rows)
+    for name, value, origin in rows:
+        print(f"{f'{name} = {value}':<{min(width, 60)}}   {origin}")
+
+
+@command("path", of=config)
+def path(ask: Ask) -> None:
+    """Show which files are read, or where one would be looked for."""
+    from reconciler.config_layers import usual_files
+
+    found = _files(ask)
+    if ask.form in {"json", "jsonl"}:
+        print(json.dumps({"files": [str(file) for file in found]}))
+    elif found:
+        print(*found, sep="\n")
+    else:
+        print("none; looked for", ", ".join(str(file) for file in usual_files()))
+
+
+def _files(ask: Ask) -> list[os.PathLike[str]]:
+    from reconciler.config_layers import files_to_read
+
+    return list(files_to_read(ask.config, os.environ))
+
+
+@command("version")
+def version(ask: Ask) -> None:
+    """Show versions of the program, Python, SQLite, schema."""
+    from importlib.metadata import version as installed
+
+    from reconciler.journal.schema import SCHEMA
+
+    found = {
+        "reconciler": __version__,
+        "schema": SCHEMA,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "sqlalchemy": installed("sqlalchemy"),
+    }
+    if ask.form in {"json", "jsonl"}:
+        print(json.dumps(found))
+    else:
+        print("  ".join(f"{name} {value}" for name, value in found.items()))
