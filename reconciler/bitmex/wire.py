@@ -191,6 +191,7 @@ class Connection:
         try:
             response = http.client.HTTPResponse(_Socket(reader))  # type: ignore[arg-type]
             response.begin()
+            framed = response.length is not None or response.chunked
             body = response.read()
         except TimeoutError:
             return Failure(code="timeout", text="no whole answer in time"), False
@@ -202,6 +203,8 @@ class Connection:
             return Failure(code="not_http", text=_named(error)), False
         except OSError as error:
             return Failure(code="reset", text=_named(error)), False
+        if not framed:  # or http.client took a cut-off head for a whole one
+            return Failure(code="cut_off", text="an answer without a length"), False
         raw.ended = True
         reusable = not response.will_close and not reader.peek(1)
         headers = {name.lower(): value for name, value in response.getheaders()}

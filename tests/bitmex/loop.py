@@ -109,8 +109,10 @@ class Loop:
     def wait_for(self, kind: type, since: int = 0, within_s: float = 10, **fields: object):
         """The first event of that kind with those fields."""
         return self.wait(
-            lambda event: isinstance(event, kind)
-            and all(getattr(event, name) == value for name, value in fields.items()),
+            lambda event: (
+                isinstance(event, kind)
+                and all(getattr(event, name) == value for name, value in fields.items())
+            ),
             since,
             within_s,
         )

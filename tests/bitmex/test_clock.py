@@ -1,0 +1,91 @@
+"""The venue's clock from dates and stamps."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from reconciler.bitmex.clock import UNKNOWN_US, WINDOW_US, VenueClock
+
+S = 1_000_000
+START = 1_800_000_000 * S
+
+
+def ask(clock: VenueClock, offset_us: int, sent_us: int, there_us: int, back_us: int) -> int:
+    """An exchange: dated by the venue, to the second, on its way. Returns when it is over."""
+    dated = (sent_us + there_us + offset_us) // S * S
+    clock.dated(dated, sent_us, sent_us + there_us + back_us)
+    return sent_us + there_us + back_us
+
+
+@pytest.mark.parametrize("offset_us", [0, 350_000, -2_700_000, 3_600 * S])
+def test_the_truth_is_inside(offset_us: int) -> None:
+    """However the answers travel, the real offset lies in the interval, and it narrows."""
+    draws = random.Random(7)
+    clock, now, widths = VenueClock(), START, []
+    for _ in range(40):
+        now += draws.randrange(1_000, 2 * S)
+        now = ask(clock, offset_us, now, draws.randrange(90_000), draws.randrange(90_000))
+        clock.stamped(now + offset_us - draws.randrange(5_000, 50_000), now)
+        interval = clock.interval(now)
+        assert interval is not None
+        assert interval[0] <= offset_us <= interval[1]
+        widths.append(interval[1] - interval[0])
+    assert widths[-1] < 300_000
+
+
+def test_one_sided_knowledge_is_none() -> None:
+    """Stamps alone give no upper bound, so nothing is claimed."""
+    clock = VenueClock()
+    clock.stamped(START, START)
+    assert clock.interval(START) is None
+    assert clock.news(START) is None
+    assert clock.offset_us(START) == 0
+
+
+def test_news_is_told_seldom() -> None:
+    """A measurement is told when it moved by more than 50 ms, or once in 30 s."""
+    clock = VenueClock()
+    now = ask(clock, 0, START + 500_000, 100, 100)
+    assert clock.news(now) is not None
+    assert clock.news(now + S) is None
+    assert clock.news(now + 31 * S) is not None
+    now = ask(clock, 0, START + 31 * S + 10_000, 100, 100)
+    measured = clock.news(now)
+    assert measured is not None
+    assert abs(measured.offset_us) <= measured.error_us
+
+
+def test_a_clock_that_was_set_is_followed() -> None:
+    """When the words contradict each other a clock was set, and only the newest one counts."""
+    clock = VenueClock()
+    now = ask(clock, 0, START, 100, 100)
+    now = ask(clock, 3_600 * S, now + S, 100, 100)
+    measured = clock.news(now)
+    assert measured is not None
+    assert abs(measured.offset_us - 3_600 * S) <= measured.error_us <= S
+
+
+def test_knowledge_ages_out() -> None:
+    """Without news the interval widens, then is unknown, and that is told once."""
+    clock = VenueClock()
+    now = ask(clock, 0, START, 100, 100)
+    before = clock.interval(now)
+    after = clock.interval(now + 60 * S)
+    assert before is not None
+    assert after is not None
+    assert after[1] - after[0] > before[1] - before[0]
+    assert clock.news(now) is not None
+    late = now + WINDOW_US + S
+    measured = clock.news(late)
+    assert measured is not None
+    assert measured.error_us == UNKNOWN_US
+    assert clock.news(late + 60 * S) is None
+
+
+def test_an_answer_from_before_its_request_is_ignored() -> None:
+    """A clock of ours that ran backwards proves nothing of theirs."""
+    clock = VenueClock()
+    clock.dated(START, START + 10, START)
+    assert clock.interval(START) is None
