@@ -26,6 +26,7 @@ EXEC_INSTS = (
     POST_ONLY, REDUCE_ONLY, CLOSE, "MarkPrice", "IndexPrice", "LastPrice", "Fixed",
     "LastWithinMark", "AllOrNone",
 )  # fmt: skip
+_LONGEST_TIMEOUT_MS = 366 * 86_400_000
 _MAX_DIGITS = 40  # of a number as text; more is rubbish, and slow to compute with
 
 
@@ -66,6 +67,16 @@ def whole(fields: Fields, name: str) -> int | None:
     if parsed != parsed.to_integral_value():
         raise errors.invalid(f"Invalid {name}")
     return int(parsed)
+
+
+def timeout_ms(value: object) -> int:
+    """The timeout of cancelAllAfter, in milliseconds; 0 disarms."""
+    timeout = whole({"timeout": value}, "timeout")
+    if timeout is None:
+        raise errors.required("timeout")
+    if not 0 <= timeout <= _LONGEST_TIMEOUT_MS:
+        raise errors.invalid("Invalid timeout")
+    return timeout
 
 
 def flag(fields: Fields, name: str, default: bool) -> bool:

@@ -275,11 +275,7 @@ def _cancel_all(api: Api, asked: Asked) -> object:
 
 
 def _cancel_all_after(api: Api, asked: Asked) -> object:
-    timeout = intake.whole(asked.fields, "timeout")
-    if timeout is None:
-        raise errors.required("timeout")
-    if timeout < 0:
-        raise errors.invalid("Invalid timeout")
+    timeout = intake.timeout_ms(asked.fields.get("timeout"))
     fires = api.exchange.arm(asked.account, timeout, asked.now_ms)
     return {"now": iso(asked.now_ms), "cancelTime": iso(fires) if fires else 0}
 

@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 from . import control, errors
 from .limits import Bucket
@@ -67,6 +68,13 @@ class DroppableWebsocket(WebSocketsSansIOProtocol):
         self.scope["extensions"][_RAW] = {"drop": self.transport.abort}
         await super().run_asgi()
 
+    def shutdown(self) -> None:
+        """As uvicorn's, for a socket that may be closing already."""
+        if self.conn.state is State.OPEN:
+            super().shutdown()
+        else:
+            self.transport.close()
+
 
 class OrderlyUvicorn(uvicorn.Server):
     """uvicorn, which says goodbye to the websockets before it waits for them."""
@@ -74,10 +82,32 @@ class OrderlyUvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, goodbye: Callable[[], None]) -> None:
         super().__init__(config)
         self._goodbye = goodbye
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """Ask the server to end, from any thread."""
+        self.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def main_loop(self) -> None:
+        """As uvicorn's, but `stop` is heard at once."""
+        self._loop = asyncio.get_running_loop()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864_000
+            try:
+                await asyncio.wait_for(self._stopping.wait(), 0.1)
+            except TimeoutError:
+                continue  # a tick has passed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._goodbye()
-        await asyncio.sleep(0)  # let the sessions end by themselves
+        await asyncio.sleep(0.01)  # let the sessions end by themselves
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0.01)  # what is gone by now isn't waited for in tenths of a second
         await super().shutdown(sockets)
 
 
@@ -92,7 +122,11 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            try:
+                await self._http(scope, receive, send)
+            except asyncio.CancelledError:  # the venue ends while an answer is held back
+                scope["extensions"][_RAW]["drop"]()
+                await asyncio.sleep(0)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
         elif scope["type"] == "lifespan":
@@ -344,7 +378,7 @@ class Server:
 
     def stop(self) -> None:
         """End in order: sockets closed, thread gone."""
-        self._uvicorn.should_exit = True
+        self._uvicorn.stop()
         if self._thread is not None:
             self._thread.join(10)
         self._socket.close()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from . import errors, topics
 from .auth import Key, KeyRing
 from .exchange import Exchange
-from .intake import whole
+from .intake import timeout_ms
 from .orders import Row
 from .protocol import PRIVATE_TABLES, Change, book_row, decode, encode, partial_frame, table_frame
 from .quirks import Quirks
@@ -212,12 +212,9 @@ class Session:
             return
         value = args[0] if isinstance(args, list) and len(args) == 1 else args
         try:
-            timeout = whole({"timeout": value}, "timeout")
+            timeout = timeout_ms(value)
         except errors.Refusal as refusal:
             self.error(400, refusal.message, request)
-            return
-        if timeout is None or timeout < 0:
-            self.error(400, "Invalid timeout", request)
             return
         fires = self.hub.exchange.arm(self.key.account, timeout, now_ms)
         answer = {"now": iso(now_ms), "cancelTime": iso(fires) if fires else 0}
