@@ -120,8 +120,6 @@ def _order(turn: Turn, row: OrderSeen) -> None:
     if order is not None:
         orders.see_order(turn, book, order, row)
         return
-    if row.venue_us < turn.ledger.horizon_us:
-        return
     run = turn.ledger.run
     if row.status in OVER:
         book.foreign_orders.pop(row.order_id, None)
@@ -265,8 +263,15 @@ def _order_read(turn: Turn, event: OrderRead) -> None:
     timing = turn.ledger.settings.timing
     owed = order.doubt is not None or order.status == "ended" or book.state is State.FILLED
     order.read_again_us = turn.at_us + timing.read_every_us if owed else 0
-    if not event.orders and not event.executions:
-        doubt.see_nothing(turn, book, order, asked_us)
+    if event.orders or event.executions:
+        return
+    doubt.see_nothing(turn, book, order, asked_us)
+    if order.status == "working" and asked_us - order.working_us > timing.read_lag_us:
+        turn.freeze(
+            book,
+            "vanished_order",
+            f"{order.cl_ord_id}: the venue showed it alive, and now has no trace of it",
+        )
 
 
 def _throttled(turn: Turn, event: Throttled) -> None:

@@ -40,9 +40,8 @@ def book_execution(turn: Turn, book: Book, row: ExecutionSeen, order: Order | No
         order.exec_ids.add(row.exec_id)
         order.booked += abs(row.contracts)
     else:
-        if row.exec_id in book.foreign_execs or row.venue_us < turn.ledger.horizon_us:
+        if not is_news(turn, book, row):
             return False
-        book.foreign_execs[row.exec_id] = row.venue_us
     if book.anchor is None:
         # It may be part of the position that the anchor will be: decided when that is read.
         book.early[row.exec_id] = (row.venue_us, row.contracts)
@@ -73,11 +72,18 @@ def book_execution(turn: Turn, book: Book, row: ExecutionSeen, order: Order | No
     return True
 
 
+def is_news(turn: Turn, book: Book, row: ExecutionSeen) -> bool:
+    """Whether an execution that is no order's of ours is seen for the first time; remember it."""
+    if row.exec_id in book.foreign_execs or row.venue_us < turn.ledger.horizon_us:
+        return False
+    book.foreign_execs[row.exec_id] = row.venue_us
+    return True
+
+
 def book_funding(turn: Turn, book: Book, row: ExecutionSeen) -> None:
     """Funding rows carry the whole position as their quantity. They are cash and nothing else."""
-    if row.exec_id in book.foreign_execs or row.venue_us < turn.ledger.horizon_us:
+    if not is_news(turn, book, row):
         return
-    book.foreign_execs[row.exec_id] = row.venue_us
     turn.facts.append(
         CashBooked(
             exec_id=row.exec_id,

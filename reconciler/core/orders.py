@@ -88,8 +88,8 @@ def see_order(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None:
         order.venue_status = row.status
         if row.price is not None and not order.amend_id and order.price != row.price:
             order.price = row.price
-    if row.status is OrderStatus.UNKNOWN:
-        order.read_again_us = min(order.read_again_us, turn.at_us)
+    if row.status is OrderStatus.UNKNOWN and row.source is not Source.READ:
+        order.read_again_us = turn.at_us
     exists(turn, book, order, f"{row.source} row: {row.status}, {row.filled} filled", more)
     if (
         row.source is Source.READ
@@ -128,7 +128,8 @@ def see_execution(turn: Turn, book: Book, order: Order | None, row: ExecutionSee
         fills.book_funding(turn, book, row)
         return
     if row.type is ExecutionKind.UNKNOWN:
-        turn.freeze(book, "unknown_execution", f"execution {row.exec_id} is of an unknown kind")
+        if fills.is_news(turn, book, row):
+            turn.freeze(book, "unknown_execution", f"execution {row.exec_id} is of an unknown kind")
         return
     if row.type not in fills.MOVES:
         known_over = order is not None and order.status in ("refused", "closed")
@@ -144,6 +145,8 @@ def see_execution(turn: Turn, book: Book, order: Order | None, row: ExecutionSee
     order.order_id = order.order_id or row.order_id
     if row.contracts * order.side < 0:
         turn.freeze(book, "wrong_side", f"{order.cl_ord_id}: execution {row.exec_id} is reversed")
+    if order.booked > abs(order.contracts):
+        _overfill(turn, book, order)
     if order.over_us is not None:
         _close_if_complete(turn, book, order)
         if order.booked > order.filled:
@@ -338,7 +341,7 @@ def _see_after_end(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None
             _close_if_complete(turn, book, order)
             turn.touch(book)
         return
-    if row.source is Source.STREAM and row.venue_us > order.over_venue_us:
+    if row.venue_us > order.over_venue_us:
         order.over_us = None
         order.filled = max(order.filled, row.filled)
         order.venue_status = row.status
@@ -393,7 +396,8 @@ def _overfill(turn: Turn, book: Book, order: Order) -> None:
     turn.freeze(
         book,
         "overfill",
-        f"{order.cl_ord_id}: {order.booked} booked, but the venue counts {order.filled}",
+        f"{order.cl_ord_id}: {order.booked} booked of {order.contracts:+d}; "
+        f"the venue counts {order.filled}",
     )
 
 
