@@ -14,9 +14,10 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
 #: Says one thing: level, name of the event, and its values.
 Say = Callable[..., None]
@@ -90,6 +91,8 @@ def configure(
     Returns:
         What says one thing: ``say("info", "target.held", symbol="XBTUSD", contracts=300)``.
     """
+    import structlog  # late: every command needs `inert`, few write a log
+
     words = form == "words" or (form == "auto" and stream.isatty())
     least = LEVELS.index(level)
     hidden = tuple(sorted((s for s in secrets if s), key=len, reverse=True))
