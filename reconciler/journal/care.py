@@ -1,5 +1,8 @@
 """
-Care of a journal: copies that are verified, upgrades that are all or nothing, restores.
+Care of a journal: how it is made, copies that verify, upgrades that are all or nothing, restores.
+
+Alembic is at home here. It takes as long to import as the rest of a start, so the store imports
+this module only when there is a journal to make.
 
 A copy is made by a connection that can only read, so it may be made while the service writes. What
 writes (upgrade, restore) takes the lock first.
@@ -8,11 +11,19 @@ writes (upgrade, restore) takes the lock first.
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import sqlite3
+import string
+import time
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
 
 from reconciler.errors import Broken, ConfigError, NotFound
 from reconciler.journal import chain, files, readers, schema, writer
@@ -33,6 +44,54 @@ class Upgraded(NamedTuple):
     before: str
     after: str
     backup: Path | None
+
+
+def create(path: Path, *, account: str) -> None:
+    """
+    Make a journal: whole and synced under another name first, then under its own.
+
+    Raises:
+        Broken: Something of an older journal is still there; it was lost, not new.
+    """
+    for ending in (".tip", *files.SIDE_FILES):
+        if (left := files.beside(path, ending)).exists():
+            raise Broken(
+                f"{path} is gone, but {left.name} is there: a journal was lost",
+                next_step="Restore a backup, or move what is left of it away.",
+                path=str(path),
+            )
+    new = files.beside(path, ".new")
+    for ending in ("", *files.SIDE_FILES):
+        files.beside(new, ending).unlink(missing_ok=True)
+    files.create_private(new)
+    connection = writer.Writer.open(
+        new, durability="process"
+    )  # synced below, before it gets its name
+    try:
+        with connection.transaction() as begun:
+            connection.db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            _run_migrations(begun)
+            connection.db.executemany(
+                "INSERT INTO meta (key, value) VALUES (?, ?)", _identity(account).items()
+            )
+        connection.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.close()
+    files.sync(new)
+    new.rename(path)
+    files.sync(path.parent)
+
+
+def _identity(account: str) -> dict[str, str]:
+    letters = string.ascii_lowercase + string.digits
+    return {
+        "database_id": secrets.token_hex(16),
+        "application": "reconciler",
+        "account": account,
+        "installation": "".join(secrets.choice(letters) for _ in range(4)),
+        "epoch": "0",
+        "created_us": str(time.time_ns() // 1000),
+    }
 
 
 def current(path: Path) -> Current:
@@ -156,7 +215,7 @@ def _migrate(path: Path, migrations: Path | None, head: str) -> None:
         db.execute("PRAGMA foreign_keys = OFF")  # tables may be rebuilt; checked before the commit
         end = chain.end(db)
         with connection.transaction() as begun:
-            schema.migrate(begun, folder=migrations, to=head)
+            _run_migrations(begun, folder=migrations, to=head)
             _integrity(db, path)
             for _ in chain.verified(db):
                 pass
@@ -165,6 +224,25 @@ def _migrate(path: Path, migrations: Path | None, head: str) -> None:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         connection.close()
+
+
+def _run_migrations(
+    connection: Connection, *, folder: Path | None = None, to: str = "head"
+) -> None:
+    """
+    Run every revision that is missing on *connection*, in the transaction that it has open.
+
+    Args:
+        connection: Of SQLAlchemy, in a transaction; it is neither committed nor closed.
+        folder: Of the migrations; by default our own.
+        to: The revision to end at.
+    """
+    config = Config()
+    config.set_main_option(
+        "script_location", str(folder or schema.migrations_folder()).replace("%", "%%")
+    )
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)
 
 
 def restore(copy_of: Path, path: Path) -> Path | None:
@@ -201,6 +279,28 @@ def restore(copy_of: Path, path: Path) -> Path | None:
         return kept
     finally:
         lock.release()
+
+
+def prune(folder: Path, *, hourly: int = 24, daily: int = 7) -> list[Path]:
+    """
+    Remove old backups, but the newest of each of the last hours and days that have one.
+
+    Returns:
+        What was removed. Files whose names are not those of `copy` are left alone.
+    """
+    named = sorted(
+        (found[1], file)
+        for file in folder.glob("*.db")
+        if (found := re.search(r"-(\d{8}T\d{6}\.\d{6}Z)$", file.stem))
+    )
+    kept: set[Path] = set()
+    for length, most in ((len("20261122T12"), hourly), (len("20261122"), daily)):
+        newest = {time_of[:length]: file for time_of, file in named}
+        kept.update(file for _, file in sorted(newest.items())[-most:])
+    removed = [file for _, file in named if file not in kept]
+    for file in removed:
+        file.unlink()
+    return removed
 
 
 def _move_away(path: Path) -> Path | None:

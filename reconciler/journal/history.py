@@ -178,30 +178,30 @@ class History:
             )
         return found
 
-    def query(self, sql: str, *, limit: int = 10_000, seconds: float = 0.5) -> Rows:
+    def query(self, sql: str, *, limit: int = 10_000, within_ms: int = 500) -> Rows:
         """
         Run somebody's own SQL. It can read this file, for a while, and nothing else.
 
         Args:
             sql: One SELECT.
             limit: More rows than this are refused, not cut.
-            seconds: How long it may take.
+            within_ms: How long it may take.
 
         Raises:
             UsageError: It is not valid SQL.
             Refused: It would do more than read, or took too long or too much.
         """
-        until = time.monotonic() + seconds
+        until = time.monotonic_ns() + within_ms * 1_000_000
         db = self._db
         before = {kind: db.setlimit(kind, most) for kind, most in _LIMITS.items()}
         db.set_authorizer(_authorise)
-        db.set_progress_handler(lambda: time.monotonic() > until, 1_000)
+        db.set_progress_handler(lambda: time.monotonic_ns() > until, 1_000)
         try:
             found = self._ask(sql, most=limit)
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", None)
             if code == sqlite3.SQLITE_INTERRUPT:
-                raise Refused(f"the query took longer than {seconds} s") from None
+                raise Refused(f"the query took longer than {within_ms} ms") from None
             refused = {sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_TOOBIG}
             if code in refused or "not authorized" in str(error):
                 raise Refused(f"the query may only read: {error}") from None

@@ -22,7 +22,8 @@ from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
 from reconciler.errors import Broken
 from reconciler.journal import chain, codec, readers, schema, snapshots
-from reconciler.journal.rows import Present, Rows, Run, SymbolNow, Values
+from reconciler.journal.present import Present, Run, SymbolNow, values_of
+from reconciler.journal.rows import Rows, Values
 
 StepResult = tuple[list[AnyDecision], list[AnyFact]]
 StepFunction = Callable[[Any, AnyEvent], StepResult]
@@ -177,10 +178,7 @@ def _compare_now(db: sqlite3.Connection, rows: Rows) -> int:
     """The newest state of each symbol; its seq is that of the last event."""
     columns = ", ".join(SymbolNow.__slots__)
     stored = db.execute(f"SELECT {columns} FROM symbol_now ORDER BY symbol").fetchall()
-    computed = [
-        tuple(getattr(now, name) for name in SymbolNow.__slots__)
-        for _, now in sorted(rows.now.symbols.items())
-    ]
+    computed = [values_of(now) for _, now in sorted(rows.now.symbols.items())]
     for there, here in zip_longest(stored, computed):
         if there != here:
             raise Differs(chain.end(db)[0], "symbol_now", there, here)

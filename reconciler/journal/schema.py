@@ -1,20 +1,15 @@
 """
-The schema of a database: which one it is, and how it becomes ours.
+The schema of a database: which one it is, and whether it is ours.
 
-Alembic is imported only when there is something to migrate; on every other start one SELECT tells.
+`care` migrates, when there is something to migrate; on every other start one SELECT tells.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import reconciler
 from reconciler.errors import ConfigError, SchemaError
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 #: The revision of `migrations/` that this program reads and writes.
 SCHEMA = "0001"
@@ -25,7 +20,7 @@ APPLICATION_ID = 0x5265636A
 
 def migrations_folder() -> Path:
     """`migrations/`: inside the installed package, or at the top of a checkout."""
-    package = Path(reconciler.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for folder in (package / "migrations", package.parent / "migrations"):
         if (folder / "env.py").is_file():
             return folder
@@ -81,21 +76,3 @@ def require(revision: str, path: Path, *, head: str = SCHEMA) -> None:
         found=revision,
         needed=head,
     )
-
-
-def migrate(connection: Connection, *, folder: Path | None = None, to: str = "head") -> None:
-    """
-    Run every revision that is missing on *connection*, in the transaction that it has open.
-
-    Args:
-        connection: Of SQLAlchemy, in a transaction; it is neither committed nor closed.
-        folder: Of the migrations; by default our own.
-        to: The revision to end at.
-    """
-    from alembic import command  # late: it takes as long as all the rest of a start
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(folder or migrations_folder()).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, to)

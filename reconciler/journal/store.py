@@ -23,13 +23,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import reconciler
 from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
 from reconciler.errors import Broken, ConfigError, NotLeader, ReconcilerError, StorageFault
 from reconciler.journal import chain, codec, files, readers, schema, snapshots, writer
 from reconciler.journal.lock import Lock
-from reconciler.journal.rows import Present, Rows, Run, SymbolNow
+from reconciler.journal.present import Run, load
+from reconciler.journal.rows import Rows
 from reconciler.journal.statements import HOT
 
 Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
@@ -40,8 +40,8 @@ VERIFY_ROWS = 1_000
 #: A log larger than this is worked off after a commit; an empty moment truncates it.
 WAL_BYTES = 4 * 2**20
 WAL_COMMITS = 200
-#: The side file is replaced at most this often, in seconds.
-TIP_EVERY_S = 5.0
+#: The side file is replaced at most this often, in nanoseconds.
+TIP_EVERY_NS = 5 * 10**9
 
 
 class Recovered(NamedTuple):
@@ -66,8 +66,8 @@ class Journal:
         self._run = run
         self._meta = writer.meta(self._db)
         self.last_seq, self._hash, _ = chain.end(self._db)
-        self._rows = Rows(_present(self._db), run)
-        self._tip_seq, self._tip_due = self.last_seq, 0.0
+        self._rows = Rows(load(self._db), run)
+        self._tip_seq, self._tip_due_ns = self.last_seq, 0
         self._commits = 0  # since SQLite's log was last worked off
         self._open = True
         self.epoch = 0
@@ -82,6 +82,7 @@ class Journal:
         create: bool = True,
         durability: str = "power",
         environment: str = "",
+        version: str = "",
     ) -> Self:
         """
         Become the writer of a journal, make sure that it is whole, and begin a new epoch.
@@ -93,6 +94,7 @@ class Journal:
             create: Make it if there is none.
             durability: What a commit survives: "power", or only the death of the "process".
             environment: Of the venue, for the row of this run.
+            version: Of the program, for the same row.
 
         Raises:
             NotLeader: Another process has it.
@@ -112,14 +114,16 @@ class Journal:
                         next_step="Run `reconciler init`.",
                         path=str(path),
                     )
-                writer.create(path, account=account)
+                from reconciler.journal import care  # late: it is needed once in a life
+
+                care.create(path, account=account)
             files.private_file(path)
             with _closing(readers.connect(path)) as db:  # it must not change a stranger's file
                 schema.require(schema.identify(db, path), path)
                 writer.require_account(writer.meta(db), account, path)
             connection = writer.Writer.open(path, durability=durability)
             writer.check(connection.db, path)
-            run = Run(reconciler.__version__, environment, platform.node())
+            run = Run(version, environment, platform.node())
             journal = cls(path, lock, connection, run)
             journal._verify()
             journal._begin_epoch()
@@ -245,9 +249,9 @@ class Journal:
             size = self.log_bytes()
             if size > WAL_BYTES and self._commits > WAL_COMMITS:  # the file keeps its size
                 self._checkpoint("PASSIVE")
-            now = time.monotonic()
-            if idle and now >= self._tip_due and (size or self._tip_seq != self.last_seq):
-                self._tip_due = now + TIP_EVERY_S
+            now = time.monotonic_ns()
+            if idle and now >= self._tip_due_ns and (size or self._tip_seq != self.last_seq):
+                self._tip_due_ns = now + TIP_EVERY_NS
                 self._checkpoint("TRUNCATE")
                 self._write_tip()
 
@@ -412,22 +416,6 @@ def core_logic() -> str:
     from reconciler.core.step import LOGIC_VERSION
 
     return str(LOGIC_VERSION)
-
-
-def _present(db: sqlite3.Connection) -> Present:
-    """The newest state of symbols and live orders, as the last transaction left it."""
-    columns = ", ".join(SymbolNow.__slots__)
-    found = (SymbolNow(*row) for row in db.execute(f"SELECT {columns} FROM symbol_now"))
-    present = Present({now.symbol: now for now in found}, last_us=chain.end(db)[2])
-    for name, symbol, live, contracts in db.execute(
-        "SELECT cl_ord_id, symbol, live, contracts FROM orders"
-        " WHERE status IN ('intended', 'working', 'in_doubt')"
-    ):
-        if live:
-            present.live[symbol] = name
-        if contracts is not None:
-            present.contracts[name] = contracts
-    return present
 
 
 def _fault_of(error: BaseException, path: Path) -> BaseException:

@@ -1,5 +1,5 @@
 """
-The one connection that writes: how it is opened, and how a database is made for it.
+The one connection that writes, and the checks before it does.
 
 SQLAlchemy owns the connection; the hot path runs on the DBAPI connection beneath it. There is
 never a second one that writes or checkpoints: SQLite before 3.51.3 can corrupt a WAL database
@@ -8,10 +8,7 @@ when two connections do so at the same moment.
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
-import string
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +19,6 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from reconciler.errors import Broken, ConfigError, StorageFault
-from reconciler.journal import files, schema
-from reconciler.journal.schema import APPLICATION_ID
 
 #: What a commit survives -> SQLite's word. EXTRA also keeps the switch to WAL through a power loss.
 SYNCHRONOUS: Mapping[str, str] = {"power": "EXTRA", "process": "NORMAL"}
@@ -81,52 +76,6 @@ class Writer:
         """Close the connection, and with it SQLite's files."""
         self.engine.dispose()
         self.db.close()
-
-
-def create(path: Path, *, account: str) -> None:
-    """
-    Make a journal: whole and synced under another name first, then under its own.
-
-    Raises:
-        Broken: Something of an older journal is still there; it was lost, not new.
-    """
-    for ending in (".tip", *files.SIDE_FILES):
-        if (left := files.beside(path, ending)).exists():
-            raise Broken(
-                f"{path} is gone, but {left.name} is there: a journal was lost",
-                next_step="Restore a backup, or move what is left of it away.",
-                path=str(path),
-            )
-    new = files.beside(path, ".new")
-    for ending in ("", *files.SIDE_FILES):
-        files.beside(new, ending).unlink(missing_ok=True)
-    files.create_private(new)
-    writer = Writer.open(new, durability="process")  # synced below, before it gets its name
-    try:
-        with writer.transaction() as connection:
-            writer.db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            schema.migrate(connection)
-            writer.db.executemany(
-                "INSERT INTO meta (key, value) VALUES (?, ?)", _identity(account).items()
-            )
-        writer.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    finally:
-        writer.close()
-    files.sync(new)
-    new.rename(path)
-    files.sync(path.parent)
-
-
-def _identity(account: str) -> dict[str, str]:
-    letters = string.ascii_lowercase + string.digits
-    return {
-        "database_id": secrets.token_hex(16),
-        "application": "reconciler",
-        "account": account,
-        "installation": "".join(secrets.choice(letters) for _ in range(4)),
-        "epoch": "0",
-        "created_us": str(time.time_ns() // 1000),
-    }
 
 
 def check(db: sqlite3.Connection, path: Path) -> None:

@@ -152,6 +152,20 @@ def test_a_restored_backup_begins_a_new_epoch(path: Path) -> None:
         journal.record([(e.Tick(at_us=1), [], [])])
 
 
+def test_old_backups_go_and_one_of_each_day_stays(tmp_path: Path) -> None:
+    """The newest of each of 24 hours and of each of 7 days stays; other files are not touched."""
+    for day in range(1, 11):
+        for hour in (3, 23):
+            for minute in (0, 30):
+                (tmp_path / f"journal-202611{day:02}T{hour:02}{minute:02}00.000000Z.db").touch()
+    (tmp_path / "mine.db").touch()
+    care.prune(tmp_path, hourly=3, daily=7)
+    assert sorted(file.stem.removeprefix("journal-") for file in tmp_path.iterdir()) == [
+        *(f"202611{day:02}T233000.000000Z" for day in range(4, 10)),
+        "20261110T033000.000000Z", "20261110T233000.000000Z", "mine",
+    ]  # fmt: skip
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     """Care of a file that is not there says so and makes none."""
     for call in (care.backup, care.upgrade):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -189,6 +190,23 @@ def test_damage_is_found_before_anything_is_traded_on(tmp_path: Path) -> None:
     path.write_bytes(raw)
     with pytest.raises(ReconcilerError, match=r"damaged|malformed"):
         opened(path)
+
+
+def test_an_installed_package_has_its_migrations_inside(tmp_path: Path) -> None:
+    """Laid out as the wheel is, with no checkout around it, a journal can be made."""
+    site = tmp_path / "site"
+    checkout = Path(__file__).parents[2]
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(checkout / "reconciler", site / "reconciler", ignore=skip)
+    shutil.copytree(checkout / "migrations", site / "reconciler" / "migrations", ignore=skip)
+    code = (
+        "import reconciler, sys; from pathlib import Path; from reconciler.journal import Journal;"
+        "assert reconciler.__file__.startswith(sys.argv[2]), reconciler.__file__;"
+        "Journal.open(Path(sys.argv[1]), account='main').close()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "journal.db"), str(site)]
+    subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site)})
+    assert (tmp_path / "journal.db").stat().st_size > 0
 
 
 def test_the_settings_of_the_writing_connection(tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""
+The present, as far as rows depend on it: the newest state of each symbol, and which orders live.
+
+Also how single values are stored: prices as plain text, ids of a venue in few bytes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from reconciler.journal import chain
+
+#: Order statuses in which an intent is live: at most one of these a symbol.
+LIVE: Final = frozenset({"intended", "working", "in_doubt"})
+
+
+@dataclass(slots=True)
+class SymbolNow:
+    """The row of a symbol in ``symbol_now``, in the order of its columns."""
+
+    symbol: str
+    state: str = "idle"
+    waiting_for: str = ""
+    target: int | None = None
+    version: int = 0
+    policy: str = ""
+    source: str = ""
+    position: int = 0
+    venue_position: int | None = None
+    worst_short: int = 0
+    worst_long: int = 0
+    working: str = ""
+    mark_price: str | None = None
+    entry_price: str | None = None
+    state_since_us: int = 0
+    updated_us: int = 0
+    cost_contracts: int = 0
+    cost_minor: int = 0
+    on_target: int = 0
+    counted_us: int = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """What the row of a run says and its event does not know."""
+
+    version: str = ""
+    environment: str = ""
+    host: str = ""
+    recovered_events: int = 0
+
+
+@dataclass(slots=True)
+class Present:
+    """What `Rows` starts from: read from the database, or empty for a journal's first row."""
+
+    symbols: dict[str, SymbolNow] = field(default_factory=dict)
+    live: dict[str, str] = field(default_factory=dict)  # symbol -> cl_ord_id, as the unique index
+    contracts: dict[str, int] = field(default_factory=dict)  # cl_ord_id -> signed, of live orders
+    last_us: int = 0  # time of the last event
+
+
+def load(db: sqlite3.Connection) -> Present:
+    """The newest state of symbols and live orders, as the last transaction left it."""
+    columns = ", ".join(SymbolNow.__slots__)
+    found = (SymbolNow(*row) for row in db.execute(f"SELECT {columns} FROM symbol_now"))
+    present = Present({now.symbol: now for now in found}, last_us=chain.end(db)[2])
+    for name, symbol, live, contracts in db.execute(
+        "SELECT cl_ord_id, symbol, live, contracts FROM orders"
+        f" WHERE status IN ({', '.join('?' * len(LIVE))})",
+        sorted(LIVE),
+    ):
+        if live:
+            present.live[symbol] = name
+        if contracts is not None:
+            present.contracts[name] = contracts
+    return present
+
+
+def values_of(now: SymbolNow) -> tuple[Any, ...]:
+    """As `dataclasses.astuple`, without its copies."""
+    return tuple([getattr(now, name) for name in SymbolNow.__slots__])
+
+
+def pack(venue_id: str) -> str | bytes:
+    """A venue's id as stored: 16 bytes if it is a UUID in the usual spelling, else as it is."""
+    if len(venue_id) == 36 and venue_id[8] == venue_id[13] == venue_id[18] == venue_id[23] == "-":
+        try:
+            raw = bytes.fromhex(venue_id.replace("-", ""))
+        except ValueError:
+            return venue_id
+        if unpack(raw) == venue_id:
+            return raw
+    return venue_id
+
+
+def unpack(stored: str | bytes) -> str:
+    """The venue's id again."""
+    if isinstance(stored, str):
+        return stored
+    digits = stored.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def exact(price: Decimal | None) -> str | None:
+    """A price as text, without an exponent."""
+    if price is None:
+        return None
+    words = str(price)
+    return format(price, "f") if "E" in words else words
