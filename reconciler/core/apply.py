@@ -68,18 +68,22 @@ def _started(turn: Turn, event: Started) -> None:
     _out_of_sync(turn)
     for book in ledger.books.values():
         book.quote = None
-        book.position_id = 0
+        book.position_id = book.position_read_again_us = 0
         book.refused_until_us = book.foreign_until_us = 0
         book.placed_us = []
         book.waiting_for = ""
-        if book.target is not None:
-            book.target.gap_since_us = 0
         for order in book.own_orders():
+            # Clocks of two runs are not compared.
             order.working_us = min(order.working_us, turn.at_us - 60_000_000)
+            order.priced_us = min(order.priced_us, turn.at_us)
+            order.over_us = None if order.over_us is None else min(order.over_us, turn.at_us)
+            order.cancel_sent_us = order.read_asked_us = 0
             order.cancel_id = order.read_id = order.cancel_again_us = order.read_again_us = 0
+            if order.doubt is not None or order.status == "ended":
+                order.read_again_us = turn.at_us
             if order.amend_id:
                 order.amend_id, order.price_in_doubt = 0, True
-            if order.quarantined_until_us:  # counted anew: clocks of two runs are not compared
+            if order.quarantined_until_us:  # counted anew
                 order.quarantined_until_us = turn.at_us + ledger.settings.timing.quarantine_us
             if order.status == "intended":
                 doubt.begin(turn, book, order, "the service stopped before an answer came")
@@ -102,6 +106,8 @@ def _stopping(turn: Turn, event: Stopping) -> None:
 
 def _instrument(turn: Turn, event: InstrumentSeen) -> None:
     book = turn.ledger.book(event.symbol)
+    if book.target is not None and event.open and not (book.instrument and book.instrument.open):
+        book.target.gap_since_us = 0  # nobody could work it
     book.instrument = event
     book.instrument_version += 1
     turn.touch(book)
@@ -186,6 +192,8 @@ def _synced(turn: Turn, event: Synced) -> None:
             if order.status == "working" and order.order_id not in resting and settled:
                 order.read_again_us = turn.at_us  # it ended while we were not looking
         if first:
+            if book.target is not None:
+                book.target.gap_since_us = 0  # nobody could work it
             book.confirmed = book.venue_position == book.position
             book.differs_since_us = None if book.confirmed else turn.at_us
         _forget_old(turn, book)
@@ -292,6 +300,11 @@ def _target(turn: Turn, event: TargetSet) -> None:
         turn.facts.append(
             TargetClosed(symbol=event.symbol, version=book.target.version, outcome="replaced")
         )
+    before = book.target
+    same = before is not None and (before.contracts, before.policy) == (
+        event.contracts,
+        event.policy,
+    )
     book.version = event.version
     book.target = Target(
         contracts=event.contracts,
@@ -301,6 +314,7 @@ def _target(turn: Turn, event: TargetSet) -> None:
         set_us=turn.at_us,
         expires_us=event.expires_us,
         on_expiry=event.on_expiry,
+        gap_since_us=before.gap_since_us if before is not None and same else 0,
     )
     book.refusals, book.refused_until_us = 0, min(book.refused_until_us, turn.at_us + 1_000_000)
     turn.close_incidents(event.symbol, "a new target", "core", "refused")
@@ -334,6 +348,8 @@ def _resumed(turn: Turn, event: Resumed) -> None:
         book.repairs = 0
         book.differs_since_us = None if book.confirmed else turn.at_us
         book.refusals = book.refused_until_us = 0
+        if book.target is not None:
+            book.target.gap_since_us = 0  # nobody could work it
         turn.close_incidents(symbol, f"resumed: {event.reason}", event.by)
         turn.touch(book)
 

@@ -6,6 +6,7 @@ So the next look at the ledger contains our own last action, and nothing is deci
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
@@ -45,8 +46,10 @@ def _place(turn: Turn, decision: PlaceOrder) -> None:
         cl_ord_id=decision.cl_ord_id,
         symbol=decision.symbol,
         contracts=decision.contracts,
+        asked=decision.contracts,
         price=decision.price,
         reduce_only=decision.reduce_only,
+        immediate=decision.immediate,
         target_version=decision.target_version,
         position=decision.position,
         placed_us=turn.at_us,
@@ -57,9 +60,9 @@ def _place(turn: Turn, decision: PlaceOrder) -> None:
     )
     book.orders[order.cl_ord_id] = order
     book.live = order.cl_ord_id
-    since_us = turn.at_us - 60_000_000
-    book.placed_us = [time for time in book.placed_us if time > since_us] + [turn.at_us]
-    ledger.placed_us = [time for time in ledger.placed_us if time > since_us] + [turn.at_us]
+    for placed_us in (book.placed_us, ledger.placed_us):
+        del placed_us[: bisect_right(placed_us, turn.at_us - 60_000_000)]
+        placed_us.append(turn.at_us)
     turn.move(book, "place", decision.reason)
     turn.order_changed(order, "decided")
     turn.position_moved(book)

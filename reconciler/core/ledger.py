@@ -41,9 +41,11 @@ class Order(msgspec.Struct, kw_only=True):
 
     cl_ord_id: str
     symbol: str
-    contracts: int  # signed
+    contracts: int  # signed; the venue may have lowered it, if it is reduce-only
+    asked: int  # contracts, as they were placed
     price: Decimal
     reduce_only: bool
+    immediate: bool = False  # fills at once or not at all: it never rests
     target_version: int
     position: int  # that it was planned from
     placed_us: int

@@ -45,7 +45,8 @@ def find(turn: Turn, symbol: str, cl_ord_id: str, order_id: str) -> Order | None
         twin = book.orders[name] = Order(
             cl_ord_id=name,
             symbol=symbol,
-            contracts=order.contracts,
+            contracts=order.asked,
+            asked=order.asked,
             price=order.price,
             reduce_only=order.reduce_only,
             target_version=order.target_version,
@@ -268,17 +269,18 @@ def see_amend_answer(turn: Turn, book: Book, order: Order, request_id: int, a: A
 
 def _compare(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None:
     """The row must describe what we asked for; the venue may only lower a reduce-only order."""
-    same = row.contracts * order.side > 0 and (
-        row.contracts == order.contracts
-        or (order.reduce_only and abs(row.contracts) < abs(order.contracts))
+    if row.contracts in (0, order.asked):
+        return
+    if order.reduce_only and 0 < row.contracts * order.side < abs(order.asked):
+        if abs(row.contracts) < abs(order.contracts):  # a row from before it was lowered is late
+            order.contracts = row.contracts
+        return
+    turn.freeze_account(
+        "changed_order",
+        f"{order.cl_ord_id}: asked for {order.asked:+d}, the venue shows "
+        f"{row.contracts:+d} of {row.symbol}",
     )
-    if row.contracts and not same:
-        turn.freeze_account(
-            "changed_order",
-            f"{order.cl_ord_id}: asked for {order.contracts:+d}, the venue shows "
-            f"{row.contracts:+d} of {row.symbol}",
-        )
-    if row.contracts and row.contracts * order.side > 0:
+    if row.contracts * order.side > 0:
         order.contracts = row.contracts  # exposure counts what is really there
 
 

@@ -98,12 +98,9 @@ class Planner:
         ledger, book = self.ledger, self.book
         if order.zombie:
             return "it was thought over"
-        if ledger.stopping and not ledger.keep_orders:
-            return f"stopping: {ledger.stopping}"
-        if ledger.halted or book.halted:
-            return "halted"
-        if ledger.frozen or book.frozen:
-            return "frozen"
+        stop = self._stopped()
+        if stop:
+            return stop
         if order.price_in_doubt:
             return "its price is in doubt"
         target = book.target
@@ -117,21 +114,34 @@ class Planner:
             return f"limits.max_position_contracts = {most}"
         return ""
 
+    def _stopped(self) -> str:
+        """Why no order of ours should be there at all; "" if one may."""
+        ledger, book = self.ledger, self.book
+        if ledger.stopping and not ledger.keep_orders:
+            return f"stopping: {ledger.stopping}"
+        if ledger.halted or book.halted:
+            return "halted"
+        return "frozen" if ledger.frozen or book.frozen else ""
+
     def _reprice(self, order: Order, target: Target) -> None:
         """Follow the market, not more often than the policy says; then try harder."""
         book = self.book
         policy = policies.policy_of(self.ledger.settings, target.policy)
         if not self.ledger.in_sync or book.instrument is None:
             return
-        checked_us = max(order.priced_us, book.quote.at_us if book.quote else 0)
-        due_us = checked_us + policy.reprice_after_us
         worked_us = self.at_us - (target.gap_since_us or self.at_us)
         stage = policies.stage_of(policy, worked_us)
         if stage == "cross":  # a resting order can't: another takes its place
-            self._cancel(order, f"{stage} now ({target.policy or 'default policy'})")
+            if not order.immediate:
+                self._cancel(order, f"{stage} now ({target.policy or 'default policy'})")
             return
         if policy.escalate_after_us:
             self._wake(self.at_us - worked_us + policy.escalate_after_us)
+        if self.ledger.throttled_until_us > self.at_us or not book.instrument.open:
+            self._wake(self.ledger.throttled_until_us)
+            return  # what is left of the budget is for cancels
+        checked_us = max(order.priced_us, book.quote.at_us if book.quote else 0)
+        due_us = checked_us + policy.reprice_after_us
         if self._quote_is_fresh() and book.quote is not None and book.quote.at_us == self.at_us:
             pricing = policies.price(policy, stage, order.side, book.quote, book.instrument.tick)
             self._wake(self.at_us + policy.reprice_after_us)
@@ -202,14 +212,19 @@ class Planner:
         """Steps (a) to (d); evidence on the way ends it sooner. See docs/guarantees.md."""
         doubt = order.doubt
         ledger = self.ledger
-        if doubt is None or not ledger.in_sync:
+        if doubt is None:
+            return
+        stop = self._stopped()
+        if stop:  # it may be there: harmless if it is not, and no proof that it is not
+            self._cancel(order, stop)
+        if not ledger.in_sync:
             return
         if doubt.expired_us is None:
             if ledger.clock_is_good():  # a better clock is an event of its own
                 error_us = ledger.clock_error_us or 0
                 known_us = order.expires_us + self.timing.clock_margin_us + error_us
                 self._wake(max(known_us - ledger.clock_offset_us + 1, self.at_us + 100_000))
-        elif doubt.barrier_us is None:
+        elif doubt.barrier_us is None and not stop:
             self._cancel(order, "barrier: it has expired; is there anything to cancel?")
         else:
             self._wake(max(doubt.expired_us + self.timing.hold_us, order.read_again_us))

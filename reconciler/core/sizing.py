@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 from reconciler.core.ledger import Book, Ledger, Order
@@ -41,7 +42,7 @@ def next_size(ledger: Ledger, book: Book, target: int) -> Size:
             f"limits.max_order_contracts = {limits.max_order_contracts} to allow a lot",
         )
     if not reduce_only:
-        low, high = book.worst_case()
+        low, high = book.worst_case(ledger.settings.foreign_orders != "ignore")
         room = limits.max_position_contracts - (high if side > 0 else -low)
         allowed = min(allowed, room)
         if allowed < lot:
@@ -62,5 +63,7 @@ def passes_the_target(book: Book, order: Order, target: int) -> bool:
 
 def minute_is_full(placed_us: list[int], at_us: int, most: int) -> int | None:
     """When the next order may be placed if *most* a minute are allowed; None: now."""
-    recent = [time for time in placed_us if time > at_us - 60_000_000]
-    return recent[-most] + 60_000_000 if len(recent) >= most else None
+    if len(placed_us) < most:
+        return None
+    recent = len(placed_us) - bisect_right(placed_us, at_us - 60_000_000)
+    return placed_us[-most] + 60_000_000 if recent >= most else None

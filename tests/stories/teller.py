@@ -205,7 +205,12 @@ class Teller:
     # -- what may happen -------------------------------------------------------------------
 
     def row(
-        self, name: str, status: str, filled: int | None = None, source: str = "stream", **odd: object
+        self,
+        name: str,
+        status: str,
+        filled: int | None = None,
+        source: str = "stream",
+        **odd: object,
     ) -> list[str]:
         order = self.order(name)
         filled = self.fills.get(name, 0) if filled is None else filled
@@ -226,7 +231,9 @@ class Teller:
         )
         return self.event(msgspec.structs.replace(seen, **odd))
 
-    def answer(self, kind: str, name: str, outcome: str, code: str = "", text: str = "") -> list[str]:
+    def answer(
+        self, kind: str, name: str, outcome: str, code: str = "", text: str = ""
+    ) -> list[str]:
         cl_ord_id = self.order(name).cl_ord_id if name else ""
         return self.event(
             e.Answered(
@@ -241,9 +248,7 @@ class Teller:
     def execution(self, name: str, contracts: int, exec_id: str, **odd: object) -> list[str]:
         order = self.order(name) if name else None
         if order is not None and exec_id not in order.exec_ids:
-            self.fills[name] = max(
-                self.fills.get(name, 0), order.booked + abs(contracts)
-            )
+            self.fills[name] = max(self.fills.get(name, 0), order.booked + abs(contracts))
         seen = e.ExecutionSeen(
             at_us=self.now_us,
             exec_id=exec_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.stories.teller import tell
 
 
-def test_reaches_a_target_and_says_so():
+def test_reaches_a_target_and_says_so() -> None:
     """A target is reached by one order, and held once every account of the position agrees."""
     tell("""
         target +100             -> place r1 +100              = placing
@@ -16,7 +16,7 @@ def test_reaches_a_target_and_says_so():
     """)
 
 
-def test_a_reply_that_is_late_changes_nothing():
+def test_a_reply_that_is_late_changes_nothing() -> None:
     """The stream may tell everything before the answer of the request comes."""
     tell("""
         target +100             -> place r1 +100
@@ -27,7 +27,7 @@ def test_a_reply_that_is_late_changes_nothing():
     """)
 
 
-def test_lost_answer_never_arrived():
+def test_lost_answer_never_arrived() -> None:
     """A request that never got in is proven so, in four steps, before another is placed."""
     tell("""
         target +100             -> place r1 +100
