@@ -66,7 +66,7 @@ def truth(world: World, fields: Fields, now_ms: int) -> object:
     account = _account(world, fields)
     exchange = world.exchange
     owner = exchange.accounts[account]
-    mine = [o for o in exchange.orders.values() if o.account == account]
+    mine = exchange.orders_of[account]
     return {
         "account": account,
         "orders": [_pick(order.row(), TRUTH_COLUMNS) for order in mine],

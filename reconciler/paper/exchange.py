@@ -63,7 +63,7 @@ class Exchange(Floor):
         order = self._make(account, new, qty, now_ms)
         self._check_margin(order, market, qty)
         self._open.setdefault((account, new.instrument.symbol), {})[order.order_id] = order
-        self.orders[order.order_id] = order
+        self._keep(order)
         if order.cl_ord_id:
             self._by_client_id[account, order.cl_ord_id] = order
         if CLOSE in order.exec_inst:
@@ -75,7 +75,7 @@ class Exchange(Floor):
     def refuse_row(self, account: int, new: NewOrder, reason: str, now_ms: int) -> Order:
         """An order that is answered, and shown in the tables, as Rejected."""
         order = self._make(account, new, new.qty or 0, now_ms)
-        self.orders[order.order_id] = order
+        self._keep(order)
         if order.cl_ord_id and not self._client_id_is_open(account, order.cl_ord_id):
             self._by_client_id[account, order.cl_ord_id] = order
         order.reject_reason = reason
@@ -350,7 +350,7 @@ class Exchange(Floor):
             ord_type="Limit", tif="ImmediateOrCancel", text="Liquidation",
         )  # fmt: skip
         order = self._make(account, forced, abs(position.qty), now_ms)
-        self.orders[order.order_id] = order
+        self._keep(order)
         self._open.setdefault((account, symbol), {})[order.order_id] = order
         self._record(order, "New", now_ms)
         self._enter(order, market, now_ms)

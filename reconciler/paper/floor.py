@@ -62,6 +62,7 @@ class Floor:
         self.accounts = {number: Account(number, dict(funds)) for number in accounts}
         self.house_qty = dict.fromkeys(self.catalogue, 0)
         self.orders: dict[str, Order] = {}
+        self.orders_of: dict[int, list[Order]] = {number: [] for number in self.accounts}
         self.executions: dict[int, list[Row]] = {number: [] for number in self.accounts}
         for account in self.accounts.values():
             for currency in account.deposited:
@@ -93,6 +94,11 @@ class Floor:
     def position(self, account: int, symbol: str) -> Position:
         market = self.markets[symbol]
         return self.accounts[account].position(market.inst, market.mark)
+
+    def _keep(self, order: Order) -> None:
+        """Remember an order for ever."""
+        self.orders[order.order_id] = order
+        self.orders_of[order.account].append(order)
 
     def _client_id_is_open(self, account: int, cl_ord_id: str) -> bool:
         found = self._by_client_id.get((account, cl_ord_id))

@@ -19,9 +19,9 @@ STEP_MS = 100  # of venue time at speed 1
 LADDER = 40  # price levels a side
 FAR_LEVELS = 5  # deep orders a side, so that a market order of any honest size trades
 
-P_MOVE = 0.12  # chance a step that the price moves
-P_REFRESH = 0.5  # chance a step that one level of the ladder changes size
-P_TAKE = 0.30  # chance a step that a house taker comes
+P_MOVE = 0.08  # chance a step that the price moves
+P_REFRESH = 0.3  # chance a step that one level of the ladder changes size
+P_TAKE = 0.18  # chance a step that a house taker comes
 P_SWEEP = 0.03  # of those, chance of a large one
 
 

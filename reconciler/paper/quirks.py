@@ -22,6 +22,7 @@ CATALOGUE: dict[str, str] = {
     "position-lag": "Position frames are held back by 0.2 to 3 seconds.",
     "execution-late": "Execution frames are held back by 0.2 to 2 seconds; order frames are not.",
     "order-late": "Order frames are held back by 0.2 to 2 seconds; execution frames are not.",
+    "late-fill": "Order and execution frames of a fill come 0.2 to 2 seconds after the position's.",
     "cancel-race": "The order fills just before its cancel arrives, which then fails in its row.",
     "amend-race": "Part of the order fills just before its amend arrives.",
     "reject-in-200": "A new order is answered 200 with ordStatus Rejected.",
@@ -86,6 +87,11 @@ class Quirks:
         if switch.count is not None:
             switch.count -= 1
         return True
+
+    def on(self, name: str) -> bool:
+        """Whether the fault may strike at all; draws nothing."""
+        switch = self._switches.get(name)
+        return switch is not None and switch.probability > 0 and switch.count != 0
 
     def seconds(self, name: str, low: float, high: float) -> float:
         """A duration drawn for a fault that struck."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import errors, intake, topics
 from .account import Account
 from .instruments import plain
-from .orders import Row
+from .orders import Order, Row
 from .protocol import margin_row, position_row, wallet_row
 from .queries import select
 from .times import iso, parse_iso
@@ -27,13 +27,21 @@ def orders(api: Api, asked: Asked) -> object:
     """Oldest first; with the fault read-lag, as they stood a second ago."""
     lag_to = asked.now_ms - READ_LAG_MS if api.quirks.strikes("read-lag") else None
     rows: list[Row] = []
-    for order in api.exchange.orders.values():
-        if order.account != asked.account:
+    for order in _candidates(api, asked):
+        if lag_to is None and order.sent is not None:
+            rows.append(order.sent)
             continue
-        seen = [row for at, row in order.versions if lag_to is None or at <= lag_to]
+        seen = [row for at, row in order.versions if lag_to is not None and at <= lag_to]
         if seen:
             rows.append(seen[-1])
     return select(rows, asked.fields, keys=("orderID",))
+
+
+def _candidates(api: Api, asked: Asked) -> list[Order]:
+    """Orders that can match: for ``{"open": true}`` the open ones, which are few among many."""
+    if asked.fields.get("filter") == '{"open":true}' and not api.quirks.on("read-lag"):
+        return api.exchange.open_orders(asked.account)
+    return api.exchange.orders_of[asked.account]
 
 
 def executions(api: Api, asked: Asked) -> object:

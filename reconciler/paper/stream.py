@@ -235,6 +235,7 @@ class Hub:
         self.quirks = quirks
         self.later = later
         self.sessions: dict[Session, None] = {}
+        self._late: dict[int, float] = {}  # account -> seconds that its fill is held back
         # What subscribers of a book table have: (table, symbol) -> {(side, ticks): contracts}
         self._books: dict[tuple[str, str], dict[tuple[int, int], int]] = {}
 
@@ -269,11 +270,25 @@ class Hub:
     def publish(self, changes: list[Change], now_ms: int) -> None:
         """Send the rows of one or more operations."""
         if self.sessions:
+            self._late = self._late_fills(changes)
             for (table, action, account, symbol), rows in _grouped(changes):
                 self._spread(table, action, account, symbol, rows, now_ms)
             self._publish_books(now_ms)
         for market in self.exchange.markets.values():
             market.book.touched = False
+
+    def _late_fills(self, changes: list[Change]) -> dict[int, float]:
+        """Accounts whose fill among *changes* is struck by late-fill."""
+        filled = {
+            c.account
+            for c in changes
+            if c.table == "execution" and c.account is not None and c.row["execType"] == "Trade"
+        }
+        return {
+            account: self.quirks.seconds("late-fill", 0.2, 2.0)
+            for account in sorted(filled)
+            if self.quirks.strikes("late-fill")
+        }
 
     def _spread(
         self, table: str, action: str, account: int | None, symbol: str | None, rows: list[Row],
@@ -307,6 +322,8 @@ class Hub:
             delay_s = quirks.seconds("execution-late", 0.2, 2.0)
         elif table == "order" and quirks.strikes("order-late"):
             delay_s = quirks.seconds("order-late", 0.2, 2.0)
+        elif table in ("order", "execution") and session.account in self._late:
+            delay_s = self._late[session.account]
         session.send_table(table, frame, delay_s)
         if quirks.strikes("duplicate-frame"):
             session.send_table(table, frame)

@@ -136,6 +136,17 @@ def test_one_table_can_lag_behind_the_others(venue, client, name, late, prompt):
     assert seen[0] == prompt
 
 
+def test_a_fill_can_be_told_late(venue, client):
+    """late-fill: the position moves before the order or the execution says why."""
+    stream = Stream(venue.url, "order", "execution", "position", client=client)
+    client.fault("late-fill")
+    client.order(orderQty=100, ordType="Market")
+    seen = []
+    while len(seen) < 3:
+        seen.append(stream.until(lambda f: f.get("action") in ("insert", "update"))["table"])
+    assert seen == ["position", "order", "execution"]
+
+
 def test_frames_can_come_twice_or_empty(venue, client):
     """A duplicated frame is the same bytes again; an empty one has no rows."""
     stream = Stream(venue.url, "order", client=client)
