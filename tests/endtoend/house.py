@@ -56,11 +56,18 @@ class House:
     """A folder, an exchange, and a service that may be dead."""
 
     def __init__(
-        self, folder: Path, *, seed: int = 7, symbols: tuple[str, ...] = SYMBOLS, more: str = ""
+        self,
+        folder: Path,
+        *,
+        seed: int = 7,
+        symbols: tuple[str, ...] = SYMBOLS,
+        more: str = "",
+        faults: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder
         self.seed = seed
         self.symbols = symbols
+        self.faults = faults
         self.database = folder / "state" / "journal.db"
         self.config = folder / "reconciler.toml"
         self.venue_port, self.api_port = free_port(), free_port()
@@ -82,6 +89,7 @@ max_orders_per_minute = 1000
 {more}
 """
         )
+        self.acknowledged: dict[str, int] = {}  # the newest targets that an answer came for
         self.log = (folder / "service.log").open("ab")
         self.venue: subprocess.Popen[bytes] | None = None
         self.service: subprocess.Popen[bytes] | None = None
@@ -136,12 +144,13 @@ max_orders_per_minute = 1000
             "--seed",
             str(self.seed),
             *[word for symbol in self.symbols for word in ("--symbol", symbol)],
+            *[word for fault in self.faults for word in ("--fault", fault)],
         )
         wait_for("the exchange answers", lambda: self.get("/api/v1/instrument/active"))
 
     def start(self) -> None:
         """Start the service and wait until its door is open."""
-        self.service = self.spawn("-c", str(self.config), "run")
+        self.service = self.spawn("-vv", "-c", str(self.config), "run")
         wait_for("the service's door", self.door_or_none)
 
     def kill(self) -> None:
@@ -177,9 +186,12 @@ max_orders_per_minute = 1000
         """Set a target over HTTP, as a strategy would."""
         door = self.door_or_none()
         assert door is not None
-        return door.set_target(
+        self.acknowledged.pop(symbol, None)  # while it is being asked for, either may be there
+        version = door.set_target(
             TargetRequest(symbol=symbol, contracts=contracts, policy=policy, source="story")
         )
+        self.acknowledged[symbol] = contracts
+        return version
 
     def status(self) -> dict[str, dict[str, Any]]:
         """The service's rows, by symbol."""
