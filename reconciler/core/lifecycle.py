@@ -9,9 +9,9 @@ Rule 3: "in doubt", "frozen" and "halted" are conditions beside the state; they 
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from typing import Any, Protocol
 
-from transitions import Machine, MachineError
+from transitions import Machine, MachineError, Transition
 
 
 class State(enum.StrEnum):
@@ -48,8 +48,21 @@ TABLE: tuple[tuple[str, tuple[State, ...], State, str], ...] = (
 
 TRIGGERS = tuple(dict.fromkeys(row[0] for row in TABLE))
 
+
+class _Row(Transition):
+    """A row of TABLE. It has no conditions and no callbacks, and is not searched for any."""
+
+    def execute(self, event_data: Any) -> bool:
+        event_data.machine.set_state(self.dest, event_data.model)
+        return True
+
+
+class _Machine(Machine):
+    transition_cls = _Row
+
+
 # Symbols stay plain structs; auto_transitions would add ways round the table.
-_MACHINE = Machine(model=None, states=State, initial=None, auto_transitions=False)
+_MACHINE = _Machine(model=None, states=State, initial=None, auto_transitions=False)
 for _trigger, _sources, _to, _means in TABLE:
     _MACHINE.add_transition(_trigger, list(_sources), _to)
 _EVENTS = _MACHINE.events

@@ -63,6 +63,8 @@ def passes_the_target(book: Book, order: Order, target: int) -> bool:
 
 def minute_is_full(placed_us: list[int], at_us: int, most: int) -> int | None:
     """When the next order may be placed if *most* a minute are allowed; None: now."""
+    if most <= 0:
+        return at_us + 60_000_000
     if len(placed_us) < most:
         return None
     recent = len(placed_us) - bisect_right(placed_us, at_us - 60_000_000)
