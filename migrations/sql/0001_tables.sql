@@ -83,7 +83,7 @@ CREATE TABLE orders (
 
 CREATE INDEX orders_by_target ON orders (symbol, target_version);
 
-CREATE INDEX orders_by_time ON orders (iso(created_us));
+CREATE INDEX orders_by_time ON orders ((iso(created_us)));
 
 CREATE UNIQUE INDEX orders_live ON orders (symbol) WHERE live = 1;
 

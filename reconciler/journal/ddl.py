@@ -14,8 +14,7 @@ from pathlib import Path
 
 def iso(column: str) -> str:
     """SQL for a time in microseconds as text: ``2026-11-22T12:00:02.113Z``."""
-    seconds = f"strftime('%Y-%m-%dT%H:%M:%S', {column} / 1000000, 'unixepoch')"
-    return f"({seconds} || printf('.%03dZ', ({column} / 1000) % 1000))"
+    return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000 / 1000.0, 'unixepoch')"
 
 
 def ms(difference: str) -> str:
@@ -25,9 +24,9 @@ def ms(difference: str) -> str:
 
 def uuid(column: str) -> str:
     """SQL for a venue's id in its usual spelling, from 16 bytes (see `rows.pack`)."""
-    digits = f"lower(hex({column}))"
-    parts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
-    return " || '-' || ".join(f"substr({digits}, {start}, {size})" for start, size in parts)
+    parts = ((1, 4), (5, 2), (7, 2), (9, 2), (11, 6))
+    digits = (f"hex(substr({column}, {start}, {size}))" for start, size in parts)
+    return "lower(" + " || '-' || ".join(digits) + ")"
 
 
 _WITHIN = r"\(((?:[^()]|\([^()]*\))+)\)"  # what stands between parentheses, one level deep

@@ -51,10 +51,11 @@ def _open(address: str, query_only: bool) -> sqlite3.Connection:
             db.execute("PRAGMA query_only = ON")
         db.execute("PRAGMA trusted_schema = OFF")
         try:
+            db.execute("PRAGMA cache_size = -16000")  # KiB, taken as needed
             db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_NOTADB:
-                raise
+                raise  # `schema.identify` says what it is instead
     except BaseException:
         db.close()
         raise

@@ -62,6 +62,7 @@ class Journal:
         self._writer = connection
         self._db = connection.db
         self._fault: BaseException | None = None
+        self._durable = self._db.execute("PRAGMA synchronous").fetchone()[0] >= 2
         self._identity = files.identity(path)
         self._run = run
         self._meta = writer.meta(self._db)
@@ -252,8 +253,7 @@ class Journal:
             now = time.monotonic_ns()
             if idle and now >= self._tip_due_ns and (size or self._tip_seq != self.last_seq):
                 self._tip_due_ns = now + TIP_EVERY_NS
-                self._checkpoint("TRUNCATE")
-                self._write_tip()
+                self._truncate()
 
     def check_identity(self) -> None:
         """
@@ -310,8 +310,7 @@ class Journal:
                             " WHERE epoch = ? AND ended_us IS NULL",
                             (time.time_ns() // 1000, "closed", self.epoch),
                         )
-                    self._checkpoint("TRUNCATE")
-                    self._write_tip()
+                    self._truncate()
         finally:
             self._fault = self._fault or ReconcilerError("it was closed")
             self._writer.close()
@@ -388,14 +387,19 @@ class Journal:
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (str(self.epoch),))
         self._db.execute("COMMIT")
 
-    def _checkpoint(self, how: str) -> None:
-        self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+    def _checkpoint(self, how: str) -> bool:
+        """Whether all of the log is in the database now, and synced. Never waits for a reader."""
+        self._db.execute("PRAGMA busy_timeout = 0").fetchone()
+        busy, log, done = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+        self._db.execute(f"PRAGMA busy_timeout = {writer.BUSY_MS}").fetchone()
         self._commits = 0
+        return not busy and log == done
 
-    def _write_tip(self) -> None:
-        """Only after a checkpoint: then the rows that it names are synced."""
-        files.write_tip(self.path, files.Tip(self.last_seq, self._hash))
-        self._tip_seq = self.last_seq
+    def _truncate(self) -> None:
+        """Empty the log, and let the side file follow if the rows that it names are synced."""
+        if self._checkpoint("TRUNCATE") or self._durable:
+            files.write_tip(self.path, files.Tip(self.last_seq, self._hash))
+            self._tip_seq = self.last_seq
 
 
 def core(fold: Recall | None, shape: type[Any] | None, logic: str) -> tuple[Recall, type[Any], str]:

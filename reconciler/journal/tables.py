@@ -200,7 +200,7 @@ orders = table(
     number("updated_seq"),
     Index("orders_live", "symbol", unique=True, sqlite_where=text("live = 1")),
     Index("orders_by_target", "symbol", "target_version"),
-    Index("orders_by_time", text(iso("created_us"))),
+    Index("orders_by_time", text(f"({iso('created_us')})")),
     rowid=False,
 )
 

@@ -23,6 +23,9 @@ from reconciler.errors import Broken, ConfigError, StorageFault
 #: What a commit survives -> SQLite's word. EXTRA also keeps the switch to WAL through a power loss.
 SYNCHRONOUS: Mapping[str, str] = {"power": "EXTRA", "process": "NORMAL"}
 
+#: How long a lock of another connection is waited for.
+BUSY_MS = 5_000
+
 #: Files larger than this are not read from end to end at every start.
 QUICK_CHECK_BYTES = 128 * 2**20
 
@@ -56,7 +59,7 @@ class Writer:
                 "trusted_schema = OFF",
                 "cell_size_check = ON",
                 "mmap_size = 0",
-                "busy_timeout = 5000",
+                f"busy_timeout = {BUSY_MS}",
                 "wal_autocheckpoint = 0",
                 "recursive_triggers = ON",  # so that REPLACE cannot delete what is append-only
             ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -364,6 +365,24 @@ def test_the_side_file_follows_when_there_is_nothing_to_do(path: Path) -> None:
         seq, digest = path.with_name("journal.db.tip").read_text().split()
         assert (int(seq), bytes.fromhex(digest)) == (10, chain.hash_at(journal._db, 10))
         assert path.with_name("journal.db-wal").stat().st_size == 0
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_a_reader_that_never_ends_is_not_waited_for(path: Path, durability: str) -> None:
+    """While somebody reads on, the log stays, no moment is lost, and the tip claims no more."""
+    tip = path.with_name("journal.db.tip")
+    with opened(path, durability=durability) as journal:
+        journal.record([(e.Tick(at_us=1), [], [])])
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM journal").fetchone()
+            journal.record([(e.Tick(at_us=2), [], [])])
+            started = time.monotonic()
+            journal.checkpoint_if_idle()
+            assert time.monotonic() - started < 1
+            assert tip.exists() is (durability == "power")
+        reader.close()
+    assert tip.read_text().startswith("2 ")
 
 
 def test_nothing_recorded_changes_nothing(path: Path) -> None:
