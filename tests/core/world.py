@@ -60,7 +60,7 @@ class Broken(AssertionError):
 class World:
     """One seed's venue, wire, service and judge."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, harsh: bool = False) -> None:
         rng = self.rng = random.Random(seed)
         self.seed = seed
         self.now_us = START_US
@@ -71,6 +71,10 @@ class World:
         self.symbols = SYMBOLS[: rng.choice((1, 1, 2))]
         self.lot = rng.choice((1, 1, 100))
         self.draw_odds()
+        if harsh:  # slow, silent and now and then dead: what the proof of absence is there for
+            self.p_slow_wire, self.p_hold, self.p_lose_answer = 0.5, 0.5, 0.2
+            self.mean_us["crash"] = 60 * SECOND
+            self.mean_us["drop"] = 0
 
         flat = {symbol: rng.choice((0, 0, 3, -2)) * 100 for symbol in self.symbols}
         self.venue = Venue(rng, flat, self.lot, self.show)
@@ -81,6 +85,7 @@ class World:
         self.journal: list[tuple[e.AnyEvent, list[d.AnyDecision]]] = []
         self.run = 0
         self.alive = False
+        self.sees = False  # in sync, as far as the service was told
         self.connection = 0
         self.subscribed = False
         self.row_due_us = dict.fromkeys(("order", "execution", "position"), 0)
@@ -230,7 +235,7 @@ class World:
         """The process is gone; so is all that was not in the journal."""
         if not self.alive:
             return
-        self.alive = False
+        self.alive = self.sees = False
         self.subscribed = False
         self.connection += 1
         folded = Ledger()
@@ -271,8 +276,7 @@ class World:
     def quote(self, symbol: str) -> None:
         self.quotes_out.discard(symbol)
         if self.ledger.books[symbol].wants_quote:
-            bid = Decimal(100) + Decimal(self.rng.randint(-3, 3)) / 2 / 10
-            bid = bid.quantize(Decimal("0.5"))
+            bid = Decimal(100) + Decimal(self.rng.randint(-3, 3)) / 2
             mark = bid + Decimal("0.2")
             self.tell(
                 e.Quoted(at_us=0, symbol=symbol, bid=bid, ask=bid + Decimal("0.5"), mark=mark)
@@ -319,6 +323,7 @@ class World:
     def notice(self) -> None:
         if self.subscribed:
             return
+        self.sees = False
         self.tell(e.StreamLost(at_us=0, reason="silence"))
         self.in_this_run(self.between(50, 15_000), self.connect)
 
@@ -355,6 +360,7 @@ class World:
         def arrive() -> None:
             for row in rows:
                 self.row_arrives(read(row))
+            self.sees = True
             self.tell(synced)
             if request_id is not None:
                 self.answer(request_id, e.Outcome.DONE)
@@ -384,7 +390,7 @@ class World:
         if self.chance(self.p_lose_request):
             return
         slow = self.chance(self.p_slow_wire)
-        travel_us = self.between(1_000, 9_000) if slow else self.between(5, 100)
+        travel_us = self.between(1_000, 7_000) if slow else self.between(5, 100)
         self.later(travel_us, lambda: self.door(decision))
 
     def door(self, decision: d.AnyDecision) -> None:
@@ -656,7 +662,7 @@ class World:
         """O5: every condition of a new order, from what the world knows."""
         ledger, symbol = self.ledger, order.symbol
         book = ledger.books[symbol]
-        if ledger.stopping or ledger.halted or book.halted or not ledger.in_sync:
+        if ledger.stopping or ledger.halted or book.halted or not self.sees:
             raise self.broken(f"O5: placed while stopped or blind: {order}")
         if self.row_seen[symbol] != order.position:
             raise self.broken(
@@ -738,12 +744,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=300)
     parser.add_argument("--from", type=int, default=0, dest="first")
+    parser.add_argument("--harsh", action="store_true")
     parser.add_argument("--storm", type=int, default=90, help="seconds of faults")
     asked = parser.parse_args()
     began, total, bad = time.monotonic(), Counter[str](), 0
     incidents = Counter[str]()
     for seed in range(asked.first, asked.first + asked.seeds):
-        world = World(seed)
+        world = World(seed, asked.harsh)
         try:
             world.live(asked.storm * SECOND)
         except Exception as broken:  # a crash of the core is a finding too
