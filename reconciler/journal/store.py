@@ -102,12 +102,14 @@ class Journal:
             ConfigError: It is not a journal, not of this account, or not there.
             SchemaError: Its schema is older or newer than the program.
             Broken: It was changed, cut off or damaged.
+            StorageFault: The file system refuses.
         """
         path = path.expanduser().resolve()
-        files.private_folder(path.parent)
-        lock = Lock.take(path, what=mode)
+        lock: Lock | None = None
         connection: writer.Writer | None = None
         try:
+            files.private_folder(path.parent)
+            lock = Lock.take(path, what=mode)
             if not path.exists():
                 if not create:
                     raise ConfigError(
@@ -132,8 +134,9 @@ class Journal:
         except BaseException as error:
             if connection is not None:
                 connection.close()
-            lock.release()
-            if isinstance(error, sqlite3.Error):
+            if lock is not None:
+                lock.release()
+            if isinstance(error, (sqlite3.Error, OSError)):
                 raise _fault_of(error, path) from error
             raise
 

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Broken, ConfigError, NotLeader, ReconcilerError, SchemaError
+from reconciler.errors import (
+    Broken,
+    ConfigError,
+    NotLeader,
+    ReconcilerError,
+    SchemaError,
+    StorageFault,
+)
 from reconciler.journal import History, Journal
 from reconciler.journal.lock import Lock
 from tests.journal.making import opened
@@ -179,6 +186,13 @@ def test_a_folder_that_anybody_may_write_to_is_refused(tmp_path: Path) -> None:
     folder.chmod(0o777)
     with pytest.raises(ConfigError, match="anybody may write"):
         opened(folder / "journal.db")
+
+
+def test_a_place_where_nothing_can_be_made_is_a_fault_of_storage(tmp_path: Path) -> None:
+    """What the file system refuses is told as such, with the path."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFault, match="file/journal"):
+        opened(tmp_path / "file" / "journal.db")
 
 
 def test_damage_is_found_before_anything_is_traded_on(tmp_path: Path) -> None:
