@@ -254,9 +254,11 @@ class Journal:
             if size > WAL_BYTES and self._commits > WAL_COMMITS:  # the file keeps its size
                 self._checkpoint("PASSIVE")
             now = time.monotonic_ns()
-            if idle and now >= self._tip_due_ns and (size or self._tip_seq != self.last_seq):
+            news = self._commits > 0 or self._tip_seq != self.last_seq
+            if idle and news and now >= self._tip_due_ns:
                 self._tip_due_ns = now + TIP_EVERY_NS
-                self._truncate()
+                # Not truncated: the next commits write over it, and their syncs allocate nothing.
+                self._work_off("PASSIVE")
 
     def check_identity(self) -> None:
         """
@@ -313,7 +315,7 @@ class Journal:
                             " WHERE epoch = ? AND ended_us IS NULL",
                             (time.time_ns() // 1000, "closed", self.epoch),
                         )
-                    self._truncate()
+                    self._work_off("TRUNCATE")
         finally:
             self._fault = self._fault or ReconcilerError("it was closed")
             self._writer.close()
@@ -398,9 +400,9 @@ class Journal:
         self._commits = 0
         return not busy and log == done
 
-    def _truncate(self) -> None:
-        """Empty the log, and let the side file follow if the rows that it names are synced."""
-        if self._checkpoint("TRUNCATE") or self._durable:
+    def _work_off(self, how: str) -> None:
+        """Work off the log, and let the side file follow if the rows that it names are synced."""
+        if self._checkpoint(how) or self._durable:
             files.write_tip(self.path, files.Tip(self.last_seq, self._hash))
             self._tip_seq = self.last_seq
 
