@@ -7,8 +7,10 @@ Also how single values are stored: prices as plain text, ids of a venue in few b
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 from reconciler.journal import chain
@@ -80,19 +82,19 @@ def load(db: sqlite3.Connection) -> Present:
     return present
 
 
-def values_of(now: SymbolNow) -> tuple[Any, ...]:
-    """As `dataclasses.astuple`, without its copies."""
-    return tuple([getattr(now, name) for name in SymbolNow.__slots__])
+#: The row of a symbol, in the order of its columns.
+values_of: Final[Callable[[SymbolNow], tuple[Any, ...]]] = attrgetter(*SymbolNow.__slots__)
 
 
 def pack(venue_id: str) -> str | bytes:
     """A venue's id as stored: 16 bytes if it is a UUID in the usual spelling, else as it is."""
     if len(venue_id) == 36 and venue_id[8] == venue_id[13] == venue_id[18] == venue_id[23] == "-":
+        digits = venue_id.replace("-", "")
         try:
-            raw = bytes.fromhex(venue_id.replace("-", ""))
+            raw = bytes.fromhex(digits)
         except ValueError:
             return venue_id
-        if unpack(raw) == venue_id:
+        if len(digits) == 32 and raw.hex() == digits:
             return raw
     return venue_id
 

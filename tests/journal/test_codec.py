@@ -11,6 +11,7 @@ import pytest
 from reconciler.core import events as e
 from reconciler.errors import SchemaError
 from reconciler.journal import codec
+from reconciler.journal.present import exact, pack, unpack
 from tests.journal.making import Books, place, stepped, story, target
 
 
@@ -65,3 +66,29 @@ def test_a_row_of_a_newer_program_is_refused() -> None:
     """A form that we do not know is never guessed at."""
     with pytest.raises(SchemaError, match="form 99"):
         codec.decode_row(99, b"{}", b"[]")
+
+
+@pytest.mark.parametrize(
+    ("venue_id", "size"),
+    [
+        ("a0c4e7d2-61b8-4a7c-8d12-93f5b0e6c102", 16),
+        ("A0C4E7D2-61B8-4A7C-8D12-93F5B0E6C102", 36),
+        ("a0c4e7d2-61b8-4a7c-8d12-93f5b0e6c10-", 36),
+        ("a0c4e7d2-61b8-4a7c-8d12-93f5b0e6 102", 36),
+        ("order-1", 7),
+        ("", 0),
+    ],
+)
+def test_ids_of_a_venue_are_stored_short_and_read_as_they_were(venue_id: str, size: int) -> None:
+    """A UUID in the usual spelling takes 16 bytes; whatever else stays as it is."""
+    stored = pack(venue_id)
+    assert len(stored) == size
+    assert unpack(stored) == venue_id
+
+
+def test_prices_are_stored_without_an_exponent() -> None:
+    """A price reads as a decimal whatever form it was computed in."""
+    assert exact(Decimal("6.42E+4")) == "64200"
+    assert exact(Decimal("1E-8")) == "0.00000001"
+    assert exact(Decimal("64231.50")) == "64231.50"
+    assert exact(None) is None
