@@ -36,6 +36,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "stream.open": "stream open",
     "stream.close": "stream lost",
     "stream.resync": "reading everything again",
+    "stream.wait": "the stream is not in sync",
     "target.accepted": "target",
     "target.refused": "target refused",
     "target.expired": "target expired",

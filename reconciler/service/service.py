@@ -98,6 +98,7 @@ class Service:
         self._stop_by_us: int | None = None
         self._started_us = 0
         self._collected_us = 0
+        self._said_us, self._patience_us = 0, 0
         self.ready = threading.Event()  # recovered, and the door is open
 
     # -- the life ------------------------------------------------------------------------------
@@ -261,11 +262,27 @@ class Service:
         self._journal.checkpoint_if_idle()
         self._journal.check_identity()
         now_us = self.loop.now_us()
+        self._say_if_out_of_sync(now_us)
         if now_us - self._collected_us > 60_000_000:
             self._collected_us = now_us
             gc.collect()
         else:
             gc.collect(0)
+
+    def _say_if_out_of_sync(self, now_us: int) -> None:
+        """A service that can't reach its venue says so, and why, not only once."""
+        assert self._engine is not None
+        if self._engine.ledger.in_sync or self._venue is None:
+            self._said_us, self._patience_us = now_us, 3_000_000
+        elif now_us - self._said_us > self._patience_us:
+            self._said_us, self._patience_us = now_us, 30_000_000
+            health = self._venue.health()
+            self._say(
+                "warning",
+                "stream.wait",
+                stream=health.get("stream"),
+                error=health.get("error") or "no answer yet",
+            )
 
     def _close(self, journal: Journal) -> None:
         engine = self._engine
