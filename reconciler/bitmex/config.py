@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from reconciler.errors import ConfigError
@@ -12,6 +13,9 @@ ENVIRONMENTS = {
     "live": ("https://www.bitmex.com", "wss://ws.bitmex.com/realtime"),
     "testnet": ("https://testnet.bitmex.com", "wss://ws.testnet.bitmex.com/realtime"),
 }
+
+_SIGNATURE = re.compile("[0-9a-fA-F]{64}")
+_SIGNATURE_BYTES = re.compile(b"[0-9a-fA-F]{64}")
 
 
 def addresses(environment: str) -> tuple[str, str]:
@@ -71,9 +75,14 @@ class BitmexConfig:
         at = self.rest
         return Address(at.secure, at.host, at.port, f"{at.path}/realtime")
 
-    def redacted(self, text: str) -> str:
-        """*text* without key and secret."""
+    def redacted(self, said: str) -> str:
+        """*said* by others, without our key, secret, or anything like a signature."""
         for hidden in (self.api_secret, self.api_key):
-            if hidden in text:
-                text = text.replace(hidden, "***")
-        return text
+            said = said.replace(hidden, "***")
+        return _SIGNATURE.sub("***", said)
+
+    def redacted_bytes(self, said: bytes) -> bytes:
+        """The same for a body, before anything of it is cut."""
+        for hidden in (self.api_secret, self.api_key):
+            said = said.replace(hidden.encode(), b"***")
+        return _SIGNATURE_BYTES.sub(b"***", said)

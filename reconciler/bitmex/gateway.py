@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-
-import msgspec
 
 from reconciler.core.decisions import (
     AmendOrder,
@@ -42,7 +41,7 @@ from .answers import Failure, Kind, Reply
 from .config import BitmexConfig
 from .lookups import LookUps
 from .messages import Frame
-from .outgoing import Outgoing
+from .outgoing import Job, Outgoing
 from .quotes import Quotes
 from .session import Session
 from .signing import Signer
@@ -50,7 +49,7 @@ from .stream import Stream
 from .sync import Sync
 from .tables import Accounts
 from .vitals import Vitals
-from .wire import Job, Wire
+from .wire import Wire
 
 PAUSE_US = 10_000_000  # a loop that stood still so long trusts nothing that it finds waiting
 MARGIN_EVERY_US = 1_000_000
@@ -104,6 +103,7 @@ class BitmexGateway(Venue):
             self._exchanged,
             self._crashed,
             config.rest_timeout_s,
+            config.redacted_bytes,
         )
         self._wire = Wire(to, context, host, self._settle, self._crashed, config.rest_timeout_s)
         self._stream = Stream(config.stream, context, host, self)
@@ -141,7 +141,7 @@ class BitmexGateway(Venue):
         self._ticked_us = now_us
         if now_us - self._margins_us >= MARGIN_EVERY_US:
             self._margins_us = now_us
-            events.extend(self._accounts.margins())
+            events.extend(self._accounts.margins(now_us))
         self._sync.tick(now_us)
         if self._live and now_us - max(self._vitals.answered_us, self._audited_us) > AUDIT_US:
             self._audited_us = now_us
@@ -240,6 +240,8 @@ class BitmexGateway(Venue):
                         if session.outbox or session.lost:
                             self._follow(session, events, now_us)
                         return
+                if frame.error is not None:
+                    frame.error = self.config.redacted(frame.error)
                 session.frame(frame, now_us)
             except ProtocolError as error:
                 session.lose(error.message)
@@ -285,12 +287,12 @@ class BitmexGateway(Venue):
             self._executions_begun = True
         elif not self._executions_begun:
             return
-        elif frame.action != "insert":
+        told = messages.executions(frame.data)
+        if frame.action not in ("partial", "insert") and told:
             self._reload(session, "execution", events, now_us)
             return
-        found = messages.executions_seen(
-            messages.executions(frame.data), self._accounts.account, Source.STREAM, now_us
-        )
+        account = self._accounts.account
+        found = messages.executions_seen(told, account, Source.STREAM, now_us)
         self._accounts.executed(found)
         events.extend(found)
         if found and frame.action == "insert":
@@ -346,7 +348,7 @@ class BitmexGateway(Venue):
     def _tell_loss(self, reason: str, events: list[AnyEvent], now_us: int) -> None:
         if self._loss_untold:
             self._loss_untold = False
-            events.append(StreamLost(at_us=now_us, reason=self.config.redacted(reason)))
+            events.append(StreamLost(at_us=now_us, reason=reason))
 
     def _look_for_awaited(self, session: Session, now_us: int) -> None:
         """A stream may answer pings and still tell nothing. Our own orders show it."""
@@ -383,17 +385,13 @@ class BitmexGateway(Venue):
     def _settled(self, job: Job, answer: Reply | Failure, received_us: int) -> list[AnyEvent]:
         now_us = self._host.now_us()
         if isinstance(answer, Reply):
+            answer = replace(answer, body=self.config.redacted_bytes(answer.body))
             self._vitals.learn(answer, job.sent, job.sent_orders, job.sent_us, received_us)
         events = answers.events_of(job.asked, answer, now_us)
         if job.asked.kind is Kind.PLACE and self._live:
             for event in events:
                 if isinstance(event, OrderSeen) and not self._accounts.shows(event.order_id):
                     self._awaited[event.order_id] = now_us + UNSEEN_US
-        last = events[-1]
-        if isinstance(last, Answered) and last.text:
-            text = self.config.redacted(last.text)
-            if text != last.text:
-                events[-1] = msgspec.structs.replace(last, text=text)
         events.extend(self._vitals.news(now_us))
         return events
 

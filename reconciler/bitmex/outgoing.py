@@ -7,16 +7,33 @@ one signature and one join. Pure.
 
 from __future__ import annotations
 
+import msgspec
+
 from reconciler.core.decisions import AmendOrder, ArmDeadMan, CancelOrder, PlaceOrder
 
 from . import messages
 from .answers import Asked, Kind
 from .net import Address
 from .signing import Signer
-from .wire import Job
 
 API = "/api/v1"
 Sent = PlaceOrder | AmendOrder | CancelOrder | ArmDeadMan
+
+
+class Job(msgspec.Struct, kw_only=True, eq=False):
+    """One request on its way."""
+
+    asked: Asked
+    data: bytes  # head and body: they hold the signature
+    urgent: bool  # a cancel, or a heartbeat
+    deadline_us: int = 0  # our time after which it must not be sent; 0: none
+    sent: int = 0  # `Budget.sent` and `sent_orders` with it
+    sent_orders: int = 0
+    sent_us: int = 0
+    sent_s: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Job({self.asked})"
 
 
 class _Route:
@@ -37,7 +54,7 @@ class _Route:
 
 
 class Outgoing:
-    """Makes the jobs of `wire`."""
+    """Makes jobs."""
 
     def __init__(self, to: Address, signer: Signer) -> None:
         self._signer = signer

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
@@ -89,6 +89,7 @@ class Reader:
         exchanged: Callable[[Exchange], None],
         crashed: Callable[[BaseException], None],
         timeout_s: float,
+        redact: Callable[[bytes], bytes],
     ) -> None:
         scheme = "https" if to.secure else "http"
         self._base = f"{scheme}://{to.authority}{to.path}"
@@ -97,6 +98,7 @@ class Reader:
         self._exchanged = exchanged
         self._crashed = crashed
         self._timeout_s = timeout_s
+        self._redact = redact
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = ca_file
@@ -268,9 +270,11 @@ class Reader:
                 received_us=self._now(),
             )
         )
-        if isinstance(reply, Failure) or reply.status != 200:
-            raise ReadFailed(reply)
-        return reply.body
+        if isinstance(reply, Reply):
+            if reply.status == 200:
+                return reply.body
+            reply = replace(reply, body=self._redact(reply.body))
+        raise ReadFailed(reply)
 
     def _wait(self, wanted: Callable[[], bool]) -> None:
         """Wait for the request budget, unless the look-up became useless."""

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+import msgspec
+
 from reconciler.core.events import (
     AnyEvent,
     ExecutionKind,
@@ -279,14 +281,14 @@ class Accounts:
         """Whether table *name* told of rows that we never saw: it must be read anew."""
         return self.tables[name].unexplained > 0
 
-    def margins(self) -> list[MarginSeen]:
-        """Balances that changed since the last call: the newest of each currency."""
+    def margins(self, now_us: int) -> list[MarginSeen]:
+        """Balances that changed since the last call: the newest of each currency, told now."""
         news = []
         for currency, seen in self._untold_margins.items():
             told = self._told_margins.get(currency)
             if told is None or not _same(told, seen):
                 self._told_margins[currency] = seen
-                news.append(seen)
+                news.append(msgspec.structs.replace(seen, at_us=now_us))
         self._untold_margins.clear()
         return news
 

@@ -267,7 +267,8 @@ def test_balances_are_conflated() -> None:
     keys = ["account", "currency"]
     made.take(frame("margin", "partial", row, keys=keys, filter=MINE), 1)
     made.take(frame("margin", "update", {**row, "availableMargin": 80}), 2)
-    (seen,) = made.margins()
+    (seen,) = made.margins(9)
+    assert seen.at_us == 9
     assert (seen.currency, seen.available_minor, seen.unrealised_minor) == ("XBt", 80, 10)
     made.take(frame("margin", "update", {**row, "availableMargin": 80, "riskValue": 5}), 3)
-    assert made.margins() == []
+    assert made.margins(10) == []

@@ -18,9 +18,9 @@ import pytest
 from reconciler.bitmex import net
 from reconciler.bitmex.answers import Asked, Failure, Kind, Reply
 from reconciler.bitmex.net import address
-from reconciler.bitmex.outgoing import Outgoing
+from reconciler.bitmex.outgoing import Job, Outgoing
 from reconciler.bitmex.signing import Signer
-from reconciler.bitmex.wire import MOST, WARM, Job, Wire
+from reconciler.bitmex.wire import MOST, WARM, Wire
 from reconciler.core.decisions import CancelOrder
 
 from .made import order, place
