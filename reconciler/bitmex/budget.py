@@ -20,36 +20,49 @@ from reconciler.core.events import Throttled
 
 MINUTE_RESERVE = 20
 SECOND_RESERVE = 2
+ONE = 1_000_000
 
 
 @dataclass(slots=True)
 class Bucket:
-    """Requests that may be sent now, refilled continuously."""
+    """Requests that may be sent now, refilled continuously; counted in millionths."""
 
-    limit: float
+    limit: int  # requests
     period_us: int
-    reserve: int
-    left: float = 0.0
+    reserve: int  # requests
+    left: int = 0  # millionths of a request
     at_us: int = 0
 
     def __post_init__(self) -> None:
-        self.left = self.limit
+        self.left = self.limit * ONE
 
     def refill(self, now_us: int) -> None:
         """Let the time since the last call count."""
-        passed = max(now_us - self.at_us, 0)
-        self.left = min(self.limit, self.left + passed * self.limit / self.period_us)
+        passed_us = max(now_us - self.at_us, 0)
+        self.left = min(
+            self.limit * ONE, self.left + passed_us * self.limit * ONE // self.period_us
+        )
         self.at_us = max(now_us, self.at_us)
+
+    def spend(self, now_us: int) -> None:
+        """A request is being written."""
+        self.refill(now_us)
+        self.left = max(self.left - ONE, 0)
+
+    def observe(self, left: int, now_us: int) -> None:
+        """The venue says how many requests are left."""
+        self.refill(now_us)
+        self.left = min(max(left, 0), self.limit) * ONE
 
     @property
     def low(self) -> bool:
         """Whether the next request would take from the reserve."""
-        return self.left < self.reserve + 1
+        return self.left < (self.reserve + 1) * ONE
 
     def free_us(self) -> int:
         """When, after `at_us`, one request above the reserve is there."""
-        missing = self.reserve + 1 - self.left
-        return self.at_us + int(max(missing, 0.0) * self.period_us / self.limit)
+        missing = max((self.reserve + 1) * ONE - self.left, 0)
+        return self.at_us - (-missing * self.period_us // (self.limit * ONE))
 
 
 class Budget:
@@ -66,12 +79,10 @@ class Budget:
     def spend(self, now_us: int, *, order: bool) -> None:
         """A request is being written; *order* on the routes that have the second bucket too."""
         self.sent += 1
-        self.minute.refill(now_us)
-        self.minute.left = max(self.minute.left - 1, 0.0)
+        self.minute.spend(now_us)
         if order:
             self.sent_orders += 1
-            self.second.refill(now_us)
-            self.second.left = max(self.second.left - 1, 0.0)
+            self.second.spend(now_us)
 
     @property
     def low(self) -> bool:
@@ -102,16 +113,13 @@ class Budget:
             self.minute.limit = limit
         left = _number(headers.get("x-ratelimit-remaining"))
         if left is not None:
-            self.minute.refill(now_us)
-            self.minute.left = min(max(left - (self.sent - sent), 0), self.minute.limit)
+            self.minute.observe(left - (self.sent - sent), now_us)
         limit = _number(headers.get("x-ratelimit-limit-1s"))
         if limit:
             self.second.limit = limit
         left = _number(headers.get("x-ratelimit-remaining-1s"))
         if left is not None:
-            self.second.refill(now_us)
-            since = self.sent_orders - sent_orders
-            self.second.left = min(max(left - since, 0), self.second.limit)
+            self.second.observe(left - (self.sent_orders - sent_orders), now_us)
 
     def block(self, until_us: int) -> None:
         """The venue said 429: nothing but cancels and heartbeats before *until_us*."""
@@ -131,8 +139,8 @@ class Budget:
         self.minute.refill(now_us)
         self.second.refill(now_us)
         return {
-            "per_minute": [int(self.minute.left), int(self.minute.limit)],
-            "per_second": [int(self.second.left), int(self.second.limit)],
+            "per_minute": [self.minute.left // ONE, self.minute.limit],
+            "per_second": [self.second.left // ONE, self.second.limit],
         }
 
 

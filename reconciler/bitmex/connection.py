@@ -80,7 +80,7 @@ class Connection:
             if not self._usable():
                 self._end()
                 return CLOSED
-            job.sent_us, job.sent_s = now_us, time.monotonic()
+            job.sent_us, job.sent_ns = now_us, time.monotonic_ns()
             self._job = job
             try:
                 size = self._sock.send(job.data)
@@ -152,7 +152,7 @@ class Connection:
             return self._usable()
 
     def _answer(self, job: Job, ready: bool) -> None:
-        until_s = job.sent_s + self._pool.timeout_s
+        until_s = job.sent_ns / 1_000_000_000 + self._pool.timeout_s
         if not ready and time.monotonic() < until_s:
             return
         answer, reusable = self._read(until_s)

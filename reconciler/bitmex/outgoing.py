@@ -30,7 +30,7 @@ class Job(msgspec.Struct, kw_only=True, eq=False):
     sent: int = 0  # `Budget.sent` and `sent_orders` with it
     sent_orders: int = 0
     sent_us: int = 0
-    sent_s: float = 0.0
+    sent_ns: int = 0  # by the monotonic clock
 
     def __repr__(self) -> str:
         return f"Job({self.asked})"
