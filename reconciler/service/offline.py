@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from reconciler import __version__
 from reconciler.core.events import AnyEvent, Configured, Started
 from reconciler.core.ledger import Ledger
 from reconciler.core.step import step
@@ -103,6 +104,8 @@ class OfflineDoor:
             account=self.options.account,
             mode="command",
             durability=self.options.durability,
+            environment=self.options.environment,
+            version=__version__,
         )
 
     def _write(

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from reconciler import __version__
 from reconciler.core.events import Configured, Halted, Started, Stopping
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Settings
@@ -31,6 +32,7 @@ from reconciler.service.telling import Say, Teller
 from reconciler.venue import Host, Venue
 
 STOP_WITHIN_S = 12.0  # an orderly stop; the promise is 15 s
+FREE_BYTES = 64 * 2**20  # below it no new order is placed
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 ID_FAMILY = "rc-"
 
@@ -119,6 +121,8 @@ class Service:
             self.options.database,
             account=self.options.account,
             durability=self.options.durability,
+            environment=self.options.environment,
+            version=__version__,
         )
         service_file = ServiceFile(self.options.database)
         api: Api | None = None
@@ -263,11 +267,23 @@ class Service:
         self._journal.check_identity()
         now_us = self.loop.now_us()
         self._say_if_out_of_sync(now_us)
+        self._halt_if_full(now_us)
         if now_us - self._collected_us > 60_000_000:
             self._collected_us = now_us
             gc.collect()
         else:
             gc.collect(0)
+
+    def _halt_if_full(self, now_us: int) -> None:
+        """Stop while there is still room to write down that we stopped."""
+        assert self._engine is not None
+        assert self._journal is not None
+        free = self._journal.free_bytes()
+        if free < FREE_BYTES and not self._engine.ledger.halted:
+            reason = (
+                f"{free // 2**20} MB are free on the journal's disk, {FREE_BYTES // 2**20} needed"
+            )
+            self._engine.handle([Halted(at_us=now_us, by="service", reason=reason)])
 
     def _say_if_out_of_sync(self, now_us: int) -> None:
         """A service that can't reach its venue says so, and why, not only once."""
@@ -360,7 +376,7 @@ class Service:
         """See `Door.backup`."""
         journal = self._journal
         assert journal is not None
-        return self.loop.ask(lambda _: ((), lambda _: str(journal.backup())), timeout_s=120)
+        return str(journal.backup())  # in this thread: the loop goes on writing
 
     def close(self) -> None:
         """The service is closed by `stop`, not by its doors."""
