@@ -142,6 +142,9 @@ class Planner:
             return  # what is left of the budget is for cancels
         checked_us = max(order.priced_us, book.quote.at_us if book.quote else 0)
         due_us = checked_us + policy.reprice_after_us
+        if self.at_us < order.priced_us + policy.reprice_after_us:
+            self._wake(due_us)
+            return
         if self._quote_is_fresh() and book.quote is not None and book.quote.at_us == self.at_us:
             pricing = policies.price(policy, stage, order.side, book.quote, book.instrument.tick)
             self._wake(self.at_us + policy.reprice_after_us)
@@ -357,7 +360,7 @@ class Planner:
             if book.target is not None:  # a symbol first heard of since the last sync
                 self._want_resync(f"{book.symbol} is new")
             return
-        if book.frozen or book.position_id:
+        if book.frozen:
             return
         if book.state not in (State.IDLE, State.FILLED):
             return
@@ -369,6 +372,8 @@ class Planner:
                 self._wake(repair_us)
             else:
                 self._want_resync(f"position of {book.symbol} differs")
+        if book.position_id:
+            return
         if self.at_us < book.position_read_again_us:
             self._wake(book.position_read_again_us)
             return
