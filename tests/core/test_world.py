@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.core import apply, doubt, fills, gate, orders, review
-from reconciler.core.events import Answered, Outcome, PositionSeen
+from reconciler.core.events import Answered, Outcome, PositionSeen, Started, StreamLost
 from reconciler.core.ledger import Book, Doubt, Ledger, Order
 from reconciler.core.turn import Turn
 from tests.core.world import Broken, World
@@ -34,7 +34,7 @@ def test_the_same_seed_lives_the_same_life() -> None:
     assert first.journal == second.journal
 
 
-# -- controls: the same worlds without a guard -------------------------------------------------------
+# -- controls: the same worlds without a guard --------------------------------------------------
 
 
 def no_barrier(patch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def a_restart_forgets(patch: pytest.MonkeyPatch) -> None:
         whole(turn, event)
 
     whole = apply._started
-    patch.setitem(apply._HANDLERS, apply.Started, started)
+    patch.setitem(apply._HANDLERS, Started, started)
 
 
 def closed_without_its_fills(patch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def unconfirmed(patch: pytest.MonkeyPatch) -> None:
 
 def blind(patch: pytest.MonkeyPatch) -> None:
     """A lost stream changes nothing."""
-    patch.setitem(apply._HANDLERS, apply.StreamLost, lambda turn, event: None)
+    patch.setitem(apply._HANDLERS, StreamLost, lambda turn, event: None)
 
 
 CONTROLS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (

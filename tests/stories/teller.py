@@ -10,9 +10,29 @@ Left of ``->`` is one event; right of it are *all* decisions that must follow, i
 by commas; nothing right of it (or no arrow) means that nothing may follow. ``= state`` checks the
 symbol's state; ``~ text`` that this text is in what the symbol waits for. ``#`` is a comment.
 
-Orders are called r1, r2... in the order in which they were placed. The world is a symbol with a
-lot of 1 and a tick of 0.5, quoted 100.0 / 100.5, marked 100.2, in sync and flat, unless told
-otherwise. A price is given whenever the core wants one. Times are milliseconds.
+Orders are called r1, r2... in the order in which they were placed; r1/b is a second order at the
+venue under the client order id of r1. The world is a symbol with a lot of 1 and a tick of 0.5,
+quoted 100.0 / 100.5, marked 100.2, in sync and flat, unless told otherwise. A price is given
+whenever the core wants one. Times are milliseconds. Incidents, thaws, halts and held targets are
+only compared in stories that speak of them.
+
+What may happen, besides what `Teller.do` makes plain:
+
+    ok r1 [status filled]   the answer to its POST, with its row
+    rejected r1             the same, and the row says that the engine refused it
+    refused r1 / lost r1    its POST was refused / nobody knows
+    row r1 status [filled]  a row of the order table; `old row` is an earlier one, come late
+    fill r1 +40 x1          an execution; `foreign +40 x1` is somebody else's
+    twin r1 status filled   a row of a second order under its client order id
+    unknown status          a row of an order with our ids that we never placed
+    rests f1 +50            a person's order rests; `gone f1`: no more
+    cancelled r1 40         the cancel's answer shows it over, with 40 filled; `nothing r1`:
+                            there was nothing to cancel
+    read r1 empty           what a look-up found; or `read r1 status filled`, or `read r1 failed`
+    position +100 [read]    a position row, from the stream or looked up
+    sync +100 r1            a resync passed: the position, and the orders that rest
+    resync refused          it did not
+    price - 100.5           nobody bids; `old price 90_000`: prices are so old
 """
 
 from __future__ import annotations
@@ -42,7 +62,10 @@ class Teller:
         self.settings = settings or Settings(symbols=(SYMBOL,))
         self.lot = lot
         self.position = position
-        self.bid, self.ask, self.mark = Decimal("100.0"), Decimal("100.5"), Decimal("100.2")
+        self.bid: Decimal | None = Decimal("100.0")
+        self.ask: Decimal | None = Decimal("100.5")
+        self.mark: Decimal | None = Decimal("100.2")
+        self.price_age_us = 0
         self.names: dict[str, str] = {}  # client order id -> r1
         self.done: list[d.AnyDecision] = []
         self.facts: list[d.AnyFact] = []
@@ -69,14 +92,19 @@ class Teller:
             said.extend(self.say(decision) for decision in outcome.decisions)
             said.extend(self.say_fact(f) for f in outcome.facts if self.say_fact(f))
             for book in self.ledger.books.values():
-                if book.wants_quote and self.bid is not None:
+                if book.wants_quote:
                     book.wants_quote = False
                     queue.append(self.quoted(book.symbol))
         return said
 
     def quoted(self, symbol: str) -> e.Quoted:
         return e.Quoted(
-            at_us=self.now_us, symbol=symbol, bid=self.bid, ask=self.ask, mark=self.mark
+            at_us=self.now_us,
+            symbol=symbol,
+            bid=self.bid,
+            ask=self.ask,
+            mark=self.mark,
+            age_us=self.price_age_us,
         )
 
     def start(self) -> list[str]:
@@ -125,7 +153,10 @@ class Teller:
             e.Synced(
                 at_us=self.now_us,
                 watermark_us=self.now_us - 2_000_000,
-                open_order_ids=tuple(f"v-{self.order(name).cl_ord_id}" for name in resting),
+                open_order_ids=tuple(
+                    f"v-{self.order(name).cl_ord_id}" if name in self.names.values() else name
+                    for name in resting
+                ),
             )
         )
         return said
@@ -231,8 +262,30 @@ class Teller:
         )
         return self.event(msgspec.structs.replace(seen, **odd))
 
+    def person_row(self, name: str, contracts: int) -> e.OrderSeen:
+        """A row of an order that is not ours; 0 contracts: it is over."""
+        return e.OrderSeen(
+            at_us=self.now_us,
+            symbol=self.symbol,
+            order_id=name,
+            cl_ord_id="",
+            contracts=contracts,
+            filled=0,
+            leaves=abs(contracts),
+            price=Decimal(100),
+            status=e.OrderStatus.NEW if contracts else e.OrderStatus.CANCELLED,
+            source=e.Source.STREAM,
+            venue_us=self.now_us,
+        )
+
     def answer(
-        self, kind: str, name: str, outcome: str, code: str = "", text: str = ""
+        self,
+        kind: str,
+        name: str,
+        outcome: str,
+        code: str = "",
+        text: str = "",
+        retry_after_us: int = 0,
     ) -> list[str]:
         cl_ord_id = self.order(name).cl_ord_id if name else ""
         return self.event(
@@ -242,6 +295,7 @@ class Teller:
                 outcome=e.Outcome(outcome),
                 code=code,
                 text=text,
+                retry_after_us=retry_after_us,
             )
         )
 
@@ -363,12 +417,54 @@ class Teller:
             case "read", [name, "failed"]:
                 return self.answer("readorder", name, "in_doubt")
             case "price", [bid, ask]:
-                self.bid, self.ask = Decimal(bid), Decimal(ask)
-                self.mark = (self.bid + self.ask) / 2
+                self.bid = None if bid == "-" else Decimal(bid)
+                self.ask = None if ask == "-" else Decimal(ask)
+                if self.bid is not None and self.ask is not None:
+                    self.mark = (self.bid + self.ask) / 2
+                return []
+            case "old", ["price", ms]:
+                self.price_age_us = int(ms) * 1000
                 return []
             case "mark", [mark]:
-                self.mark = Decimal(mark)
+                self.mark = None if mark == "-" else Decimal(mark)
                 return []
+            case "rejected", [name]:
+                return self.row(name, "rejected", 0, "reply", text="no") + self.answer(
+                    "placeorder", name, "done"
+                )
+            case "twin", [name, status, filled]:
+                return self.row(name, status, int(filled), order_id="b")
+            case "twinfill", [name, contracts, exec_id]:
+                return self.execution(
+                    name, int(contracts), exec_id, order_id="b", order_filled=abs(int(contracts))
+                )
+            case "unknown", [status]:
+                return self.event(
+                    msgspec.structs.replace(self.person_row("u1", 10), cl_ord_id="rc-test-9-000001")
+                    if status == "new"
+                    else self.person_row("u1", 0)
+                )
+            case "rests", [name, contracts]:
+                return self.event(self.person_row(name, int(contracts)))
+            case "rested", [name, contracts]:  # since long before
+                row = self.person_row(name, int(contracts))
+                return self.event(msgspec.structs.replace(row, venue_us=at_us - 10**11))
+            case "gone", [name]:
+                return self.event(self.person_row(name, 0))
+            case "odd", ["execution", exec_id]:
+                return self.execution("", 0, exec_id, type=e.ExecutionKind.UNKNOWN)
+            case "resync", [outcome]:
+                return self.answer("resync", "", outcome)
+            case "arming", [outcome]:
+                return self.answer("armdeadman", "", outcome)
+            case "retry", [name, ms]:
+                return self.answer(
+                    "placeorder", name, "refused", "rate_limited", retry_after_us=int(ms) * 1000
+                )
+            case "clock", [offset_ms]:
+                return self.event(
+                    e.ClockMeasured(at_us=at_us, offset_us=int(offset_ms) * 1000, error_us=1_000)
+                )
             case "wait", [ms]:
                 return self.wait(int(ms.replace("_", "")))
             case "stream", ["lost"]:
@@ -383,6 +479,8 @@ class Teller:
                 return self.event(e.Resumed(at_us=at_us, by="story", reason="fine"))
             case "stop", []:
                 return self.event(e.Stopping(at_us=at_us, reason="SIGTERM"))
+            case "stop", ["keep"]:
+                return self.event(e.Stopping(at_us=at_us, reason="SIGTERM", keep_orders=True))
             case "adjust", [contracts]:
                 return self.event(
                     e.Adjusted(
