@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reconciler.bitmex import rest
+from reconciler.bitmex.connection import Connection
 from reconciler.core.decisions import (
     AmendOrder,
     ArmDeadMan,
@@ -416,3 +417,34 @@ def test_close_waits_for_answers(paper: Paper, in_sync: InSync) -> None:
     assert gateway is not None
     gateway.close(5)
     assert loop.wait_for(Answered, request_id=1).outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize("part", ["_reader", "_wire", "_stream"])
+def test_a_thread_that_dies_is_noticed(
+    part: str, paper: Paper, in_sync: InSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody foresaw, in any thread, ends the trust in the stream and is reported."""
+
+    def die(*args: object) -> Any:
+        raise RuntimeError("nobody foresaw this")
+
+    loop = in_sync()
+    gateway = loop.gateway
+    assert gateway is not None
+    if part == "_reader":
+        monkeypatch.setattr(gateway._reader, "_ask", die)
+        loop.send(ReadPosition(request_id=1, symbol="XBTUSD", reason="test"))
+    elif part == "_wire":
+        monkeypatch.setattr(Connection, "_read", die)
+        loop.send(order(loop, 1))
+    else:
+        monkeypatch.setattr(gateway._stream, "_connect", die)
+        paper.tell("disconnect")
+    lost = loop.wait(lambda event: isinstance(event, StreamLost) and "died" in event.reason)
+    assert isinstance(lost, StreamLost)
+    assert "RuntimeError" in lost.reason
+    until = time.monotonic() + 5
+    while not loop.errors:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert str(loop.errors.pop()) == "nobody foresaw this"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -56,7 +58,9 @@ def to_the_images(socket_: ServerConnection) -> None:
 
 
 @contextmanager
-def told(talk: Talk) -> Iterator[tuple[Loop, list[ServerConnection]]]:
+def told(
+    talk: Talk, certificate: Path | None = None
+) -> Iterator[tuple[Loop, list[ServerConnection]]]:
     """A gateway that hears *talk* on every connection; REST finds nobody at home."""
     connections: list[ServerConnection] = []
 
@@ -67,14 +71,19 @@ def told(talk: Talk) -> Iterator[tuple[Loop, list[ServerConnection]]]:
         except (ConnectionClosed, AssertionError):
             pass
 
-    with serve(handle, "127.0.0.1", 0) as server:
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    with serve(handle, "127.0.0.1", 0, ssl=context) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.socket.getsockname()[1]
         with Loop() as loop:
             loop.run(
                 BitmexConfig(
                     base_url="http://127.0.0.1:1",
-                    ws_url=f"ws://127.0.0.1:{port}/realtime",
+                    ws_url=f"{'wss' if certificate else 'ws'}://127.0.0.1:{port}/realtime",
+                    ca_file="" if certificate is None else str(certificate / "cert.pem"),
                     api_key="test-key",
                     api_secret="test-secret",
                     symbols=(SYMBOL,),
@@ -124,7 +133,25 @@ def test_frames_in_pieces_and_in_bursts() -> None:
         assert seen == [f"e{number}" for number in range(count)]
 
 
-def test_bytes_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tls(certificate: Path) -> None:
+    """Over TLS a frame cut anywhere, longer than a record, or one of many in a record is heard."""
+    count = 300
+
+    def talk(socket_: ServerConnection) -> None:
+        to_the_images(socket_)
+        for number in range(count):
+            size = 40_000 if number % 50 == 0 else number % 300
+            row = execution(execID=f"e{number}", text="x" * size)
+            table(socket_, "execution", "insert", row)
+        stay(socket_)
+
+    with told(talk, certificate) as (loop, _):
+        loop.wait(lambda event: getattr(event, "exec_id", "") == f"e{count - 1}")
+        seen = [event.exec_id for event in loop.events if hasattr(event, "exec_id")]
+        assert seen == [f"e{number}" for number in range(count)]
+
+
+def test_bytes_one_by_one() -> None:
     """A frame that drips in byte by byte is waited for without blocking, and read once whole."""
     payload = json.dumps(
         {"table": "execution", "action": "insert", "data": [execution(execID="slow")]}

@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -160,6 +161,25 @@ def test_every_request_for_a_resync_is_answered_once() -> None:
     sync.begin(host.time_us)
     script.work()
     assert [e.request_id for e in host.run() if isinstance(e, Answered)] == [2]
+
+
+def test_rules_that_the_stream_did_not_tell_are_read() -> None:
+    """A symbol whose image never told its rules is looked up, and told before the sync ends."""
+    host, script = Host(), Script()
+    rules = {"symbol": "XBTUSD", "state": "Open", "lotSize": 100, "tickSize": Decimal("0.1")}
+    script.instrument = lambda symbol, wanted: [rules]  # type: ignore[attr-defined]
+    sync = Sync(
+        script,  # type: ignore[arg-type]
+        host,  # type: ignore[arg-type]
+        Accounts(["XBTUSD"]),
+        ("XBTUSD",),
+        lambda now_us: now_us,
+        lambda: True,
+    )
+    for expected in (["InstrumentSeen", "Synced"], ["Synced"]):
+        sync.begin(host.time_us)
+        script.work()
+        assert [type(event).__name__ for event in host.run()] == expected
 
 
 def reader_of(rogue: Rogue) -> tuple[Reader, list[Exchange]]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.bitmex import connection as connection_module
 from reconciler.bitmex import net
 from reconciler.bitmex.answers import Asked, Failure, Kind, Reply
 from reconciler.bitmex.net import address
@@ -355,19 +354,15 @@ def test_warm_connections_are_kept() -> None:
         sent.warm()
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("NOT TESTED over TLS: there is no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
-    return folder
+def test_idle_connections_are_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection is replaced before it gets old, and orders go out all the while."""
+    monkeypatch.setattr(connection_module, "IDLE_S", (0.05, 0.1))
+    monkeypatch.setattr(connection_module, "POLL_S", 0.02)
+    with sending(accept) as sent:
+        for number in range(20):
+            assert isinstance(sent.result(sent.place(f"rc-{number}")), Reply)
+            time.sleep(0.03)
+        assert len(sent.rogue.connections) > 2 * WARM
 
 
 def test_over_tls(certificate: Path) -> None:
