@@ -176,7 +176,7 @@ class Teller:
 
     @property
     def book(self) -> Book:
-        return self.ledger.books[self.symbol]
+        return self.ledger.books.get(self.symbol) or Book(symbol=self.symbol)
 
     def name(self, cl_ord_id: str) -> str:
         base, _, twin = cl_ord_id.partition("/")
