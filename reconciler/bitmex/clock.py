@@ -30,6 +30,7 @@ class VenueClock:
     """What is known of the offset of the venue's clock."""
 
     def __init__(self) -> None:
+        # The best first. All of them widen alike, so what a newer one outdoes is of no more use.
         self._lower: deque[Bound] = deque()
         self._upper: deque[Bound] = deque()
         self._told: ClockMeasured | None = None
@@ -56,9 +57,8 @@ class VenueClock:
                 bounds.popleft()
         if not self._lower or not self._upper:
             return None
-        least = max(value - _drift(now_us - at) for at, value in self._lower)
-        greatest = min(value + _drift(now_us - at) for at, value in self._upper)
-        return least, greatest
+        (lower_us, least), (upper_us, greatest) = self._lower[0], self._upper[0]
+        return least - _drift(now_us - lower_us), greatest + _drift(now_us - upper_us)
 
     def offset_us(self, now_us: int) -> int:
         """Best guess of venue time minus ours; 0 when nothing is known."""
@@ -89,16 +89,21 @@ class VenueClock:
         return self._told
 
     def _add(self, at_us: int, least: int, greatest: int | None) -> None:
-        self._lower.append((at_us, least))
+        lower, upper = self._lower, self._upper
+        while lower and lower[-1][1] - _drift(at_us - lower[-1][0]) <= least:
+            lower.pop()
+        lower.append((at_us, least))
         if greatest is not None:
-            self._upper.append((at_us, greatest))
+            while upper and upper[-1][1] + _drift(at_us - upper[-1][0]) >= greatest:
+                upper.pop()
+            upper.append((at_us, greatest))
         interval = self.interval(at_us)
         if interval is not None and interval[0] > interval[1]:
-            self._lower.clear()
-            self._upper.clear()
-            self._lower.append((at_us, least))
+            lower.clear()
+            upper.clear()
+            lower.append((at_us, least))
             if greatest is not None:
-                self._upper.append((at_us, greatest))
+                upper.append((at_us, greatest))
 
 
 def _drift(age_us: int) -> int:
