@@ -321,7 +321,7 @@ def _target(turn: Turn, event: TargetSet) -> None:
     if event.key:
         book.keys[event.key] = (event.version, event.contracts)
         while len(book.keys) > KEYS_KEPT:
-            del book.keys[next(iter(book.keys))]
+            del book.keys[min(book.keys, key=lambda key: book.keys[key])]
     turn.touch(book)
 
 

@@ -224,10 +224,16 @@ class Ledger(msgspec.Struct, kw_only=True):
     margins: dict[str, MarginSeen] = {}
 
     def book(self, symbol: str) -> Book:
-        """The book of *symbol*, opened when it is first needed."""
+        """
+        The book of *symbol*, opened when it is first needed.
+
+        Books stand in the order of their symbols, as they do in a snapshot: symbols that act in
+        the same turn get the same numbers, whether the ledger was loaded or has grown.
+        """
         book = self.books.get(symbol)
         if book is None:
-            book = self.books[symbol] = Book(symbol=symbol)
+            book = Book(symbol=symbol)
+            self.books = dict(sorted([*self.books.items(), (symbol, book)]))
         return book
 
     def venue_now_us(self) -> int:

@@ -114,7 +114,7 @@ class Turn:
     def close_incidents(self, symbol: str, decision: str, by: str, *kinds: str) -> None:
         """Close the open incidents of *symbol*, or only those of the named kinds."""
         ledger = self.ledger
-        for name, number in list(ledger.incidents.items()):
+        for name, number in sorted(ledger.incidents.items(), key=lambda item: item[1]):
             kind, _, whose = name.partition(" ")
             if whose == symbol and (not kinds or kind in kinds):
                 del ledger.incidents[name]
