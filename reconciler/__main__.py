@@ -1,5 +1,9 @@
 """``python -m reconciler`` is the command ``reconciler``."""
 
+from __future__ import annotations
+
+import sys
+
 from reconciler.cli import main
 
-main()
+sys.exit(main())

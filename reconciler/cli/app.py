@@ -24,7 +24,6 @@ from typer.core import TyperCommand
 
 from reconciler import __version__
 from reconciler.cli import failures
-from reconciler.errors import Unreachable
 
 if TYPE_CHECKING:
     from reconciler.config import AppConfig
@@ -138,6 +137,10 @@ def _taken(values: dict[str, Any], before: Ask | None) -> Ask:
     return ask
 
 
+class ReaderGone(Exception):
+    """Whoever read our output has closed it."""
+
+
 class Command(TyperCommand):
     """A command whose arguments may be negative numbers: ``set XBTUSD -300``."""
 
@@ -199,7 +202,11 @@ def command(
         def run(ctx: typer.Context, **values: Any) -> None:
             ask = _taken(values, ctx.find_root().obj)
             ctx.find_root().obj = ask
-            function(ask, **values)
+            try:
+                function(ask, **values)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                raise ReaderGone from None
 
         context = inspect.Parameter(
             "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
@@ -248,11 +255,10 @@ def run(arguments: list[str]) -> int:
     form, debug = failures.wanted(arguments)
     try:
         result = app(arguments, prog_name="reconciler", standalone_mode=False)
-        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read us has gone: nothing is left to say, not even at the end of the process.
+    except ReaderGone:
+        # Nothing is left to say, not even at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
     except typer.Abort:
@@ -260,8 +266,3 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         return failures.report(error, form, debug=debug)
     return result if isinstance(result, int) else 0
-
-
-def unreachable(what: str, why: object) -> Unreachable:
-    """That something outside cannot be reached."""
-    return Unreachable(f"{what} cannot be reached: {why}")

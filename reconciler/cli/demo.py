@@ -76,7 +76,7 @@ class Demo:
             with said.open("w", encoding="utf-8") as log:
                 service = Service(
                     wiring.options(config, for_s=self._for_s),
-                    wiring.make_venue(config, url),
+                    wiring.make_venue(wiring.bitmex_config(config, url)),
                     make_api=running.api_maker(database, bound),
                     say=self._log(config, log),
                 )

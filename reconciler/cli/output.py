@@ -37,12 +37,12 @@ class Listing(NamedTuple):
 def write(
     rows: Sequence[Row], columns: Sequence[str], listing: Listing, form: str, *, head: bool = True
 ) -> None:
-    """Print rows to standard output."""
+    """Print rows to standard output: of each, the *columns*."""
     if form == "json":
-        print(json.dumps([exact(row) for row in rows], default=str))
+        print(json.dumps([_chosen(row, columns) for row in rows], default=str))
     elif form == "jsonl":
         for row in rows:
-            print(json.dumps(exact(row), default=str, separators=(",", ":")))
+            print(json.dumps(_chosen(row, columns), default=str, separators=(",", ":")))
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         if head:
@@ -54,6 +54,10 @@ def write(
     else:
         names = list(columns) if form == "wide" else [n for n in listing.shown if n in columns]
         print_table(names, [[shown(name, row[name]) for name in names] for row in rows], head=head)
+
+
+def _chosen(row: Row, columns: Sequence[str]) -> dict[str, Any]:
+    return exact({name: row[name] for name in columns})
 
 
 def exact(row: Row) -> dict[str, Any]:

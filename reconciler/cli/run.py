@@ -68,7 +68,7 @@ def run(
     no_api: Annotated[bool, typer.Option("--no-api", help="Take no questions by HTTP.")] = False,
 ) -> None:
     """Hold the targets: recover, connect, reconcile until stopped."""
-    from reconciler.cli import wiring
+    from reconciler.cli import preflight, wiring
     from reconciler.service.service import Service
 
     config = ask.settings()
@@ -82,11 +82,12 @@ def run(
     options = wiring.options(
         config, once=once, for_s=parse.seconds(for_) if for_ is not None else None
     )
-    make_venue = wiring.make_venue(config)
+    bitmex = wiring.bitmex_config(config)
+    preflight.check_key(config, bitmex)
     bound = None if no_api else listen(config)
     service = Service(
         options,
-        make_venue,
+        wiring.make_venue(bitmex),
         make_api=api_maker(config.database_path, bound) if bound is not None else None,
         say=log(ask, config),
     )

@@ -20,7 +20,7 @@ def check(ask: Ask) -> None:
 
     settings = ask.settings()
     settings.credentials()
-    wiring.make_venue(settings)
+    wiring.bitmex_config(settings)
     chosen = settings.exchange
     symbols = ", ".join(chosen.symbols)
     if ask.form in {"json", "jsonl"}:

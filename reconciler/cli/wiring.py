@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reconciler.cli.app import Ask
-from reconciler.errors import NotLeader, Unreachable, UsageError
+from reconciler.errors import ConfigError, NotLeader, Unreachable, UsageError
 
 if TYPE_CHECKING:
+    from reconciler.bitmex.config import BitmexConfig
     from reconciler.client import HttpDoor
     from reconciler.config import AppConfig
     from reconciler.service.door import Door
@@ -74,7 +75,13 @@ def door(ask: Ask, *, venue: bool = False) -> tuple[Door, bool]:
     assert config is not None
     from reconciler.service.offline import OfflineDoor
 
-    return OfflineDoor(options(config), make_venue(config) if venue else None), False
+    make = None
+    if venue:
+        try:
+            make = make_venue(bitmex_config(config))
+        except ConfigError as error:  # what can be done without the venue is done all the same
+            ask.note(f"note: the exchange cannot be asked: {error}")
+    return OfflineDoor(options(config), make), False
 
 
 def held(error: NotLeader) -> Unreachable:
@@ -105,9 +112,9 @@ def options(config: AppConfig, *, once: bool = False, for_s: int | None = None) 
     )
 
 
-def make_venue(config: AppConfig, url: str | None = None) -> Callable[[Host, Service], Venue]:
+def bitmex_config(config: AppConfig, url: str | None = None) -> BitmexConfig:
     """
-    What connects a service to its venue.
+    Where the venue is and who we are there.
 
     Raises:
         ConfigError: Credentials are missing.
@@ -119,7 +126,7 @@ def make_venue(config: AppConfig, url: str | None = None) -> Callable[[Host, Ser
     rest, stream = (PAPER_URL, "") if environment == "simulated" else addresses(environment)
     if named := url or config.exchange.url:
         rest, stream = named, ""
-    bitmex = BitmexConfig(
+    return BitmexConfig(
         base_url=rest,
         ws_url=stream,
         api_key=key,
@@ -128,6 +135,10 @@ def make_venue(config: AppConfig, url: str | None = None) -> Callable[[Host, Ser
         rest_timeout_s=float(config.exchange.rest_timeout_s),
         account=config.exchange.account,
     )
+
+
+def make_venue(bitmex: BitmexConfig) -> Callable[[Host, Service], Venue]:
+    """What connects a service to its venue."""
 
     def make(host: Host, service: Service) -> Venue:
         from reconciler.bitmex.gateway import BitmexGateway
