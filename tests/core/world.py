@@ -72,14 +72,18 @@ class World:
         self.lot = rng.choice((1, 1, 100))
         self.draw_odds()
         if harsh:  # slow, silent and now and then dead: what the proof of absence is there for
-            self.p_slow_wire, self.p_hold, self.p_lose_answer = 0.5, 0.5, 0.2
+            self.p_slow_wire, self.p_hold, self.p_lose_answer = 0.5, 0.5, 0.1
             self.mean_us["crash"] = 60 * SECOND
             self.mean_us["drop"] = 0
 
         flat = {symbol: rng.choice((0, 0, 3, -2)) * 100 for symbol in self.symbols}
         self.venue = Venue(rng, flat, self.lot, self.show)
         self.engine_free_us = 0
-        self.fifo = rng.random() < 0.4
+        self.dead_us = NEVER_US
+        self.settings = Settings(
+            symbols=self.symbols, dead_man_us=rng.choice((0, 0, 20, 60)) * SECOND
+        )
+        self.fifo = rng.random() < (0.8 if harsh else 0.4)
 
         self.ledger = Ledger()
         self.journal: list[tuple[e.AnyEvent, list[d.AnyDecision]]] = []
@@ -105,6 +109,7 @@ class World:
         self.row_seen: dict[str, int | None] = dict.fromkeys(self.symbols)
         self.seen_incidents: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
+        self.rows_used: set[tuple[str, str]] = set()  # of the table
         self.start()
 
     def draw_odds(self) -> None:
@@ -225,7 +230,7 @@ class World:
                 id_stem=f"rc-w-{self.run}-",
             )
         )
-        self.feed(e.Configured(at_us=us, settings=Settings(symbols=self.symbols)))
+        self.feed(e.Configured(at_us=us, settings=self.settings))
         for symbol in self.symbols:
             self.feed(self.instrument(symbol))
         self.measure_clock()
@@ -404,7 +409,11 @@ class World:
                 if self.venue.now_us > expires_us:
                     self.answer_later(number, e.Outcome.REFUSED, "expired")
                     return
-            case d.ArmDeadMan():
+            case d.ArmDeadMan(timeout_ms=timeout_ms):
+                self.dead_us = self.now_us + timeout_ms * 1000 if timeout_ms else NEVER_US
+                self.later(timeout_ms * 1000, self.dead_man)
+                acked = e.DeadManAcked(at_us=0, timeout_ms=timeout_ms)
+                self.answer_later(number, e.Outcome.DONE, rows=[acked])
                 return
         if self.chance(self.p_refuse):
             self.answer_later(number, e.Outcome.REFUSED, "overloaded")
@@ -440,6 +449,13 @@ class World:
                     self.answer_later(number, e.Outcome.NOTHING)
                 else:
                     self.answer_later(number, e.Outcome.DONE, rows=[self.venue.row(amended)])
+
+    def dead_man(self) -> None:
+        """Nobody told the venue in time that we are there: it cancels all."""
+        if self.now_us >= self.dead_us:
+            for symbol in self.symbols:
+                for order in self.venue.own_open(symbol):
+                    self.venue.cancel(order.cl_ord_id, order.order_id)
 
     def fill_later(self, order_id: str) -> None:
         """Somebody will trade with it, again and again until it is gone."""
@@ -625,6 +641,8 @@ class World:
             match fact:
                 case d.FillBooked():
                     self.judge_fill(fact)
+                case d.Transition():
+                    self.rows_used.add((fact.trigger, fact.from_state))
                 case d.IncidentOpened():
                     self.seen_incidents[fact.type] += 1
                     if fact.type in NEVER:
