@@ -7,14 +7,21 @@ An answer that did not come is never taken for a no: what was asked may have bee
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 import requests
 
 from reconciler import errors
-from reconciler.errors import InDoubt, ProtocolError, ReconcilerError, Unreachable, UsageError
+from reconciler.errors import (
+    InDoubt,
+    ProtocolError,
+    ReconcilerError,
+    UnknownSymbol,
+    Unreachable,
+    UsageError,
+)
 from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
 
 T = TypeVar("T")
@@ -62,6 +69,9 @@ class HttpDoor:
     def set_target(self, request: TargetRequest) -> TargetVersion:
         """See `Door.set_target`."""
         headers = {}
+        if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,60}", request.symbol):
+            shown = request.symbol[:40]
+            raise UnknownSymbol(f"{shown!r} is the name of no symbol", symbol=shown)
         if request.key:
             if not request.key.isascii() or not request.key.isprintable():
                 raise UsageError("the key must be plain ASCII text", key=request.key)
@@ -74,8 +84,7 @@ class HttpDoor:
             for name, value in asked.items()
             if name not in {"symbol", "key", "if_version"} and value not in (None, "")
         }
-        path = f"/targets/{quote(request.symbol, safe='')}"
-        return self._ask("PUT", path, TargetVersion, body, headers)
+        return self._ask("PUT", f"/targets/{request.symbol}", TargetVersion, body, headers)
 
     def halt(self, *, by: str, reason: str, symbols: tuple[str, ...] = ()) -> CommandResult:
         """See `Door.halt`."""
