@@ -44,6 +44,7 @@ class Rows:
         self.out: dict[str, list[Values]] = {}
         self.seq = self.n = self.at_us = self.epoch = 0
         self._dirty: set[str] = set()
+        self._orders: dict[str, Values] = {}  # their newest rows, by client order id
         self._daily: dict[tuple[int, str, str], list[int]] = {}
         self._on_target: dict[tuple[int, str], list[int]] = {}
         self._equity: dict[str, tuple[int, int]] = {}  # currency -> when, wallet
@@ -88,6 +89,9 @@ class Rows:
         if self._dirty:
             out["symbol_now"] = [values_of(self.now.symbols[name]) for name in sorted(self._dirty)]
             self._dirty.clear()
+        if self._orders:  # those that live last: those that ended make room for them
+            out["orders"] = sorted(self._orders.values(), key=lambda row: row[2] is not None)
+            self._orders.clear()
         if self._daily:
             out["daily"] = [(*key, *sums) for key, sums in self._daily.items()]
             self._daily.clear()
@@ -103,6 +107,20 @@ class Rows:
         if rows is None:
             rows = self.out[statement] = []
         rows.append(values)
+
+    def order(self, *row: Any) -> None:
+        """A row of ``orders``; over an older one of this batch as `statements` writes it over."""
+        old = self._orders.get(row[0])
+        if old is not None:
+            name, symbol, live, status, venue_status, order_id, *_ = row
+            contracts, price, filled, booked, evidence, version, _, acked, *rest = row[6:]
+            row = (
+                *(name, symbol, live, status, venue_status, order_id),
+                *(contracts if old[6] is None else old[6], old[7] if price is None else price),
+                *(filled, booked, evidence, version if old[11] is None else old[11]),
+                *(old[12], acked if old[13] is None else old[13], *rest),
+            )
+        self._orders[row[0]] = row
 
     def symbol(self, name: str) -> SymbolNow:
         """The present of a symbol, about to be changed."""
@@ -244,8 +262,7 @@ def _place(rows: Rows, place: d.PlaceOrder) -> None:
         *(place.position, exact(place.bid), exact(place.ask), exact(place.mark)),
         *(place.policy, place.reason),
     )
-    rows.add(
-        "orders",
+    rows.order(
         *(place.cl_ord_id, place.symbol, 1, "intended", "", ""),
         *(place.contracts, exact(place.price), 0, 0, "", place.target_version),
         *(rows.at_us, None, None, rows.at_us, rows.seq),
@@ -269,8 +286,7 @@ def _order_changed(rows: Rows, fact: d.OrderChanged) -> None:
     # the index guards against intents of ours, not against what a venue may do.
     seen = rows.at_us if fact.venue_order_id or fact.venue_status else None
     ended = rows.at_us if fact.status in {"closed", "refused", "void"} else None
-    rows.add(
-        "orders",
+    rows.order(
         *(name, symbol, 1 if live and counted == name else None, fact.status),
         *(fact.venue_status, pack(fact.venue_order_id), None, exact(fact.price)),
         *(fact.filled, fact.booked, fact.evidence, None),
@@ -307,10 +323,9 @@ def _fill_booked(rows: Rows, fact: d.FillBooked) -> None:
         known, before, fact.contracts, fact.cost_minor
     )
     order_id = pack(fact.order_id)
-    rows.add(
-        "venue_orders",
-        *(fact.symbol, order_id, fact.cl_ord_id, fact.target_version, fact.currency),
-    )
+    of = (fact.symbol, order_id, fact.cl_ord_id, fact.target_version, fact.currency)
+    if (found := rows.out.get("venue_orders")) is None or found[-1] != of:  # once a run of fills
+        rows.add("venue_orders", *of)
     rows.add(
         "fills",
         *(rows.seq, rows.n, fact.symbol, pack(fact.exec_id), fact.cl_ord_id),
