@@ -41,6 +41,8 @@ BROKEN = (OSError, websocket.WebSocketException, ValueError)
 
 _SAID = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY)
 _CLOSE = websocket.ABNF.OPCODE_CLOSE
+_TEXT = websocket.ABNF.OPCODE_TEXT
+_WHOLE_TEXT = 0x80 | _TEXT  # the first byte of a frame that is the whole of a message
 
 
 class Reader(Protocol):
@@ -86,20 +88,40 @@ class Buffered:
     def recv(self, size: int) -> bytes:
         """Up to *size* bytes; those held first."""
         if self._at >= len(self._held):
-            if self._sock.gettimeout() != 0:
-                left = self.until_s - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError("the handshake took too long")
-                self._sock.settimeout(left)
-            self._held = self._sock.recv(CHUNK)
-            self._at = 0
-            # TLS hands out a record at a time, so a short read says nothing there.
-            self._dry = self._plain and len(self._held) < CHUNK
+            self._fetch()
         start = self._at
         self._at = min(start + size, len(self._held))
         if start == 0 and self._at == len(self._held):
             return self._held
         return self._held[start : self._at]
+
+    def whole_text(self) -> bytes | None:
+        """What the next frame says, if it is a whole text and all of it is here; else None."""
+        if self._at >= len(self._held):
+            self._fetch()
+        held, at = self._held, self._at
+        if len(held) - at < 4 or held[at] != _WHOLE_TEXT:
+            return None
+        size, start = held[at + 1], at + 2
+        if size == 126:
+            size, start = held[at + 2] << 8 | held[at + 3], at + 4
+        elif size > 126:  # huge, or masked as no server should
+            return None
+        if start + size > len(held):
+            return None
+        self._at = start + size
+        return held[start : self._at]
+
+    def _fetch(self) -> None:
+        if self._sock.gettimeout() != 0:
+            left = self.until_s - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the handshake took too long")
+            self._sock.settimeout(left)
+        self._held = self._sock.recv(CHUNK)
+        self._at = 0
+        # TLS hands out a record at a time, so a short read says nothing there.
+        self._dry = self._plain and len(self._held) < CHUNK
 
     def send(self, data: bytes) -> int:
         return self._sock.send(data)
@@ -271,7 +293,11 @@ class Stream:
             if buffered.exhausted:
                 break
             try:
-                opcode, said = ws.recv_data(control_frame=True)
+                # The usual frame is taken as it stands: websocket-client reads it in three pieces,
+                # which takes longer than to decode it. It reads all the others.
+                opcode, said = _TEXT, buffered.whole_text() if _between_frames(ws) else None
+                if said is None:
+                    opcode, said = ws.recv_data(control_frame=True)
             except WOULD_BLOCK:
                 if (ws.frame_buffer.length or 0) > FRAME_MAX:
                     return self._ended(events, "a frame is too long")
@@ -293,6 +319,12 @@ class Stream:
     def _ended(self, events: list[AnyEvent], reason: str) -> list[AnyEvent]:
         events.extend(self._reader.stream_closed(reason))
         return events
+
+
+def _between_frames(ws: websocket.WebSocket) -> bool:
+    """Whether websocket-client holds no part of a frame, nor of a message in many frames."""
+    begun = ws.frame_buffer
+    return begun.header is None and not begun.recv_buffer and not ws.cont_frame.recving_frames
 
 
 def _end(ws: websocket.WebSocket, buffered: Buffered) -> None:
