@@ -259,9 +259,10 @@ def _answered(turn: Turn, answer: Answered) -> None:
 
 
 def _order_read(turn: Turn, event: OrderRead) -> None:
-    request = turn.ledger.requests.pop(str(event.request_id), None)
-    if request is None:
+    request = turn.ledger.requests.get(str(event.request_id))
+    if request is None or request.type != "readorder":
         return
+    del turn.ledger.requests[str(event.request_id)]
     book = turn.ledger.book(request.symbol)
     turn.touch(book)
     order = book.orders.get(request.cl_ord_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
 import typing
@@ -14,11 +15,20 @@ import pytest
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
-from reconciler.core.ledger import Ledger
-from reconciler.core.lifecycle import State
+from reconciler.core.ledger import NEVER_US, Book, Ledger
+from reconciler.core.lifecycle import ALIVE, State
 from reconciler.core.step import recall, step
-from tests.core.samples import EVENT_TYPES, WAYS, canonical, copied, every_case, reached
+from tests.core.samples import (
+    EVENT_TYPES,
+    WAYS,
+    canonical,
+    copied,
+    events_for,
+    every_case,
+    reached,
+)
 from tests.core.world import SECOND, World
+from tests.stories.teller import SYMBOL
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +72,43 @@ def test_no_state_asks_to_be_woken_at_once_for_ever() -> None:
             step(teller.ledger, e.Tick(at_us=teller.now_us))
             ticks += 1
             assert ticks < 100, name
+
+
+@pytest.mark.parametrize("first", range(0, 400, 100))
+def test_random_histories_leave_no_symbol_stuck_or_silent(first: int) -> None:
+    """
+    After any events in any order, however absurd: the state and its order fit together, a freeze
+    has an open incident, and a symbol that waits for us has a request out or a wake to come.
+    """
+    for seed in range(first, first + 100):
+        rng = random.Random(seed)
+        teller = reached(rng.choice(list(WAYS.values())))
+        for _ in range(40):
+            teller.now_us += rng.choice((0, 1_000, 500_000, 3_000_000, 20_000_000))
+            event = rng.choice([e.Tick(at_us=0), teller.quoted(SYMBOL), *events_for(teller)])
+            outcome = step(teller.ledger, msgspec.structs.replace(event, at_us=teller.now_us))
+            for decision in outcome.decisions:
+                if isinstance(decision, d.PlaceOrder):
+                    teller.name(decision.cl_ord_id)
+            for book in teller.ledger.books.values():
+                check_fits(teller.ledger, book)
+
+
+def check_fits(ledger: Ledger, book: Book) -> None:
+    order = book.order
+    if book.state in ALIVE:
+        assert order is not None
+        assert order.alive
+    elif book.state is State.FILLED:
+        assert order is not None
+    else:
+        assert order is None or order.status == "ended"
+    if book.frozen:
+        assert f"{book.frozen_by} {book.symbol}" in ledger.incidents
+    ours_to_do = book.state in (State.PLACING, State.CANCELLING, State.FILLED)
+    if ours_to_do and ledger.in_sync and ledger.clock_is_good() and not book.frozen:
+        asked = [request for request in ledger.requests.values() if request.symbol == book.symbol]
+        assert asked or ledger.frozen or book.wake_us < NEVER_US, book.waiting_for
 
 
 def test_the_same_in_every_process() -> None:
