@@ -242,12 +242,13 @@ class AppConfig(BaseSettings):
         Raises:
             ConfigError: Not set; the simulated exchange needs none to be set.
         """
-        if self.exchange.environment == "simulated":
-            default = (SecretStr("sim-key"), SecretStr("sim-secret"))
-        else:
-            default = (SecretStr(""), SecretStr(""))
-        key = (self.exchange.api_key or default[0]).get_secret_value()
-        secret = (self.exchange.api_secret or default[1]).get_secret_value()
+        simulated = self.exchange.environment == "simulated"
+        known = ("sim-key", "sim-secret") if simulated else ("", "")
+        given = (self.exchange.api_key, self.exchange.api_secret)
+        key, secret = (
+            s.get_secret_value() if s is not None else default
+            for s, default in zip(given, known, strict=True)
+        )
         if not key or not secret:
             prefix = "BITMEX" if self.exchange.environment == "live" else "BITMEX_TESTNET"
             missing = "api_key" if not key else "api_secret"
@@ -342,20 +343,15 @@ def database_path(url: str, origin: str = "") -> Path:
     if not separator:
         scheme, rest = "sqlite", "/" + url  # a plain path
     where = f" ({origin})" if origin else ""
-    if scheme != "sqlite":
-        raise ConfigError(
-            f"database.url{where} begins with {scheme}://, and this version knows only sqlite",
-            next_step="Write sqlite:///path/to/journal.db.",
-            setting="database.url",
-        )
     name = rest.removeprefix("/")
-    if not rest.startswith("/") or not name or name.startswith(":") or "?" in name:
-        raise ConfigError(
-            f"database.url = {url!r}{where} names no file",
-            next_step="Write sqlite:///path/to/journal.db.",
-            setting="database.url",
-        )
-    return Path(name).expanduser()
+    if scheme != "sqlite":
+        problem = f"database.url{where} begins with {scheme}://, and this version knows only sqlite"
+    elif not rest.startswith("/") or not name or name.startswith(":") or "?" in name:
+        problem = f"database.url = {url!r}{where} names no file"
+    else:
+        return Path(name).expanduser()
+    advice = "Write sqlite:///path/to/journal.db."
+    raise ConfigError(problem, next_step=advice, setting="database.url")
 
 
 def names_of(model: type[BaseModel]) -> Names:
@@ -393,10 +389,9 @@ def _check_together(config: AppConfig, origins: Mapping[str, str]) -> None:
         raise _problem("reconcile.default_policy", name, f"is none of {', '.join(known)}", origins)
     for symbol in config.limits.symbol:
         if symbol not in config.exchange.symbols:
-            listed = ", ".join(config.exchange.symbols)
+            listed, name = ", ".join(config.exchange.symbols), f"limits.symbol.{symbol}"
             raise ConfigError(
-                f"limits.symbol.{symbol}: {symbol} is not in exchange.symbols ({listed})",
-                setting=f"limits.symbol.{symbol}",
+                f"{name}: {symbol} is not in exchange.symbols ({listed})", setting=name
             )
 
 

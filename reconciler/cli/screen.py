@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from reconciler.cli import look, output
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
+    from reconciler.journal import History
     from reconciler.service.door import Door
 
 STYLES = {
@@ -30,38 +32,50 @@ TRANSITIONS = 12
 
 
 class Screen:
-    """Draws what the service and the journal say, a few times a second."""
+    """
+    Draws what the journal says, a few times a second; the headline is the service's own.
+
+    The service is asked in a thread of its own: while it stops it may not answer, and a picture
+    that waits for it would be the last thing to end.
+    """
 
     def __init__(self, door: Door, database: Path, *, no_color: bool) -> None:
         self._door = door
         self._database = database
         self._console = Console(no_color=no_color, highlight=False)
+        self._headline = ""
 
     def run(self, over: threading.Event) -> None:
-        """Draw until *over* is set."""
+        """Draw until *over* is set, and once more."""
         from reconciler.journal import History
 
+        asking = threading.Thread(target=self._ask, args=(over,), daemon=True, name="headline")
+        asking.start()
         with (
             History.open(self._database) as journal,
             Live(console=self._console, auto_refresh=False, transient=False) as live,
         ):
             while True:
                 last = over.wait(EVERY_S)
-                with contextlib.suppress(ReconcilerError, TimeoutError):
-                    live.update(self._picture(journal), refresh=True)
+                headline = "stopped" if last else f"{self._headline}   (Ctrl-C stops in order)"
+                live.update(_picture(journal, headline), refresh=True)
                 if last:
                     return
 
-    def _picture(self, journal: Any) -> Group:
-        now = self._door.status()
-        fills = journal.query("select symbol, count(*) from v_fills group by symbol").values
-        rows = journal.rows("v_transitions", limit=TRANSITIONS).dicts()
-        return Group(
-            Text(look.headline(now["service"]), style="bold"),
-            _symbols(now["symbols"], dict(fills)),
-            _transitions(reversed(rows)),
-            Text("Ctrl-C stops in order", style="dim"),
-        )
+    def _ask(self, over: threading.Event) -> None:
+        while not over.wait(EVERY_S):
+            with contextlib.suppress(ReconcilerError, TimeoutError):
+                self._headline = look.headline(self._door.status()["service"])
+
+
+def _picture(journal: History, headline: str) -> Group:
+    fills = journal.query("select symbol, count(*) from v_fills group by symbol").values
+    rows = journal.rows("v_transitions", limit=TRANSITIONS).dicts()
+    return Group(
+        Text(headline, style="bold"),
+        _symbols([output.exact(row) for row in journal.status().dicts()], dict(fills)),
+        _transitions(reversed(rows)),
+    )
 
 
 def _symbols(rows: list[dict[str, Any]], fills: dict[str, int]) -> Table:
@@ -84,7 +98,7 @@ def _symbols(rows: list[dict[str, Any]], fills: dict[str, int]) -> Table:
     return table
 
 
-def _transitions(rows: Any) -> Table:
+def _transitions(rows: Iterable[dict[str, Any]]) -> Table:
     table = Table.grid(padding=(0, 2))
     for row in rows:
         change = Text(f"{row['from_state']} → ", style="dim")

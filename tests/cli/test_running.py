@@ -9,11 +9,13 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from reconciler.journal import History
 from reconciler.paper import PaperExchange
 
 COMMAND = [sys.executable, "-m", "reconciler"]
@@ -120,7 +122,7 @@ def test_the_demo_runs_by_itself_and_can_be_proved(run, home):
 def test_a_demo_puts_the_last_one_away(home):
     """The exchange forgot the old demo, so its journal gets another name and is kept."""
     from reconciler.cli.demo import _put_away
-    from reconciler.journal import History, Journal
+    from reconciler.journal import Journal
 
     database = home / "demo.db"
     for number in (1, 2):
@@ -165,3 +167,44 @@ def test_what_cannot_be_simulated_is_refused(run, words):
         assert (ended.code, ended.out) == (2, ""), ended
         assert words[1].partition("=")[0] in ended.err
         assert ended.err.startswith("error: ")
+
+
+def test_the_picture_shows_state_and_last_transitions(home, database, capsys):
+    """The live view is drawn from the journal, and its last picture needs no service."""
+    from reconciler.cli.screen import Screen
+    from reconciler.config import load
+    from reconciler.service.door import TargetRequest
+    from reconciler.service.offline import OfflineDoor
+    from reconciler.service.service import Options
+
+    settings = load(environ={}).core_settings()
+    door = OfflineDoor(Options(database=database, settings=settings))
+    door.set_target(TargetRequest(symbol="XBTUSD", contracts=-300, reason="\x1b[2J"))
+    over = threading.Event()
+    over.set()
+    Screen(door, database, no_color=True).run(over)
+    drawn = capsys.readouterr().out
+    assert "stopped" in drawn
+    assert re.search(r"XBTUSD .* idle .* -300 ", drawn)
+    assert "the stream" in drawn
+
+
+def test_ctrl_c_ends_a_demo_in_order(home):
+    """One interrupt: orders are cancelled, the summary is printed, the exchange goes too."""
+    demo = subprocess.Popen(
+        [*COMMAND, "demo", "--every", "1s"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=home,
+        env={**os.environ, "RECONCILER_API__LISTEN": "127.0.0.1:0"}, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert demo.stdout is not None
+    while "idle → placing" not in (line := demo.stdout.readline()):
+        assert line, demo.communicate()
+    os.killpg(demo.pid, signal.SIGINT)
+    out, err = demo.communicate(timeout=15)
+    assert demo.returncode == 0, err
+    assert re.search(r"(?m)^\d+ targets, .* orders", out)
+    database = home / ".local" / "state" / "reconciler" / "demo.db"
+    with History.open(database) as journal:
+        statuses = {row["status"] for row in journal.rows("v_orders", limit=0).dicts()}
+    assert not statuses & {"intended", "working", "in_doubt"}
