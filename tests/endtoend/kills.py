@@ -80,7 +80,8 @@ def kill_many(folder: Path, times: int, seed: int) -> Report:
                 last.join()
             states.update(row[0] for row in house.rows("select state from symbol_now"))
             in_doubt += sum(
-                1 for _ in house.rows("select 1 from orders where status in ('intended', 'in_doubt')")
+                1
+                for _ in house.rows("select 1 from orders where status in ('intended', 'in_doubt')")
             )
             began = time.monotonic()
             house.start()
