@@ -38,7 +38,7 @@ from reconciler.core.events import (
     Throttled,
     Tick,
 )
-from reconciler.core.ledger import SYNC_AGAIN_US, Book, Target
+from reconciler.core.ledger import SYNC_AGAIN_US, Book, Order, Target
 from reconciler.core.lifecycle import State
 from reconciler.core.turn import Turn
 
@@ -253,9 +253,7 @@ def _answered(turn: Turn, answer: Answered) -> None:
         orders.see_amend_answer(turn, book, order, answer.request_id, answer)
     elif request.type == "readorder" and order.read_id == answer.request_id:
         order.read_id = 0  # it failed: it says nothing
-        order.read_again_us = turn.at_us + max(
-            turn.ledger.settings.timing.read_every_us, answer.retry_after_us
-        )
+        order.read_again_us = turn.at_us + max(_read_wait_us(turn, order), answer.retry_after_us)
 
 
 def _order_read(turn: Turn, event: OrderRead) -> None:
@@ -271,7 +269,7 @@ def _order_read(turn: Turn, event: OrderRead) -> None:
     asked_us, order.read_id = order.read_asked_us, 0
     timing = turn.ledger.settings.timing
     owed = order.doubt is not None or order.status == "ended" or book.state is State.FILLED
-    order.read_again_us = turn.at_us + timing.read_every_us if owed else 0
+    order.read_again_us = turn.at_us + _read_wait_us(turn, order) if owed else 0
     if event.orders or event.executions:
         return
     doubt.see_nothing(turn, book, order, asked_us)
@@ -281,6 +279,12 @@ def _order_read(turn: Turn, event: OrderRead) -> None:
             "vanished_order",
             f"{order.cl_ord_id}: the venue showed it alive, and now has no trace of it",
         )
+
+
+def _read_wait_us(turn: Turn, order: Order) -> int:
+    """Fills that stay missing are looked for less and less often; a doubt is not left waiting."""
+    patience = min(order.reads // 5, 4) if order.status == "ended" else 0
+    return turn.ledger.settings.timing.read_every_us << patience
 
 
 def _throttled(turn: Turn, event: Throttled) -> None:

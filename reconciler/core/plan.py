@@ -148,10 +148,12 @@ class Planner:
         if self._quote_is_fresh() and book.quote is not None and book.quote.at_us == self.at_us:
             pricing = policies.price(policy, stage, order.side, book.quote, book.instrument.tick)
             self._wake(self.at_us + policy.reprice_after_us)
-            if pricing is None or not pricing.post_only or self._price_problem(pricing):
+            if pricing is None or order.cancel_id or self._price_problem(pricing):
                 return
-            step = policy.reprice_ticks * book.instrument.tick
-            if abs(pricing.price - order.price) >= step and order.cancel_id == 0:
+            best = book.quote.bid if order.side > 0 else book.quote.ask
+            then_us = worked_us - (self.at_us - order.priced_us)
+            tick = book.instrument.tick
+            if policies.worth_an_amend(policy, pricing, order.price, best, then_us, tick):
                 self._decide_amend(order, pricing)
             return
         if self.at_us >= due_us:

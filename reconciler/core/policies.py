@@ -52,6 +52,23 @@ def price(policy: Policy, stage: str, side: int, quote: Quoted, tick: Decimal) -
     return Pricing(own, True, False, stage)
 
 
+def worth_an_amend(
+    policy: Policy, new: Pricing, now: Decimal, best: Decimal | None, priced_us: int, tick: Decimal
+) -> bool:
+    """
+    Whether a resting order is far enough from where it should be.
+
+    Args:
+        now: The price that it rests at.
+        best: The best price on its side, which may be its own.
+        priced_us: For how long the gap had been worked when it was priced last.
+    """
+    harder = new.stage != stage_of(policy, priced_us)
+    if new.stage == "inside" and now == best and not harder:
+        return False  # nobody outbids himself
+    return abs(new.price - now) >= (1 if harder else policy.reprice_ticks) * tick
+
+
 def to_tick(price: Decimal, tick: Decimal, direction: int) -> Decimal:
     """The multiple of *tick* nearest to *price*, not above it for -1, not below it for +1."""
     rounding = ROUND_CEILING if direction > 0 else ROUND_FLOOR

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.stories.teller import Teller, tell
+from reconciler.core.settings import Policy, Settings
+from tests.stories.teller import SYMBOL, Teller, tell
 
 IN_DOUBT = """
 target +100             -> place r1 +100
@@ -208,6 +209,25 @@ def test_an_amend_races_a_fill() -> None:
         amend nothing r1                                      = filled
         position +100           -> held +100                  = idle
         """
+    )
+
+
+def test_tries_inside_the_spread_and_does_not_outbid_itself() -> None:
+    """After a while an order improves the best price by a tick; once it is best, it stays there."""
+    policies = {"passive": Policy(escalate_after_us=10_000_000, escalate_to="inside")}
+    tell(
+        """
+        price 100.0 102.0
+        mark 100.2
+        target +100             -> place r1 +100
+        ok r1
+        wait 10_000             -> amend r1 @ 100.5
+        amended r1
+        price 100.5 102.0
+        mark 100.2
+        wait 10_000
+        """,
+        settings=Settings(symbols=(SYMBOL,), policies=policies),
     )
 
 

@@ -221,6 +221,9 @@ def test_missing_fills_do_not_make_ticks_without_end() -> None:
     before = len(teller.history)
     look_until(teller, 10_000)
     assert len(teller.history) - before < 30
+    asked = teller.order("r1").reads
+    look_until(teller, 200_000)
+    assert teller.order("r1").reads - asked < 15  # less and less often
 
 
 def test_an_order_that_vanished_is_an_incident() -> None:
