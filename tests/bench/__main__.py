@@ -31,10 +31,10 @@ from tests.bench.venue import Venue
 def main() -> int:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="about 20 s, for a first look")
+    parser.add_argument("--quick", action="store_true", help="half a minute, for a first look")
     parser.add_argument("--folder", type=Path, help="where the journals stand: the disk to measure")
     wanted = parser.parse_args()
-    times, each, bursts = (4, 100, 2) if wanted.quick else (15, 200, 6)
+    times, each, bursts = (4, 50, 1) if wanted.quick else (12, 200, 6)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=wanted.folder or Path.cwd()) as name:
         print(rounds.machine(), flush=True)
         measure(Path(name), times, each, bursts)
@@ -62,12 +62,12 @@ def measure(folder: Path, times: int, each: int, bursts: int) -> None:
         for durability in ("process", "power")
     ]
     try:
-        starts = [rounds.first_order(venue, folder / str(n), "power") for n in range(3)]
+        starts = [rounds.first_order(venue, folder / str(n), "power") for n in range(bursts)]
         for who in (*everybody.values(), *staged):
             who.start()
             who.get_ready(venue)
         for who in everybody.values():
-            rounds.block(venue, who, 100)  # warm
+            rounds.block(venue, who, each)  # warm
             who.blocks.clear()
         for number in range(times):
             for who in everybody.values():
@@ -81,6 +81,10 @@ def measure(folder: Path, times: int, each: int, bursts: int) -> None:
             rounds.block(venue, who, each)
             who.stop(venue)
         peak = max(who.peak_mib() for who in everybody.values() if who.name == "ours")
+    except AssertionError:
+        for who in (*everybody.values(), *staged):
+            print(f"{who.name}-{who.durability} at port {who.seat.port} said last:\n{who.tail()}")
+        raise
     finally:
         for who in (*everybody.values(), *staged):
             who.kill()

@@ -83,6 +83,11 @@ class Contestant:
             venue.serve(0.05)
         self.kill()
 
+    def tail(self) -> str:
+        """The end of its log, if it keeps one."""
+        log = self.database.with_suffix(".log")
+        return log.read_text()[-1_000:] if log.exists() else ""
+
     def peak_mib(self) -> float:
         """The most memory that it had."""
         assert self.process is not None
@@ -123,7 +128,7 @@ def burst(venue: Venue, who: Contestant) -> None:
     seat = who.seat
     frames, events = seat.fill_in_pieces()
     out_ns = seat.say(*frames)
-    venue.serve_until_post(seat, 60)
+    venue.serve_until_post(seat)
     who.bursts.append(events * 1e9 / (seat.post_ns - out_ns))
     seat.accept()
     venue.serve(0.3)  # whoever checkpoints when idle does it now

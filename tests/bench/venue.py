@@ -79,6 +79,7 @@ class Seat:
         self.posts = 0
         self.post_ns = 0  # when the newest POST was whole
         self._asker: Peer | None = None  # who waits for the answer to it
+        self._rests = False
         self._executions = 0
 
     # -- what the conductor does
@@ -106,7 +107,7 @@ class Seat:
         assert self._asker is not None
         self.order_id = f"{self.posts:08x}-1111-4222-8333-{self.port:012x}"
         self._reply(self._asker, self._order_row("New", 0))
-        self._asker = None
+        self._asker, self._rests = None, True
         self.say(
             table("execution", "insert", self._execution_row("New", 0, 0)),
             table("order", "insert", self._order_row("New", 0)),
@@ -154,6 +155,7 @@ class Seat:
     # -- rows
 
     def _move(self, quantity: int) -> None:
+        self._rests = False
         self.position += quantity if self.order["side"] == "Buy" else -quantity
 
     def _order_row(self, status: str, filled: int) -> str:
@@ -305,6 +307,8 @@ class Seat:
             self.posts += 1
             self.order = json.loads(body)
             self._asker = peer
+        elif route == "/api/v1/order":
+            self._reply(peer, f"[{self._order_row('New', 0) if self._rests else ''}]")
         elif route == "/api/v1/position":
             self._reply(peer, f"[{self._position_row()}]")
         elif route == "/api/v1/instrument":
