@@ -199,7 +199,7 @@ class Routes:
         try:
             return question()
         except TimeoutError:
-            raise InDoubt("the service gave no answer in time", next_step="Try again.") from None
+            raise InDoubt("the service gave no answer in time") from None
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

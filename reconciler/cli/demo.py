@@ -80,19 +80,18 @@ class Demo:
                     make_api=running.api_maker(database, bound),
                     say=self._log(config, log),
                 )
-                helpers = [
+                strategy, view = (
                     threading.Thread(target=work, args=(service,), daemon=True, name=name)
                     for name, work in (("strategy", self._trade), ("view", self._show))
-                ]
-                for helper in helpers:
-                    helper.start()
+                )
+                strategy.start()
+                view.start()
                 try:
                     service.run()
                 finally:
                     self._over.set()
                     bound.close()
-                    for helper in helpers:
-                        helper.join(5)
+                    view.join(5)  # the strategy may still wait for an answer: it is left to
         self._summary(database)
 
     def _config(self, url: str) -> AppConfig:
@@ -179,7 +178,7 @@ class Demo:
             )
             try:
                 service.set_target(asked)
-            except (ReconcilerError, TimeoutError):
+            except (ReconcilerError, OSError):
                 pass  # refused, or the service is on its way out: the next draw will tell
 
         ranges = {s: random_targets.Range(MOST[s], LOTS[s]) for s in self._symbols}
@@ -190,7 +189,7 @@ class Demo:
         """Wait for the lots: before the venue has been seen, a target cannot be checked."""
         until = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < until and not self._over.wait(0.1):
-            with contextlib.suppress(ReconcilerError, TimeoutError):
+            with contextlib.suppress(ReconcilerError, OSError):
                 if service.status()["service"].get("in_sync"):
                     return
 

@@ -64,7 +64,7 @@ class Screen:
 
     def _ask(self, over: threading.Event) -> None:
         while not over.wait(EVERY_S):
-            with contextlib.suppress(ReconcilerError, TimeoutError):
+            with contextlib.suppress(ReconcilerError, OSError):
                 self._headline = look.headline(self._door.status()["service"])
 
 

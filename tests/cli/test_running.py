@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -142,12 +143,15 @@ def test_the_simulated_exchange_says_where_it_is(home):
     )  # fmt: skip
     try:
         lines = [venue.stdout.readline(), venue.stdout.readline()]
+        with urllib.request.urlopen(f"{lines[0].split()[1][:-7]}/paper/faults", timeout=10) as told:
+            faults = {row["name"]: row["probability"] for row in json.load(told)}
     finally:
         venue.terminate()
         venue.communicate(timeout=10)
     assert re.match(
         r"REST +http://127\.0\.0\.1:\d+/api/v1 +key sim-key +secret sim-secret", lines[0]
     )
+    assert faults["lost-answer"] == 0.5
     assert re.match(r"websocket +ws://\S+ +1 instruments +1 fault kind on", lines[1])
 
 
