@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.stories.teller import Teller, tell
+from tests.stories.teller import START_US, Teller, tell
 
 WORKING = "target +100 -> place r1 +100\nok r1 = working\n"
 VOID = """
@@ -251,3 +251,19 @@ def test_an_execution_of_an_unknown_kind_freezes_once() -> None:
 def test_a_status_without_a_word_is_looked_up() -> None:
     """A word of the venue that we don't know costs a look-up, and no guess."""
     tell(WORKING + "row r1 unknown 0 -> read r1 = working\nread r1 filled 100 = filled")
+
+
+def test_an_order_that_shows_other_contracts_than_we_asked_for_stops_the_account() -> None:
+    """Somebody, or something, changed our order: it goes, and a person looks."""
+    teller = tell(WORKING)
+    assert "cancel r1" in teller.row("r1", "new", 0, contracts=300)
+    assert "asked for +100" in teller.ledger.frozen
+    assert teller.book.worst_case() == (0, 300)
+
+
+def test_a_reduce_only_order_that_the_venue_lowered_is_no_changed_order() -> None:
+    """The venue shrinks it when the position shrinks; an older row of it, come late, is no news."""
+    teller = tell("target 0 -> place r1 -100 reduce\nok r1", position=100)
+    assert teller.row("r1", "new", 0, contracts=-60) == []
+    assert teller.row("r1", "new", 0, contracts=-100, venue_us=START_US) == []
+    assert (teller.ledger.frozen, teller.order("r1").contracts) == ("", -60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.core.events import Configured
 from reconciler.core.settings import Limits, Policy, Settings, default_policies
 from tests.stories.teller import SYMBOL, Teller, tell
 
@@ -253,3 +254,11 @@ def test_a_symbol_first_heard_of_after_the_sync_is_read_at_once() -> None:
         sync 0                                                = idle ~ instrument
         market open             -> place r1 +10
     """)
+
+
+def test_a_limit_that_was_lowered_takes_back_what_is_too_much() -> None:
+    """An order that would end past a new limit is cancelled; the rest of the way stays open."""
+    teller = tell("target +100 -> place r1 +100\nok r1")
+    lower = Configured(at_us=teller.now_us, settings=limits(max_position_contracts=60))
+    assert teller.event(lower) == ["cancel r1"]
+    assert teller.do(["cancelled", "r1", "0"]) == ["place r2 +60"]
