@@ -308,13 +308,21 @@ class Seat:
             self.order = json.loads(body)
             self._asker = peer
         elif route == "/api/v1/order":
-            self._reply(peer, f"[{self._order_row('New', 0) if self._rests else ''}]")
+            self._reply(peer, f"[{self._found(path)}]")
         elif route == "/api/v1/position":
             self._reply(peer, f"[{self._position_row()}]")
         elif route == "/api/v1/instrument":
             self._reply(peer, f"[{self._instrument_row()}]")
         else:
             self._reply(peer, "[]")
+
+    def _found(self, path: str) -> str:
+        """The newest order, if a look-up means it."""
+        if self._rests:
+            return self._order_row("New", 0)
+        if self.order and self.order_id and self.order["clOrdID"] in path:
+            return self._order_row("Filled", int(self.order["orderQty"]))
+        return ""
 
     def _reply(self, peer: Peer, body: str) -> None:
         peer.sock.sendall(
