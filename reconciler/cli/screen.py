@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,6 +79,10 @@ def _picture(journal: History, headline: str) -> Group:
     )
 
 
+#: The part of a client order id that all orders of a run share: too long for a picture.
+ORDER = re.compile(r"rc-[a-z0-9]+-\d+-[a-z0-9]+-(?=\d)")
+
+
 def _symbols(rows: list[dict[str, Any]], fills: dict[str, int]) -> Table:
     table = Table(expand=False)
     right = {"target", "position", "gap", "fills"}
@@ -88,8 +93,7 @@ def _symbols(rows: list[dict[str, Any]], fills: dict[str, int]) -> Table:
     for row in rows:
         row = {**row, **look.in_words(row), "fills": fills.get(row["symbol"], 0)}
         held = row["target"] is not None and not row["waiting_for"] and row["state"] == "idle"
-        if held:
-            row["waiting_for"] = "on target"
+        row["waiting_for"] = "on target" if held else ORDER.sub("…", row["waiting_for"] or "")
         cells = [Text(output.shown(name, row.get(name))) for name in names]
         cells[names.index("state")].stylize(STYLES.get(row["state"], ""))
         if held:

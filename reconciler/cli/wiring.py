@@ -144,9 +144,7 @@ def make_venue(bitmex: BitmexConfig) -> Callable[[Host, Service], Venue]:
         from reconciler.bitmex.gateway import BitmexGateway
 
         gateway = BitmexGateway(bitmex, host)
-        engine = service._engine  # it is there: the venue is made once the ledger is recovered
-        assert engine is not None
-        gateway.on_quote = engine.quote_changed
+        gateway.on_quote = service.quote_changed
         gateway.on_crash = service.loop.crash
         return gateway
 

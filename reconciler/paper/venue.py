@@ -117,14 +117,15 @@ def serve(
         f"{on} fault kind{'' if on == 1 else 's'} on",
         flush=True,
     )
-    # uvicorn ends in order at a signal and then raises it again for whoever handled it before.
-    former = {number: signal.signal(number, _ended) for number in (signal.SIGINT, signal.SIGTERM)}
+    # uvicorn ends in order at a signal and then raises it again for whoever handled it before. One
+    # that comes before uvicorn listens to signals must end it, too.
+    def end(number: int, frame: FrameType | None) -> None:
+        venue.stop()
+
+    former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         venue.run()
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
 
-
-def _ended(number: int, frame: FrameType | None) -> None:
-    """The signal has done its work: the server has stopped."""

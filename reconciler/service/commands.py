@@ -90,7 +90,7 @@ def resume(
     adopted: dict[str, int] = {}
     for symbol in symbols or tuple(ledger.books):
         book = ledger.books[symbol]
-        if book.frozen_by != "position_differs":
+        if book.frozen_by not in ("position_differs", "missing_fills"):
             continue
         venue = book.venue_position
         if not adopt or venue is None:
@@ -105,7 +105,7 @@ def resume(
         events.append(
             Adjusted(at_us=now_us, symbol=symbol, contracts=adopted[symbol], by=by, reason=reason)
         )
-    events.append(Resumed(at_us=now_us, by=by, reason=reason, symbols=symbols))
+    events.append(Resumed(at_us=now_us, by=by, reason=reason, symbols=symbols, adopt=bool(adopted)))
     return events, adopted
 
 

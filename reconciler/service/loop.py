@@ -14,11 +14,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reconciler.core.events import AnyEvent, Tick
 from reconciler.core.ledger import Ledger
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, Unreachable
 from reconciler.service.clock import SteadyClock
 from reconciler.service.engine import Engine
 from reconciler.venue import Venue
@@ -41,7 +41,8 @@ class Loop:
         for end in (self._wake_in, self._wake_out):
             end.setblocking(False)
         self._selector.register(self._wake_in, selectors.EVENT_READ, None)
-        self._asleep = False
+        self._asked: set[Future[Any]] = set()
+        self._closed = False
         self._crash: BaseException | None = None
         self._until: list[tuple[Callable[[Ledger], bool], Future[bool], int]] = []
         self.housekeeping: Callable[[], None] | None = None
@@ -78,9 +79,14 @@ class Loop:
 
         Raises:
             ReconcilerError: what *make* raised; nothing was recorded then.
-            TimeoutError: the loop is busy or gone.
+            Unreachable: the service is stopping; nothing was recorded.
+            TimeoutError: the loop is busy.
         """
         answer: Future[T] = Future()
+        self._asked.add(answer)
+        if self._closed:
+            self._asked.discard(answer)
+            raise Unreachable("the service is stopping")
 
         def call() -> Iterable[AnyEvent]:
             if not answer.set_running_or_notify_cancel():
@@ -105,6 +111,8 @@ class Loop:
         except TimeoutError:
             answer.cancel()  # it must not be done after we said that it was not
             raise
+        finally:
+            self._asked.discard(answer)
 
     def when(self, condition: Callable[[Ledger], bool], timeout_s: float) -> bool:
         """Wait, in another thread, until *condition* holds of the ledger; False: it never did."""
@@ -183,7 +191,11 @@ class Loop:
                 raise self._crash
 
     def close(self) -> None:
-        """Let go of the sockets."""
+        """Let go of the sockets, and of those who still wait for an answer."""
+        self._closed = True
+        for asked in tuple(self._asked):
+            if not asked.done():
+                asked.set_exception(Unreachable("the service is stopping"))
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()

@@ -172,6 +172,11 @@ class Service:
         self.options.settings = settings
         self.loop.post([Configured(at_us=self.loop.now_us(), settings=settings)])
 
+    def quote_changed(self, symbol: str) -> None:
+        """For the venue, in the loop: new prices have come."""
+        assert self._engine is not None
+        self._engine.quote_changed(symbol)
+
     def _recover(self, journal: Journal) -> Engine:
         began = time.monotonic()
         recovered = journal.recover()
