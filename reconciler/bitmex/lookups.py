@@ -43,7 +43,9 @@ class LookUps:
         found: list[AnyEvent]
         try:
             if isinstance(decision, ReadOrder):
-                found = self._reader.order(request_id, decision.cl_ord_id, account)
+                # A second order under one of our ids is named id/order: the venue knows the id.
+                cl_ord_id = decision.cl_ord_id.partition("/")[0]
+                found = self._reader.order(request_id, cl_ord_id, account)
             else:
                 done = Answered(at_us=0, request_id=request_id, outcome=Outcome.DONE)
                 found = [self._reader.position(decision.symbol, account), done]

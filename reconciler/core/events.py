@@ -268,11 +268,16 @@ class Halted(Event, frozen=True, kw_only=True):
 
 
 class Resumed(Event, frozen=True, kw_only=True):
-    """End a halt or a freeze. No symbols: everything."""
+    """
+    End a halt or a freeze. No symbols: everything.
+
+    With ``adopt``, an order whose last fills can't be found is closed short, in the name of *by*.
+    """
 
     by: str
     reason: str
     symbols: tuple[str, ...] = ()
+    adopt: bool = False
 
 
 class Adjusted(Event, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ def expect(turn: Turn, decision: AnyDecision) -> None:
     ledger.next_request_id = max(ledger.next_request_id, decision.request_id + 1)
     ledger.requests[str(decision.request_id)] = Request(
         type=type(decision).__name__.lower(),
+        asked_us=turn.at_us,
         symbol=getattr(decision, "symbol", ""),
         cl_ord_id=getattr(decision, "cl_ord_id", ""),
     )

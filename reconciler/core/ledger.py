@@ -185,6 +185,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request that went out and has no answer yet."""
 
     type: str  # the decision's kind
+    asked_us: int
     symbol: str = ""
     cl_ord_id: str = ""
 
@@ -261,11 +262,12 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     def own_wake_us(self) -> int:
         """When the account itself, rather than a symbol, wants a `Tick`."""
+        asked_us = min((r.asked_us for r in self.requests.values()), default=NEVER_US)
+        wake = asked_us + NO_ANSWER_US
         if not self.in_sync:
-            return NEVER_US
-        wake = NEVER_US
+            return wake
         if self.sync_asked_us is None:
-            wake = max(self.synced_us + AUDIT_EVERY_US, self.sync_again_us)
+            wake = min(wake, max(self.synced_us + AUDIT_EVERY_US, self.sync_again_us))
         if self.settings.dead_man_us:
             wait_us = DISARM_AGAIN_US if self.stopping else self.settings.dead_man_us // 4
             if not self.stopping or (self.dead_man_armed and not any(self.own_alive())):
@@ -274,5 +276,6 @@ class Ledger(msgspec.Struct, kw_only=True):
 
 
 AUDIT_EVERY_US = 30_000_000  # a look at everything, in case a row was lost without a trace
+NO_ANSWER_US = 60_000_000  # a request that nobody answered by then is in doubt, whoever forgot it
 SYNC_AGAIN_US = 5_000_000
 DISARM_AGAIN_US = 1_000_000

@@ -199,7 +199,7 @@ def see_place_answer(turn: Turn, book: Book, order: Order, answer: Answered) -> 
 def refuse(turn: Turn, book: Book, order: Order, answer: Answered) -> None:
     """A definite no."""
     order.status, order.doubt = "refused", None
-    text = f"{answer.outcome}: {answer.text or answer.code}"
+    text = f"{answer.outcome}: {(answer.text or answer.code).partition(chr(10))[0][:120]}"
     if book.live == order.cl_ord_id:
         turn.move(book, "refuse", text)
         book.live = ""
@@ -392,6 +392,17 @@ def _close_if_complete(turn: Turn, book: Book, order: Order) -> None:
         _wanted_by_venue(turn, book)
     turn.position_moved(book)
     turn.touch(book)
+
+
+def close_short(turn: Turn, book: Book, by: str) -> None:
+    """Somebody decides that the missing fills of an order that is over will never be found."""
+    for order in list(book.own_orders()):
+        if order.status == "ended":
+            order.status = "closed"
+            turn.order_changed(order, f"closed {order.filled - order.booked} short by {by}")
+            if order.cl_ord_id in book.strays:
+                book.strays.remove(order.cl_ord_id)
+            turn.position_moved(book)
 
 
 def _overfill(turn: Turn, book: Book, order: Order) -> None:

@@ -20,16 +20,17 @@ def next_size(ledger: Ledger, book: Book, target: int) -> Size:
     """
     The quantity of the next order toward *target*.
 
-    A change of sign is two legs: the first only closes. Rounded to the lot toward zero. Limits
-    are checked at the worse end of the exposure envelope, so that they hold whatever happens.
+    A change of sign is two legs, the first of which only closes, unless less than a lot is there.
+    Rounded to the lot toward zero. Limits are checked at the worse end of the exposure envelope,
+    so that they hold whatever happens.
     """
     assert book.instrument is not None
     limits = ledger.settings.limits_of(book.symbol)
     position, lot = book.position, book.instrument.lot
-    if position * target < 0:
+    if position * target < 0 and abs(position) >= lot:
         leg, reduce_only = -position, True
     else:
-        leg, reduce_only = target - position, abs(target) < abs(position)
+        leg, reduce_only = target - position, 0 <= target * position < position * position
     side = 1 if leg > 0 else -1
     wanted = abs(leg)
     if wanted < lot:

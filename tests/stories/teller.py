@@ -475,6 +475,8 @@ class Teller:
                 return self.start()
             case "halt", []:
                 return self.event(e.Halted(at_us=at_us, by="story", reason="odd prices"))
+            case "resume", ["adopt"]:
+                return self.event(e.Resumed(at_us=at_us, by="story", reason="adopted", adopt=True))
             case "resume", []:
                 return self.event(e.Resumed(at_us=at_us, by="story", reason="fine"))
             case "stop", []:

@@ -235,7 +235,7 @@ def test_time_spent_halted_is_not_time_spent_trying() -> None:
         + """
         halt                    -> cancel r1
         cancelled r1 0                                        = idle
-        wait 100_000            -> resync
+        wait 100_000            -> resync, resync
         resume                  -> place r2 +100              = placing
         """
     )
