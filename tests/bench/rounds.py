@@ -107,6 +107,9 @@ def block(venue: Venue, who: Contestant, rounds: int, *, whole: bool = False) ->
     """
     seat, took = who.seat, []
     for number in range(rounds):
+        if number % 10 == 0:
+            seat.quote()  # it may be long since its last turn
+            venue.serve(PAUSE_S)
         if whole:
             out_ns = seat.fill_and_settle()
         else:
@@ -117,8 +120,6 @@ def block(venue: Venue, who: Contestant, rounds: int, *, whole: bool = False) ->
         who.sent_ns[seat.order["clOrdID"]] = out_ns, seat.post_ns
         took.append((seat.post_ns - out_ns) / 1000)
         seat.accept()
-        if number % 10 == 0:
-            seat.quote()
         venue.serve(PAUSE_S)
     (who.whole if whole else who.blocks).append(took)
 
