@@ -79,7 +79,7 @@ def create(path: Path, *, account: str) -> None:
         connection.close()
     files.sync(new)
     new.rename(path)
-    files.sync(path.parent)
+    files.sync_names(path)
 
 
 def _identity(account: str) -> dict[str, str]:
@@ -157,7 +157,7 @@ def copy(path: Path, to: Path | None = None) -> Path:
         os.link(new, to)  # never over another file
     finally:
         new.unlink(missing_ok=True)
-    files.sync(to.parent)
+    files.sync_names(to)
     return to
 
 
@@ -271,11 +271,19 @@ def restore(copy_of: Path, path: Path) -> Path | None:
             db.execute("VACUUM INTO ?", (str(new),))
         verify(new)
         files.sync(new)
+        tip = files.beside(path, ".tip")
+        older = tip.exists()
+        if not older and path.exists():
+            files.write_tip(path, _tip_of(new))  # true of the newer one already
+            files.sync(path.parent)
         for ending in files.SIDE_FILES:
             files.beside(new, ending).unlink(missing_ok=True)
         kept = _move_away(path)
         new.rename(path)
-        files.sync(path.parent)
+        files.sync_names(path)
+        if kept is not None and older:
+            tip.rename(files.beside(kept, ".tip"))
+            files.sync(path.parent)
         return kept
     finally:
         lock.release()
@@ -303,15 +311,26 @@ def prune(folder: Path, *, hourly: int = 24, daily: int = 7) -> list[Path]:
     return removed
 
 
+def _tip_of(path: Path) -> files.Tip:
+    with closing(readers.connect(path)) as db:
+        return files.Tip(*chain.end(db)[:2])
+
+
 def _move_away(path: Path) -> Path | None:
+    """
+    Give a journal and its log another name. The side file stays: while it is there without the
+    journal, or beside a shorter one, every start refuses, whatever of this a power loss undoes.
+    """
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     kept = files.beside(path, f".replaced-{now}")
-    moved = None
-    for ending in (".tip", *files.SIDE_FILES, ""):  # the database last: until then it is all there
+    moved = files.beside(path, ".tip").exists()
+    # The database first, and synced: without its log it would be a shorter journal.
+    for ending in ("", *files.SIDE_FILES):
         if (old := files.beside(path, ending)).exists():
             old.rename(files.beside(kept, ending))
-            moved = kept
-    return moved
+            files.sync(path.parent)
+            moved = True
+    return kept if moved else None
 
 
 def _integrity(db: sqlite3.Connection, path: Path) -> None:

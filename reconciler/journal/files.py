@@ -81,6 +81,20 @@ def sync(path: Path) -> None:
         os.close(fileno)
 
 
+def sync_names(path: Path) -> None:
+    """
+    Have the name of a file on the disk, and the names of the folders that it is in.
+
+    A folder that we made may be as new as the file, so every folder above is synced in which we
+    could have made one, up to where this file system is mounted. OSError is final.
+    """
+    device = path.parent.stat().st_dev
+    for folder in path.parents:
+        if folder.stat().st_dev != device or not os.access(folder, os.R_OK | os.W_OK):
+            break
+        sync(folder)
+
+
 def identity(path: Path) -> Identity:
     """
     Which file *path* names now.
