@@ -1,0 +1,90 @@
+"""Crash images in number: see scripts/crash."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.simulation.images import Damage
+from tests.crash.campaign import Tally, campaign, repeat
+from tests.crash.life import LIVES
+
+#: How often each life is lived, of ten, and images of each.
+SHARES = {"whole": 6, "process": 2, "upgrade": 1, "restore": 1}
+EACH = 500
+
+
+@contextlib.contextmanager
+def memory() -> Iterator[Path]:
+    """A folder in memory, if there is one."""
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="crash-", dir=shared if shared.is_dir() else None))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(images: int, seed: int, tally: Tally, scratch: Path) -> None:
+    """Live one life after another until there were so many images."""
+    order = [name for name, share in SHARES.items() for _ in range(share)]
+    number = 0
+    while len(tally) < images:
+        name = order[(seed + number) % len(order)]
+        campaign(name, seed + number, min(EACH, images - len(tally)), scratch, tally)
+        number += 1
+
+
+def table(tally: Tally, seconds: float, cpu: float) -> str:
+    names = [*LIVES, "again"]
+    lines = [f"{'':14}" + "".join(f"{name:>9}" for name in names) + f"{'all':>9}"]
+    for damage in Damage:
+        counts = [tally.images[name, damage] for name in names]
+        lines.append(f"{damage:14}" + "".join(f"{n:9,}" for n in [*counts, sum(counts)]))
+    sums = [sum(n for (life, _), n in tally.images.items() if life == name) for name in names]
+    lines.append(f"{'all':14}" + "".join(f"{n:9,}" for n in [*sums, sum(sums)]))
+    phases = ", ".join(f"{name} {count:,}" for name, count in sorted(tally.phases.items()))
+    lines += [
+        "",
+        f"power lost while: {phases}",
+        f"{tally.operations.total():,} disk operations recorded",
+        f"{tally.deep:,} of the images were also written to, and replayed",
+        f"{len(tally):,} images in {seconds:.1f} s: {len(tally) / seconds:.0f} a second",
+        f"{cpu:.1f} s of one core: {len(tally) / cpu:.0f} a second of it",
+        f"{len(tally.failures)} failed",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/crash", description=__doc__)
+    parser.add_argument("--images", type=int, default=5_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--repeat", metavar="CASE", help="one case, as a failure names it")
+    parser.add_argument("--keep", type=Path, help="with --repeat: leave the image in this folder")
+    given = parser.parse_args()
+    with memory() as scratch:
+        if given.repeat:
+            failure = repeat(given.repeat, scratch)
+            if given.keep:
+                shutil.copytree(scratch, given.keep, dirs_exist_ok=True)
+            print(failure or "all holds")
+            return 1 if failure else 0
+        tally = Tally()
+        started, cpu = time.monotonic(), time.process_time()
+        with contextlib.suppress(KeyboardInterrupt):
+            run(given.images, given.seed, tally, scratch)
+        print(table(tally, time.monotonic() - started, time.process_time() - cpu))
+        for failure in tally.failures[:20]:
+            print(failure)
+        return 1 if tally.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

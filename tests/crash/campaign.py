@@ -1,0 +1,206 @@
+"""
+Many images of many lives.
+
+A case is written ``life:seed:done:damage:draw``: the life, the operations that were done when the
+power went, what became of the rest. A second power loss, while the first is being recovered from,
+is written after a slash: ``whole:7:311:torn:a/64:lost:b``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from reconciler.simulation.images import Damage, Image, moments
+from tests.crash.checks import Lost, check
+from tests.crash.life import LIVES, Life, Promise, restart
+
+#: Share of the images that are also written to, and proved by a replay.
+DEEP = 0.04
+#: Share of the images whose recovery is crashed again, and how often.
+AGAIN, TIMES = 0.01, 12
+#: Operations that change names.
+NAMING = ("name", "unname", "rename", "sync_names")
+
+
+class Moment(NamedTuple):
+    """When the power went, and what became of the rest."""
+
+    done: int
+    damage: Damage
+    draw: str
+
+    def __str__(self) -> str:
+        return f"{self.done}:{self.damage}:{self.draw}"
+
+
+class Failure(NamedTuple):
+    """An image in which something does not hold."""
+
+    case: str
+    phase: str
+    said: str
+
+    def __str__(self) -> str:
+        return f"{self.said}\n    while {self.phase}; scripts/crash --repeat '{self.case}'"
+
+
+class Tally:
+    """What a campaign has seen."""
+
+    def __init__(self) -> None:
+        self.images: Counter[tuple[str, str]] = Counter()  # life, damage
+        self.phases: Counter[str] = Counter()
+        self.operations: Counter[str] = Counter()  # life
+        self.again = 0
+        self.deep = 0
+        self.failures: list[Failure] = []
+
+    def __len__(self) -> int:
+        return self.images.total()
+
+
+def live(name: str, seed: int, root: Path) -> Life:
+    """Record a life."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    life = Life(root, seed)
+    LIVES[name][0](life)
+    return life
+
+
+def drawn(life: Life, count: int, draw: Random) -> list[Moment]:
+    """
+    Moments of a life, in their order, with any damage.
+
+    Half of them are drawn from all operations, half from each phase alike, so that what takes few
+    operations, as a restore does, is met as often as what takes many. Right before and right
+    after a change of names more is at stake than in the middle of writing pages: each third
+    moment is moved to the next such change.
+    """
+    last, kinds = len(life.disk.ops), list(Damage)
+    starts = [at for at, _ in life.phases]
+    spans = list(zip(starts, [*starts[1:], last], strict=True))
+    found = []
+    for _ in range(count):
+        first, end = draw.choice(spans) if draw.random() < 0.5 else (0, last)
+        done = draw.randint(first, end)
+        if draw.random() < 1 / 3:
+            named = (at for at in range(done, end) if life.disk.ops[at].kind in NAMING)
+            done = min(last, next(named, done) + draw.choice((0, 1)))
+        found.append(Moment(done, draw.choice(kinds), f"{draw.getrandbits(32):x}"))
+    return sorted(found, key=lambda moment: moment.done)
+
+
+def images(life: Life, chosen: list[Moment]) -> Iterator[tuple[Moment, Image]]:
+    for moment, (_, image) in zip(chosen, moments(life.disk, iter(chosen)), strict=True):
+        yield moment, image
+
+
+def campaign(
+    name: str, seed: int, count: int, scratch: Path, tally: Tally, *, enough: int = 20
+) -> None:
+    """
+    Live a life, and check *count* images of it; a few of those images are crashed again.
+
+    Args:
+        name: Of the life.
+        seed: For the life, and for all that is drawn.
+        count: Images, without those of second power losses.
+        scratch: A folder for files, best in memory.
+        tally: Where to count, and to note what fails.
+        enough: Failures after which to stop.
+    """
+    draw = Random(f"{name}:{seed}")
+    life = live(name, seed, scratch / "life")
+    tally.operations[name] += len(life.disk.ops)
+    root = scratch / "image"
+    for moment, image in images(life, drawn(life, count, draw)):
+        if len(tally.failures) >= enough:
+            return
+        deep = draw.random() < DEEP
+        again = draw.random() < AGAIN
+        image.put(root)
+        case = f"{name}:{seed}:{moment}"
+        if (seq := _one(tally, name, case, life, moment, root, deep=deep)) is not None and again:
+            image.put(root)
+            _crash_again(tally, name, case, life, moment, seq, scratch, draw)
+
+
+def _one(
+    tally: Tally, name: str, case: str, life: Life, moment: Moment, root: Path, *, deep: bool
+) -> int | None:
+    phase = life.phase_at(moment.done)
+    tally.images[name, moment.damage] += 1
+    tally.phases[phase] += 1
+    tally.deep += deep
+    try:
+        power = name != "process" or moment.damage is Damage.KEPT
+        return check(root, life, moment.done, power=power, deep=deep)
+    except Exception as error:
+        said = f"{'' if isinstance(error, Lost) else type(error).__name__ + ': '}{error}"
+        tally.failures.append(Failure(case, phase, said))
+        return None
+
+
+def second(name: str, life: Life, moment: Moment, seq: int, root: Path) -> Life:
+    """What is done after a power loss, on a disk that remembers, so that it can fail again."""
+    again = Life(root, life.seed)
+    again.events, again.copies = life.events, life.copies
+    again.states = {at: state for at, state in life.states.items() if at <= seq}
+    again.database_id = life.database_id
+    promise = life.promise_at(moment.done)
+    again.promise = promise._replace(made=bool(seq) or promise.made, seq=seq)
+    if name == "process" and moment.damage is not Damage.KEPT:
+        again.promise = again.promise._replace(epoch=0)
+    again.promises = [(0, again.promise)]
+    phase = life.phase_at(moment.done)
+    LIVES[name][1].get(phase, restart)(again)
+    return again
+
+
+def _crash_again(
+    tally: Tally, name: str, case: str, life: Life, moment: Moment, seq: int, scratch: Path,
+    draw: Random,
+) -> None:  # fmt: skip
+    if life.promise_at(moment.done).restored or life.promise_at(moment.done).schema != "0001":
+        return
+    again = second(name, life, moment, seq, scratch / "image")
+    root = scratch / "again"
+    for later, image in images(again, drawn(again, TIMES, draw)):
+        image.put(root)
+        tally.again += 1
+        _one(tally, "again", f"{case}/{later}", again, later, root, deep=draw.random() < DEEP)
+
+
+def repeat(case: str, scratch: Path) -> Failure | None:
+    """Run one case again; its image is left in *scratch*."""
+    first, _, then = case.partition("/")
+    name, seed, *words = first.split(":")
+    moment = _moment(words)
+    life = live(name, int(seed), scratch / "life")
+    ((_, image),) = images(life, [moment])
+    tally, root = Tally(), scratch / "image"
+    image.put(root)
+    seq = _one(tally, name, first, life, moment, root, deep=True)
+    image.put(root)
+    if then and seq is not None:
+        later = _moment(then.split(":"))
+        again = second(name, life, moment, seq, root)
+        ((_, image),) = images(again, [later])
+        image.put(scratch / "again")
+        _one(tally, "again", case, again, later, scratch / "again", deep=True)
+        image.put(scratch / "again")
+    return tally.failures[0] if tally.failures else None
+
+
+def _moment(words: list[str]) -> Moment:
+    done, damage, draw = words
+    return Moment(int(done), Damage(damage), draw)
+
+
+__all__ = ["Failure", "Moment", "Promise", "Tally", "campaign", "drawn", "images", "live", "repeat"]

@@ -1,0 +1,132 @@
+"""The images can tell: each way of promising too much, or of syncing too little, fails in some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.journal import care, files, writer
+from reconciler.journal.store import Journal
+from tests.crash.__main__ import memory
+from tests.crash.campaign import Tally, campaign
+from tests.crash.life import Life
+
+Plant = Callable[[pytest.MonkeyPatch], object]
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    with memory() as folder:
+        yield folder
+
+
+def no_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(writer.SYNCHRONOUS, "power", "OFF")  # type: ignore[arg-type]
+
+
+def sync_at_checkpoints_only(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(writer.SYNCHRONOUS, "power", "NORMAL")  # type: ignore[arg-type]
+
+
+def promise_first(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Life, "before_record", lambda life, seq: life.promised(seq=seq))
+
+
+def folders_unsynced(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(files, "sync_names", lambda path: files.sync(path))
+    real = files.sync
+    patch.setattr(files, "sync", lambda path: None if path.is_dir() else real(path))
+
+
+def only_the_nearest_folder(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(files, "sync_names", lambda path: files.sync(path.parent))
+
+
+def side_file_hurries(patch: pytest.MonkeyPatch) -> None:
+    """It names rows that are not synced."""
+
+    def rest(journal: Any, *, idle: bool = True) -> None:
+        files.write_tip(journal.path, files.Tip(journal.last_seq, journal._hash))
+
+    patch.setattr(Journal, "checkpoint_if_idle", rest)
+
+
+def side_file_unsynced(patch: pytest.MonkeyPatch) -> None:
+    """Its name may be there before its bytes."""
+
+    def write(database: Path, tip: files.Tip) -> None:
+        new = files.beside(database, ".tip.new")
+        new.unlink(missing_ok=True)
+        files.create_private(new)
+        fileno = files.os.open(new, files.os.O_WRONLY)
+        files.os.write(fileno, f"{tip.seq} {tip.hash.hex()}\n".encode())
+        files.os.close(fileno)
+        new.replace(files.beside(database, ".tip"))
+
+    patch.setattr(files, "write_tip", write)
+
+
+def epoch_unsynced(patch: pytest.MonkeyPatch) -> None:
+    """A run begins before its epoch is on the disk."""
+    real = Journal._begin_epoch
+
+    def begin(journal: Journal) -> None:
+        journal._db.execute("PRAGMA synchronous = NORMAL")
+        real(journal)
+        journal._db.execute("PRAGMA synchronous = EXTRA")
+
+    patch.setattr(Journal, "_begin_epoch", begin)
+
+
+def log_first(patch: pytest.MonkeyPatch) -> None:
+    """A restore that takes the log away before the database, and syncs neither."""
+
+    def move(path: Path) -> Path:
+        kept = files.beside(path, ".replaced")
+        for ending in (*files.SIDE_FILES, ""):
+            if (old := files.beside(path, ending)).exists():
+                old.rename(files.beside(kept, ending))
+        return kept
+
+    patch.setattr(care, "_move_away", move)
+
+
+def one_by_one(patch: pytest.MonkeyPatch) -> None:
+    """Each event of a batch in a transaction of its own."""
+    real = Journal.record
+
+    def record(journal: Journal, steps: Any) -> int:
+        for one in steps:
+            real(journal, [one])
+        return journal.last_seq
+
+    patch.setattr(Journal, "record", record)
+
+
+@pytest.mark.parametrize(
+    ("plant", "life", "invariant"),
+    [
+        (no_sync, "whole", "R"),
+        (sync_at_checkpoints_only, "whole", "R3"),
+        (promise_first, "whole", "R3"),
+        (folders_unsynced, "whole", "R3"),
+        (only_the_nearest_folder, "whole", "R3"),
+        (side_file_hurries, "process", "R2"),
+        (side_file_unsynced, "whole", "R2"),
+        (epoch_unsynced, "whole", "R5"),
+        (log_first, "restore", "R"),
+        (one_by_one, "whole", "R2"),
+    ],
+)
+def test_a_planted_weakness_is_found(
+    plant: Plant, life: str, invariant: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a guard removed, some image of 400 breaks the invariant that the guard keeps."""
+    plant(monkeypatch)
+    tally = Tally()
+    campaign(life, 5, 400, scratch, tally, enough=3)
+    said = [failure.said for failure in tally.failures]
+    assert any(words.startswith(invariant) for words in said), said[:3]
