@@ -38,7 +38,7 @@ from reconciler.core.events import (
     Throttled,
     Tick,
 )
-from reconciler.core.ledger import SYNC_AGAIN_US, Book, Order, Target
+from reconciler.core.ledger import NO_ANSWER_US, SYNC_AGAIN_US, Book, Order, Target
 from reconciler.core.lifecycle import State
 from reconciler.core.turn import Turn
 
@@ -73,8 +73,8 @@ def _started(turn: Turn, event: Started) -> None:
         book.placed_us = []
         book.waiting_for = ""
         for order in book.own_orders():
-            # Clocks of two runs are not compared.
-            order.working_us = min(order.working_us, turn.at_us - 60_000_000)
+            # Clocks of two runs are not compared: whatever we saw, we saw it just now.
+            order.working_us = turn.at_us
             order.priced_us = min(order.priced_us, turn.at_us)
             order.over_us = None if order.over_us is None else min(order.over_us, turn.at_us)
             order.cancel_sent_us = order.read_asked_us = 0
@@ -188,9 +188,9 @@ def _synced(turn: Turn, event: Synced) -> None:
             fills.set_anchor(turn, book)
         book.foreign_orders = {k: v for k, v in book.foreign_orders.items() if k in resting}
         for order in book.own_orders():
-            settled = turn.at_us - order.working_us > ledger.settings.timing.read_lag_us
-            if order.status == "working" and order.order_id not in resting and settled:
-                order.read_again_us = turn.at_us  # it ended while we were not looking
+            if order.status == "working" and order.order_id not in resting:
+                # It ended while we were not looking, or is younger than what reads show.
+                order.read_again_us = order.read_again_us or turn.at_us
         if first:
             if book.target is not None:
                 book.target.gap_since_us = 0  # nobody could work it
@@ -273,7 +273,12 @@ def _order_read(turn: Turn, event: OrderRead) -> None:
     if event.orders or event.executions:
         return
     doubt.see_nothing(turn, book, order, asked_us)
-    if order.status == "working" and asked_us - order.working_us > timing.read_lag_us:
+    if order.status != "working":
+        return
+    shown_us = order.working_us + timing.read_lag_us + 1
+    if asked_us < shown_us:
+        order.read_again_us = max(turn.at_us, shown_us)  # it may only be too young to be shown
+    else:
         turn.freeze(
             book,
             "vanished_order",
@@ -355,6 +360,8 @@ def _resumed(turn: Turn, event: Resumed) -> None:
         book.refusals = book.refused_until_us = 0
         if book.target is not None:
             book.target.gap_since_us = 0  # nobody could work it
+        if event.adopt:
+            orders.close_short(turn, book, event.by)
         turn.close_incidents(symbol, f"resumed: {event.reason}", event.by)
         turn.touch(book)
 
@@ -364,6 +371,13 @@ def _adjusted(turn: Turn, event: Adjusted) -> None:
 
 
 def _tick(turn: Turn, event: Tick) -> None:
+    for number in sorted(turn.ledger.requests, key=int):
+        if turn.at_us < turn.ledger.requests[number].asked_us + NO_ANSWER_US:
+            continue
+        nobody = Answered(
+            at_us=turn.at_us, request_id=int(number), outcome=Outcome.IN_DOUBT, code="no_answer"
+        )
+        _answered(turn, nobody)
     for book in turn.ledger.books.values():
         if book.wake_us <= turn.at_us:
             turn.touch(book)
