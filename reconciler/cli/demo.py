@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__
 from reconciler.cli import output
 from reconciler.cli.app import Ask
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import ConfigError, ReconcilerError, UsageError
 from reconciler.strategy import random_targets
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Demo:
             config = self._config(url)
             database = config.database_path
             moved = _put_away(database) if self._ask.database is None else None
-            bound = running.listen(config)
+            bound = _listen(config)
             said = database.with_suffix(".log")
             database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._head(config, url, bound.getsockname()[1], moved)
@@ -279,6 +280,18 @@ def _did_not_start(told: str) -> ReconcilerError:
     except (ValueError, KeyError, IndexError):
         return ReconcilerError("the exchange did not start")
     return kind(f"the exchange did not start: {detail}", next_step="")
+
+
+def _listen(config: AppConfig) -> socket.socket:
+    """The port of the API: the usual one, or, if that is in use and nobody named it, a free one."""
+    from reconciler.api.server import bind
+
+    try:
+        return bind(*config.listen)
+    except ConfigError:
+        if "RECONCILER_API__LISTEN" in os.environ:
+            raise
+        return bind(config.listen[0], 0)
 
 
 def _put_away(database: Path) -> Path | None:

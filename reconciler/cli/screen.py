@@ -73,7 +73,7 @@ def _picture(journal: History, headline: str) -> Group:
     fills = journal.query("select symbol, count(*) from v_fills group by symbol").values
     rows = journal.rows("v_transitions", limit=TRANSITIONS).dicts()
     return Group(
-        Text(headline, style="bold"),
+        Text(headline, style="bold", no_wrap=True, overflow="ellipsis"),
         _symbols([output.exact(row) for row in journal.status().dicts()], dict(fills)),
         _transitions(reversed(rows)),
     )
