@@ -26,6 +26,8 @@ LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 #: Every event that there is, and the words that stand for its name on a terminal.
 EVENTS: Final[Mapping[str, str]] = {
+    "config.reload": "settings read again",
+    "config.refused": "settings refused, the old ones stay",
     "service.start": "started",
     "service.stop": "stopped",
     "service.fail": "failed",

@@ -90,6 +90,7 @@ def run(
         wiring.make_venue(bitmex),
         make_api=api_maker(config.database_path, bound) if bound is not None else None,
         say=log(ask, config),
+        reload=lambda: ask.settings().core_settings(),
     )
     try:
         code = service.run()

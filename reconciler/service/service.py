@@ -86,8 +86,10 @@ class Service:
         make_api: Callable[[Service, str], Api] | None = None,
         say: Say | None = None,
         watchers: tuple[Watcher, ...] = (),
+        reload: Callable[[], Settings] | None = None,
     ) -> None:
         self.options = options
+        self._reload = reload
         self.loop = Loop()
         self._make_venue = make_venue
         self._make_api = make_api
@@ -325,6 +327,23 @@ class Service:
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGUSR1, halt)
+        if self._reload is not None:
+            signal.signal(signal.SIGHUP, lambda *_: self.loop.call_soon(self._read_again))
+
+    def _read_again(self) -> tuple[Configured, ...]:
+        """Read limits and policies again; a change that makes no sense is refused whole."""
+        assert self._reload is not None
+        try:
+            settings = self._reload()
+        except ReconcilerError as refusal:
+            self._say("error", "config.refused", error=str(refusal))
+            return ()
+        if settings.symbols != self.options.settings.symbols:
+            self._say("error", "config.refused", error="other symbols need a new start")
+            return ()
+        self.options.settings = settings
+        self._say("warning", "config.reload")
+        return (Configured(at_us=self.loop.now_us(), settings=settings),)
 
     # -- the door, for other threads -----------------------------------------------------------
 
