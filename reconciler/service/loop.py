@@ -180,12 +180,11 @@ class Loop:
                 engine.handle(venue.tick(now_us))
             if now_us >= next_beat_us:
                 next_beat_us = now_us + BEAT_US
-            if now_us >= next_idle_us and not ready:
+            overdue = now_us >= next_idle_us + 5 * IDLE_US  # it is never quiet: now, then
+            if now_us >= next_idle_us and (overdue or not ready):
                 next_idle_us = now_us + IDLE_US
                 if self.housekeeping is not None:
                     self.housekeeping()
-            elif now_us >= next_idle_us + IDLE_US:
-                next_idle_us = now_us + IDLE_US
             self._answer_waiters(engine.ledger, now_us)
             if self._crash is not None:
                 raise self._crash
