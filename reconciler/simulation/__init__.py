@@ -1,0 +1,1 @@
+"""A world in which all that can happen is decided by us: time, network, disk, venue, crashes."""

@@ -1,0 +1,240 @@
+"""
+Time passes, and what no longer matters is forgotten.
+
+Nothing is forgotten that could still change a decision, or a judgement: what is left out is a note
+for people, a moment that has passed, or an age beyond all that anything asks for.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from reconciler.core.ledger import NEVER_US, Book, Ledger, Order, Request
+from reconciler.core.lifecycle import State as SymbolState
+from reconciler.simulation.search_state import (
+    NOW_US,
+    UNIT_US,
+    Bounds,
+    Change,
+    Row,
+    State,
+    cl_ord_id_of,
+)
+
+LEDGER_TIMES = ("synced_us", "sync_asked_us", "sync_again_us", "watermark_us")
+BOOK_TIMES = ("differs_since_us", "position_read_again_us", "foreign_until_us", "refused_until_us")
+ORDER_TIMES = (
+    "placed_us", "expires_us", "over_us", "over_venue_us", "seen_venue_us", "working_us",
+    "cancel_sent_us", "cancel_again_us", "read_asked_us", "read_again_us", "quarantined_until_us",
+)  # fmt: skip
+DOUBT_TIMES = ("expired_us", "barrier_us", "empty_read_us")
+#: Times that nothing here depends on, or that `tidy` sets: the clock is always freshly measured,
+#: no price is ever amended, no target expires, no order is too many, nobody uses the switch.
+IDLE_TIMES = {
+    "at_us", "horizon_us", "clock_offset_us", "clock_error_us", "clock_at_us",
+    "throttled_until_us", "placed_us", "dead_man_acked_us", "dead_man_asked_us",
+    "since_us", "venue_position_venue_us", "waiting_since_us", "priced_us", "set_us", "expires_us",
+    "gap_since_us", "wake_us",
+}  # fmt: skip
+
+
+def _shift(thing: object, names: tuple[str, ...], floor_us: int) -> None:
+    for name in names:
+        at_us = getattr(thing, name)
+        if at_us:
+            setattr(thing, name, max(at_us - UNIT_US, floor_us))
+
+
+def _older(at_us: int, floor_us: int) -> int:
+    return max(at_us - UNIT_US, floor_us) if at_us else 0
+
+
+def pass_time(state: State, bounds: Bounds) -> None:
+    """One unit goes by: everything is older than before."""
+    floor_us = NOW_US - bounds.old * UNIT_US
+    ledger, book = state.ledger, state.book
+    _shift(ledger, LEDGER_TIMES, floor_us)
+    _shift(book, BOOK_TIMES, floor_us)
+    if book.wake_us != NEVER_US:
+        book.wake_us -= UNIT_US
+    for order in book.orders.values():
+        _shift(order, ORDER_TIMES, floor_us)
+        if order.doubt is not None:
+            _shift(order.doubt, DOUBT_TIMES, floor_us)
+    for post in state.posts:
+        post.at_us = _older(post.at_us, floor_us)
+        post.sent_us = _older(post.sent_us, floor_us)
+        post.expires_us = _older(post.expires_us, floor_us)
+        if post.phase == "wire" and post.expires_us < NOW_US:
+            post.phase = "never"
+        for fill in post.fills:
+            fill.at_us = _older(fill.at_us, floor_us)
+    for fill in state.others:
+        fill.at_us = _older(fill.at_us, floor_us)
+    for cancel in state.cancels:
+        cancel.sent_us = _older(cancel.sent_us, floor_us)
+    edge_us = NOW_US - UNIT_US  # a request of before can't be let in any more
+    state.cancels = [c for c in state.cancels if c.awaited or c.queued or c.sent_us >= edge_us]
+    for reply in state.replies:
+        reply.at_us -= UNIT_US
+        if reply.row is not None:
+            reply.row = _older_row(reply.row, floor_us)
+    state.order_rows = [_older_row(row, floor_us) for row in state.order_rows]
+    state.execution_rows = [(n, k, _older(us, floor_us)) for n, k, us in state.execution_rows]
+    state.position_rows = [(n, _older(us, floor_us)) for n, us in state.position_rows]
+    state.changes = [Change(c.at_us - UNIT_US, c.number, c.what) for c in state.changes]
+    state.stream_us = _older(state.stream_us, floor_us)
+    state.resync_us = _older(state.resync_us, floor_us)
+    state.position_asked_us = _older(state.position_asked_us, floor_us)
+
+
+def _older_row(row: Row, floor_us: int) -> Row:
+    return Row(row.number, row.filled, row.status, _older(row.at_us, floor_us))
+
+
+def tidy(state: State, bounds: Bounds, real: bool = False) -> None:
+    """
+    Forget what cannot make a difference any more.
+
+    Args:
+        real: Keep the time since the last sync, so that the regular audit comes by itself.
+    """
+    ledger, book = state.ledger, state.book
+    ledger.at_us = ledger.clock_at_us = NOW_US
+    if not real:
+        ledger.synced_us = max(ledger.synced_us, NOW_US - UNIT_US)
+    if ledger.sync_again_us <= NOW_US:
+        ledger.sync_again_us = 0
+    ledger.horizon_us = 0
+    ledger.incidents = {}
+    ledger.next_incident_id = 1
+    ledger.placed_us = []
+    if ledger.frozen:
+        ledger.frozen = "frozen"
+    _tidy_book(book)
+    _renumber(ledger, book)
+    for order in book.orders.values():
+        _tidy_order(order, book)
+    for post in state.posts:
+        if post.phase in ("over", "never"):
+            post.expires_us = 0
+        if post.sent_us and not state.request("placeorder", cl_ord_id_of(post.number)):
+            post.sent_us = 0
+    _tidy_changes(state, bounds)
+    _tidy_over(state, bounds)
+    if state.stream == "up":
+        state.stream_us = 0
+
+
+def _tidy_book(book: Book) -> None:
+    book.since_us = 0
+    book.quote = None
+    book.waiting_for, book.waiting_since_us, book.wants_quote = "", 0, False
+    book.venue_position_venue_us = 0
+    book.placed_us = []
+    book.refusals = 0
+    book.repairs = min(book.repairs, 1)
+    book.frozen = book.frozen_by
+    book.instrument_version = 1
+    for name in ("position_read_again_us", "foreign_until_us", "refused_until_us"):
+        if getattr(book, name) <= NOW_US:
+            setattr(book, name, 0)
+    if book.wake_us > NOW_US + 100 * UNIT_US:
+        book.wake_us = NEVER_US  # to look for a better price, which there is never
+    book.wake_us = max(book.wake_us, NOW_US)
+    for exec_id in book.foreign_execs:
+        book.foreign_execs[exec_id] = NOW_US
+    target = book.target
+    if target is not None:
+        target.set_us = target.gap_since_us = 0
+        target.held = False
+
+
+def _tidy_order(order: Order, book: Book) -> None:
+    order.request_id = order.reads = order.priced_us = order.position = 0
+    order.target_version = 0
+    live = order.status in ("intended", "working", "in_doubt")
+    if order.status != "intended":
+        order.placed_us = 0
+    if order.status not in ("intended", "in_doubt"):
+        order.expires_us = NOW_US
+    if order.status != "working":
+        order.working_us = 0
+    if order.over_us is not None and order.status != "ended":
+        order.over_us = NOW_US
+    if not order.read_id:
+        order.read_asked_us = 0
+    if not live and order.status != "ended":
+        order.read_again_us = 0
+    elif order.read_again_us:
+        order.read_again_us = max(order.read_again_us, NOW_US)
+    if not live or order.cancel_again_us <= NOW_US:
+        order.cancel_again_us = 0
+    order.cancels = min(order.cancels, 2) if live else 0
+    if not order.cancel_id and book.state is not SymbolState.CANCELLING:
+        order.cancel_sent_us = 0
+    if order.doubt is not None:
+        order.doubt.since_us, order.doubt.why = 0, ""
+
+
+def _renumber(ledger: Ledger, book: Book) -> None:
+    """Give the requests that are out the lowest numbers, in an order of their own."""
+    asked = sorted(ledger.requests.items(), key=_by_name)
+    ledger.requests = {
+        str(number): msgspec.structs.replace(request, asked_us=NOW_US)  # each has its own end here
+        for number, (_, request) in enumerate(asked, 1)
+    }
+    ledger.next_request_id = len(asked) + 1
+    for new, (old_text, request) in enumerate(asked, 1):
+        old = int(old_text)
+        if request.type == "readposition" and book.position_id == old:
+            book.position_id = -new
+        elif request.cl_ord_id:
+            order = book.orders[request.cl_ord_id]
+            if request.type == "cancelorder" and order.cancel_id == old:
+                order.cancel_id = -new
+            elif request.type == "readorder" and order.read_id == old:
+                order.read_id = -new
+    book.position_id = abs(book.position_id)
+    for order in book.orders.values():
+        order.cancel_id, order.read_id = abs(order.cancel_id), abs(order.read_id)
+
+
+def _by_name(item: tuple[str, Request]) -> tuple[str, str, int]:
+    number, request = item
+    return request.type, request.cl_ord_id, int(number)
+
+
+def _tidy_changes(state: State, bounds: Bounds) -> None:
+    """A change that every read must show by now is no longer news."""
+    oldest_us = NOW_US
+    for asked_us in (state.position_asked_us, state.resync_us):
+        oldest_us = min(oldest_us, asked_us or NOW_US)
+    if state.stream == "joining":
+        oldest_us = min(oldest_us, state.stream_us)
+    for order in state.book.orders.values():
+        if order.read_id:
+            oldest_us = min(oldest_us, order.read_asked_us)
+    edge_us = oldest_us - bounds.lag * UNIT_US
+    state.changes = [change for change in state.changes if change.at_us >= edge_us]
+
+
+def _tidy_over(state: State, bounds: Bounds) -> None:
+    """How long ago an order ended is forgotten once no row from before can still turn up."""
+    floor_us = NOW_US - bounds.old * UNIT_US
+    speakable = {change.number for change in state.changes}
+    speakable.update(row.number for row in state.order_rows)
+    speakable.update(reply.number for reply in state.replies)
+    if not any(not fill.booked for post in state.posts for fill in post.fills):
+        if all(fill.booked for fill in state.others):
+            state.ledger.watermark_us = floor_us  # whatever comes is newer
+    for post in state.posts:
+        if post.phase not in ("over", "never") or post.number in speakable:
+            continue
+        post.at_us = floor_us
+        order = state.book.orders.get(cl_ord_id_of(post.number))
+        if order is not None and order.status in ("closed", "refused", "void"):
+            order.over_venue_us = min(order.over_venue_us, floor_us)
+            order.seen_venue_us = min(order.seen_venue_us, floor_us)
+            for fill in post.fills:
+                fill.at_us = floor_us
