@@ -55,6 +55,7 @@ class Sync:
         self._symbols = symbols
         self._venue_us = venue_us
         self._finished = finished
+        self._random = random.Random()
         self._generation = 0
         self._reading = False
         self._again = False
@@ -138,7 +139,7 @@ class Sync:
             self._failures += 1
             self.error = _said(error)
             most = min(500_000 * 2 ** min(self._failures, 8), AGAIN_MAX_US)
-            self._due_us = self._host.now_us() + random.randint(most // 2, most)
+            self._due_us = self._host.now_us() + self._random.randint(most // 2, most)
         return []
 
     def _done(

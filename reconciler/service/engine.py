@@ -17,12 +17,13 @@ import msgspec
 from reconciler.core.decisions import AnyDecision, AnyFact, CancelOrder
 from reconciler.core.events import AnyEvent, Quoted, Started
 from reconciler.core.ledger import Ledger
-from reconciler.core.step import step
+from reconciler.core.step import Outcome, step
 from reconciler.journal import Journal
 from reconciler.venue import Venue
 
 Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
 Watcher = Callable[[Sequence[Step]], None]
+Decide = Callable[[Ledger, AnyEvent], Outcome]
 
 SNAPSHOT_EVERY = 10_000  # journal rows
 MOST_IN_A_COMMIT = 1_000  # events
@@ -31,13 +32,20 @@ MOST_IN_A_COMMIT = 1_000  # events
 class Engine:
     """The ledger, the journal behind it, and the venue in front of it."""
 
-    def __init__(self, ledger: Ledger, journal: Journal, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        journal: Journal,
+        now_us: Callable[[], int],
+        decide: Decide = step,
+    ) -> None:
         self.ledger = ledger
         self.journal = journal
         self.venue: Venue | None = None  # none: decisions are recorded and not sent
         self.failed = False
         self.watchers: list[Watcher] = []
         self._now_us = now_us
+        self._decide = decide  # the core; a simulation watches it
         self._quotes_came = False
         self._snapshot_seq = journal.last_seq
 
@@ -102,7 +110,7 @@ class Engine:
             event = pending.popleft()
             if event.at_us < ledger.at_us and not isinstance(event, Started):
                 event = msgspec.structs.replace(event, at_us=ledger.at_us)
-            decisions, facts = step(ledger, event)
+            decisions, facts = self._decide(ledger, event)
             steps.append((event, decisions, facts))
             if not pending:
                 pending.extend(self._wanted_quotes())

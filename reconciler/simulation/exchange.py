@@ -1,0 +1,477 @@
+"""
+The venue's engine: orders, fills and positions, and what can be read of them. The truth.
+
+It knows nothing of our core. Every change is shown as rows of BitMEX's tables to whoever
+subscribed; how late, how often and whether those arrive is the network's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from reconciler.simulation.agenda import SECOND, Agenda, Clock
+from reconciler.simulation.draws import Draws
+from reconciler.simulation.wording import Row, iso
+from reconciler.simulation.weather import Weather
+
+ACCOUNT = 400_123
+TICK = Decimal("0.5")
+OPEN = ("New", "PartiallyFilled")
+OWN = "rc-"
+
+#: Shows one row of a table: table, action, row.
+Show = Callable[[str, str, Row], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """An order as the venue knows it."""
+
+    order_id: str
+    cl_ord_id: str
+    symbol: str
+    side: int
+    quantity: int
+    price: Decimal
+    reduce_only: bool
+    own: bool  # it bears an id of ours
+    filled: int = 0
+    status: str = "New"
+    text: str = "Submitted via API."
+    changed_us: int = 0  # venue time
+    past: list[tuple[int, Row]] = field(default_factory=list)  # world's time, row
+
+    @property
+    def open(self) -> bool:
+        """It may still trade."""
+        return self.status in OPEN
+
+    @property
+    def leaves(self) -> int:
+        """Contracts still to be traded."""
+        return self.quantity - self.filled if self.open else 0
+
+
+class Exchange:
+    """One account, and everybody who trades on it."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        clock: Clock,
+        draws: Draws,
+        weather: Weather,
+        symbols: tuple[str, ...],
+    ) -> None:
+        self._agenda = agenda
+        self.clock = clock
+        self._draws = draws
+        self.weather = weather
+        self.symbols = symbols
+        self.show: Show = lambda table, action, row: None
+        self.traded: Callable[[Order, int], None] = lambda order, contracts: None
+        self.placed: Callable[[Order], None] = lambda order: None
+        rng = draws.of("start")
+        lot = weather.lot
+        self.position = {s: rng.choice((0, 0, 3, -2)) * 100 // lot * lot for s in symbols}
+        self.positions = {s: [(0, n)] for s, n in self.position.items()}
+        self.own = dict.fromkeys(symbols, 0)  # moved by orders of ours, in all
+        self.marks = {s: Decimal(100) + 10 * n for n, s in enumerate(symbols)}
+        self.market_open = dict.fromkeys(symbols, True)
+        self.orders: dict[str, Order] = {}
+        self.alive: dict[str, Order] = {}
+        self.by_name: dict[str, list[Order]] = {}
+        self.executions: list[tuple[int, Row]] = []  # world's time, row
+        self.executions_by_name: dict[str, list[tuple[int, Row]]] = {}
+        self.fills: dict[str, tuple[str, int, str]] = {}  # what moved it: symbol, signed, name
+        self._switch = 0
+
+    # -- what people and programs ask of it -------------------------------------------------------
+
+    def place(self, asked: Row) -> tuple[int, object]:
+        """Take in an order. Returns status and body of the answer."""
+        symbol, name = str(asked["symbol"]), str(asked.get("clOrdID", ""))
+        if symbol not in self.position:
+            return 400, "Invalid symbol"
+        if not self.market_open[symbol]:
+            return 400, "Market is not open"
+        if any(o.open for o in self.by_name.get(name, ())) and name:
+            return 400, "Duplicate clOrdID"
+        words = str(asked.get("execInst", ""))
+        order = self._new(
+            name,
+            symbol,
+            1 if asked["side"] == "Buy" else -1,
+            int(str(asked["orderQty"])),
+            Decimal(str(asked["price"])),
+            "ReduceOnly" in words,
+        )
+        if order.reduce_only and self.position[symbol] * order.side >= 0:
+            self._end(order, "Rejected", "ReduceOnly: there is nothing to reduce", "insert")
+            return 200, self.row(order)
+        if self._draws.strikes("reject_in_200", self.weather.reject_in_200):
+            self._end(order, "Rejected", "Account has insufficient Available Balance", "insert")
+            return 200, self.row(order)
+        self._execute(order, "New", 0, order.price)
+        self._shrink(order, quiet=True)
+        post_only = "ParticipateDoNotInitiate" in words
+        if post_only and self._draws.strikes("kill_post_only", self.weather.kill_post_only):
+            self._end(order, "Canceled", "Canceled: Order had execInst of ...Initiate", "insert")
+            return 200, self.row(order)
+        self.alive[order.order_id] = order
+        self.placed(order)
+        at_once = asked.get("timeInForce") == "ImmediateOrCancel"
+        first = 0
+        if at_once:
+            first = self._draws.one("ioc", (order.leaves, order.leaves, self._part(order), 0))
+        elif not post_only and self._draws.of("cross").random() < 0.5:
+            first = order.leaves
+        elif self._draws.of("at once").random() < self.weather.fill_at_once:
+            first = self._part(order) if self._draws.of("at once").random() < 0.5 else 0
+        if self.weather.three_messages or not first:
+            self._tell(order, "insert")
+            action = "update"
+        else:
+            action = "insert"  # one frame, with what became of it
+        if first:
+            self._trade(order, first, action=action)
+        if at_once and order.open:
+            self._end(order, "Canceled", "Canceled: IOC", "update")
+        self._fill_later(order)
+        return 200, self.row(order)
+
+    def amend(self, asked: Row) -> tuple[int, object]:
+        """Change a price."""
+        name, price = str(asked["origClOrdID"]), Decimal(str(asked["price"]))
+        for order in self.by_name.get(name, ()):
+            if order.open:
+                if order.price == price:
+                    return 400, "Invalid amend: orderQty, leavesQty, price, stopPx unchanged"
+                order.price = price
+                self._execute(order, "Replaced", 0, price)
+                self._tell(order, "update")
+                return 200, self.row(order)
+        return (400, "Invalid ordStatus") if name in self.by_name else (404, "Not Found")
+
+    def cancel(self, name: str, order_id: str = "") -> tuple[int, object]:
+        """Cancel what is open under a name."""
+        known = self.by_name.get(name, [])
+        if order_id:
+            known = [order for order in known if order.order_id == order_id]
+        answers: list[Row] = []
+        for order in known:
+            if order.open:
+                self._execute(order, "Canceled", 0, order.price)
+                self._end(order, "Canceled", "Canceled via API.", "update")
+                answers.append(self.row(order))
+        if answers:
+            return 200, answers
+        form = self._draws.of("cancel form").random()
+        error = f"Unable to cancel order due to existing state: {known[-1].status}" if known else ""
+        if form < 0.4:
+            stub: Row = {"clOrdID": name, "error": error or "Not Found"}
+            if known:
+                stub = {**self.row(known[-1]), "error": error}
+            return 200, [stub]
+        if form < 0.5:
+            self.show(
+                "execution",
+                "insert",
+                {
+                    "execID": f"reject-{len(self.executions)}-{self._agenda.now_us}",
+                    "orderID": known[-1].order_id if known else "0",
+                    "account": ACCOUNT,
+                    "execType": "CancelReject",
+                    "ordStatus": "Rejected",
+                    "ordRejReason": "Invalid orderID",
+                    "timestamp": iso(self.clock.now_us()),
+                },
+            )
+        if form < 0.7:
+            return 200, []
+        return (400, error) if known else (404, "Not Found")
+
+    def cancel_all_after(self, timeout_ms: int) -> tuple[int, object]:
+        """Arm the dead man's switch, or disarm it with 0."""
+        self._switch += 1
+        armed = self._switch
+        now_us = self.clock.now_us()
+        if not timeout_ms:
+            return 200, {"now": iso(now_us), "cancelTime": 0}
+
+        def fire() -> None:
+            if self._switch == armed:
+                for order in list(self.alive.values()):
+                    self._end(order, "Canceled", "Canceled: cancelAllAfter", "update")
+
+        self._agenda.later(timeout_ms * 1000, fire)
+        return 200, {"now": iso(now_us), "cancelTime": iso(now_us + timeout_ms * 1000)}
+
+    def person_trades(self, symbol: str, contracts: int, kind: str = "Trade") -> None:
+        """Somebody else, or the venue itself, moves the position."""
+        order = self._new("", symbol, 1 if contracts > 0 else -1, abs(contracts), Decimal(0), False)
+        order.price = self.marks[symbol]
+        self._trade(order, abs(contracts), kind=kind, action="insert")
+        for own in list(self.alive.values()):
+            if own.symbol == symbol:
+                self._shrink(own)
+
+    def person_places(self, symbol: str, contracts: int, name: str = "") -> None:
+        """Somebody else's order rests here for a while; it may be filled."""
+        order = self._new(
+            name, symbol, 1 if contracts > 0 else -1, abs(contracts), self.marks[symbol], False
+        )
+        self.alive[order.order_id] = order
+        self._execute(order, "New", 0, order.price)
+        self._tell(order, "insert")
+        self._fill_later(order)
+
+        def gives_up() -> None:
+            if order.open:
+                self._end(order, "Canceled", "Canceled by hand.", "update")
+
+        self._agenda.later(self._draws.after("person gives up", 20 * SECOND), gives_up)
+
+    def pay_funding(self, symbol: str) -> None:
+        """Cash, dressed as an execution of the whole position."""
+        held = self.position[symbol]
+        if held:
+            side = 1 if held > 0 else -1
+            order = Order(
+                order_id="00000000-0000-0000-0000-000000000000",
+                cl_ord_id="",
+                symbol=symbol,
+                side=side,
+                quantity=abs(held),
+                price=self.marks[symbol],
+                reduce_only=False,
+                own=False,
+            )
+            self._execute(order, "Funding", abs(held), order.price)
+
+    # -- what it does by itself --------------------------------------------------------------------
+
+    def _new(
+        self,
+        name: str,
+        symbol: str,
+        side: int,
+        quantity: int,
+        price: Decimal,
+        reduce_only: bool,
+    ) -> Order:
+        order = Order(
+            order_id=f"00000000-0000-4000-8000-{len(self.orders) + 1:012d}",
+            cl_ord_id=name,
+            symbol=symbol,
+            side=side,
+            quantity=quantity,
+            price=price,
+            reduce_only=reduce_only,
+            own=name.startswith(OWN) and not name.startswith("rc-zzzz-"),
+            changed_us=self.clock.now_us(),
+        )
+        self.orders[order.order_id] = order
+        if name:
+            self.by_name.setdefault(name, []).append(order)
+        return order
+
+    def _fill_later(self, order: Order) -> None:
+        """Somebody will trade with it, again and again until it is gone."""
+        if not order.open:
+            return
+
+        def fill() -> None:
+            if order.open:
+                if self.market_open[order.symbol]:
+                    self._trade(order, self._part(order), action="update")
+                self._fill_later(order)
+
+        self._agenda.later(self._draws.after("fill", self.weather.fill_mean_us), fill)
+
+    def _part(self, order: Order) -> int:
+        rng, lot = self._draws.of("part"), self.weather.lot
+        if rng.random() < 0.4 or order.leaves <= lot:
+            return order.leaves
+        return int(rng.random() * (order.leaves // lot)) * lot + lot
+
+    def _trade(self, order: Order, contracts: int, action: str, kind: str = "Trade") -> None:
+        order.filled += contracts
+        done = order.filled >= order.quantity
+        order.status = "Filled" if done else "PartiallyFilled"
+        signed = order.side * contracts
+        symbol = order.symbol
+        before = self.position[symbol]
+        self.position[symbol] = after = before + signed
+        self.positions[symbol].append((self._agenda.now_us, after))
+        if order.own:
+            self.own[symbol] += signed
+        if done:
+            self.alive.pop(order.order_id, None)
+        self._execute(order, kind, contracts, order.price)
+        self._tell(order, action)
+        if self._draws.of("old position").random() < self.weather.old_position:
+            self._show_position(symbol, before)
+        self._show_position(symbol, after)
+        self.traded(order, signed)
+        if not order.own:
+            return
+        for other in list(self.alive.values()):
+            if other is not order and other.symbol == symbol:
+                self._shrink(other)
+
+    def _shrink(self, order: Order, quiet: bool = False) -> None:
+        """A reduce-only order never has more open than there is to reduce."""
+        if not order.reduce_only or not order.open:
+            return
+        most = max(0, -self.position[order.symbol] * order.side)
+        if order.leaves <= most:
+            return
+        if most == 0:
+            self._end(order, "Canceled", "Canceled: ReduceOnly", "update")
+            return
+        order.quantity = order.filled + most
+        if not quiet:
+            self._tell(order, "update")
+
+    def _end(self, order: Order, status: str, text: str, action: str) -> None:
+        order.status, order.text = status, text
+        self.alive.pop(order.order_id, None)
+        self._tell(order, action)
+
+    # -- what it shows -----------------------------------------------------------------------------
+
+    def row(self, order: Order) -> Row:
+        """The whole row of an order, as it is now."""
+        status = order.status
+        if self._draws.strikes("unknown_word", self.weather.unknown_word):
+            status = "Pondering"
+        row: Row = {
+            "orderID": order.order_id,
+            "clOrdID": order.cl_ord_id,
+            "account": ACCOUNT,
+            "symbol": order.symbol,
+            "side": "Buy" if order.side > 0 else "Sell",
+            "orderQty": order.quantity,
+            "price": order.price,
+            "currency": "USD",
+            "settlCurrency": "XBt",
+            "ordType": "Limit",
+            "timeInForce": "GoodTillCancel",
+            "ordStatus": status,
+            "workingIndicator": order.open,
+            "leavesQty": order.leaves,
+            "cumQty": order.filled,
+            "text": order.text,
+            "transactTime": iso(order.changed_us),
+            "timestamp": iso(order.changed_us),
+        }
+        if not order.cl_ord_id:
+            del row["clOrdID"]
+        return row
+
+    def _tell(self, order: Order, action: str) -> None:
+        order.changed_us = self.clock.now_us()
+        row = self.row(order)
+        order.past.append((self._agenda.now_us, row))
+        if action == "update":
+            kept = ("orderID", "clOrdID", "account", "symbol", "timestamp")
+            changed = ("ordStatus", "leavesQty", "cumQty", "orderQty", "price", "text")
+            row = {name: row[name] for name in (*kept, *changed) if name in row}
+        self.show("order", action, row)
+
+    def _execute(self, order: Order, kind: str, contracts: int, price: Decimal) -> None:
+        moves = kind not in ("New", "Canceled", "Replaced", "Funding")
+        signed = order.side * contracts
+        number = len(self.executions) + 1
+        row: Row = {
+            "execID": f"00000000-0000-4000-9000-{number:012d}",
+            "orderID": order.order_id,
+            "account": ACCOUNT,
+            "symbol": order.symbol,
+            "side": "Buy" if order.side > 0 else "Sell",
+            "orderQty": order.quantity,
+            "price": price,
+            "settlCurrency": "XBt",
+            "execType": kind,
+            "ordStatus": order.status,
+            "leavesQty": order.leaves,
+            "cumQty": order.filled,
+            "timestamp": iso(self.clock.now_us()),
+        }
+        if order.cl_ord_id:
+            row["clOrdID"] = order.cl_ord_id
+        if contracts:
+            row["lastQty"], row["lastPx"] = contracts, price
+            row["execCost"], row["execComm"] = -signed * 1_000, contracts
+            row["lastLiquidityInd"] = "AddedLiquidity"
+        if moves:
+            self.fills[str(row["execID"])] = (order.symbol, signed, order.cl_ord_id)
+        entry = (self._agenda.now_us, row)
+        self.executions.append(entry)
+        self.executions_by_name.setdefault(order.cl_ord_id, []).append(entry)
+        self.show("execution", "insert", row)
+
+    def position_row(self, symbol: str, contracts: int) -> Row:
+        """A position row that says *contracts*."""
+        return {
+            "account": ACCOUNT,
+            "symbol": symbol,
+            "strategy": "OneWay",
+            "currency": "XBt",
+            "currentQty": contracts,
+            "isOpen": contracts != 0,
+            "markPrice": self.marks[symbol],
+            "timestamp": iso(self.clock.now_us()),
+        }
+
+    def _show_position(self, symbol: str, contracts: int) -> None:
+        self.show("position", "update", self.position_row(symbol, contracts))
+
+    def instrument_row(self, symbol: str) -> Row:
+        """The whole row of an instrument."""
+        return {
+            "symbol": symbol,
+            "state": "Open" if self.market_open[symbol] else "Closed",
+            "lotSize": self.weather.lot,
+            "tickSize": TICK,
+            "maxOrderQty": 10_000_000,
+            "maxPrice": 1_000_000,
+            "isInverse": True,
+            "isQuanto": False,
+            "multiplier": -100_000_000,
+            "settlCurrency": "XBt",
+            "quoteCurrency": "USD",
+            "makerFee": Decimal("0.0005"),
+            "takerFee": Decimal("0.0005"),
+            "markPrice": self.marks[symbol],
+            "timestamp": iso(self.clock.now_us()),
+        }
+
+    # -- what a look-up finds, as things were at a moment ------------------------------------------
+
+    def orders_at(self, then_us: int, name: str = "") -> list[Row]:
+        """The row of each order then: of one name, or of all that were open."""
+        found = []
+        for order in self.by_name.get(name, []) if name else self.orders.values():
+            if not name and not order.open and self._agenda.now_us - order.past[-1][0] > 3 * SECOND:
+                continue
+            row = next((r for at, r in reversed(order.past) if at <= then_us), None)
+            if row is not None and (name or row["ordStatus"] in (*OPEN, "Pondering")):
+                found.append(row)
+        return found
+
+    def executions_at(self, then_us: int, name: str = "", since: str = "") -> list[Row]:
+        """Executions that could be seen then, of one name or since a time."""
+        entries = self.executions_by_name.get(name, []) if name else self.executions
+        return [row for at, row in entries if at <= then_us and str(row["timestamp"]) >= since]
+
+    def position_at(self, symbol: str, then_us: int) -> int:
+        """The position as it was."""
+        return next(n for at, n in reversed(self.positions[symbol]) if at <= then_us)
+
+    def own_open(self, symbol: str) -> list[Order]:
+        """Every order of ours that rests on *symbol*."""
+        return [order for order in self.alive.values() if order.own and order.symbol == symbol]

@@ -1,0 +1,110 @@
+"""A journal in memory: the same rows, chain and recovery as the one on the disk, without a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reconciler.core.decisions import AnyDecision, AnyFact, PlaceOrder
+from reconciler.core.events import AnyEvent
+from reconciler.core.ledger import Ledger
+from reconciler.core.step import recall
+from reconciler.errors import Broken, StorageFault
+from reconciler.journal import chain, codec
+from reconciler.journal.present import Present, Run
+from reconciler.journal.rows import Rows
+from reconciler.journal.store import Recovered
+
+Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
+
+
+class MemoryJournal:
+    """
+    Keeps what `Journal` keeps of a life: encoded events and decisions, chained by their hashes.
+
+    Attributes:
+        last_seq: Of the last event.
+        epoch: Of the run that may write.
+    """
+
+    def __init__(self, thorough: bool) -> None:
+        self.rows: list[chain.Row] = []
+        self.last_seq = 0
+        self.epoch = 0
+        self.last_hash = chain.GENESIS
+        self.intents: set[str] = set()
+        self.fault = ""  # "before" or "after": the next commit fails, and is lost or stored
+        self.recall: Callable[[Any, AnyEvent, Sequence[AnyDecision]], object] = recall
+        self.shape: Callable[[], Any] = Ledger
+        self._broken = False
+        self._snapshot: tuple[int, bytes] | None = None
+        self._derived = Rows(Present(), Run()) if thorough else None
+        self._fills: set[tuple[object, ...]] = set()
+
+    def open(self) -> None:
+        """Become the writer: a new epoch."""
+        self.epoch += 1
+        self._broken = False
+        self.fault = ""
+
+    def record(self, steps: Sequence[Step]) -> int:
+        """Write steps down; when it returns they are durable."""
+        if self._broken:
+            raise StorageFault("the journal has stopped", path="memory")
+        if self.fault:
+            self._broken = True
+            if self.fault == "after":
+                self._store(steps)
+            raise StorageFault("the disk is full", path="memory")
+        self._store(steps)
+        return self.last_seq
+
+    def _store(self, steps: Sequence[Step]) -> None:
+        for event, decisions, facts in steps:
+            self.last_seq += 1
+            raw, decided = codec.encode(event), codec.encode_decisions(decisions)
+            symbol = getattr(event, "symbol", "")
+            head = (self.last_seq, event.at_us, self.epoch, codec.kind_of(event), symbol)
+            self.last_hash = chain.digest(self.last_hash, *head, codec.FORMAT, raw, decided)
+            self.rows.append(
+                chain.Row(*head, codec.FORMAT, raw.decode(), decided.decode(), self.last_hash)
+            )
+            for decision in decisions:
+                if isinstance(decision, PlaceOrder):
+                    self.intents.add(decision.cl_ord_id)
+            if self._derived is not None:
+                self._derived.take(self.last_seq, self.epoch, event, decisions, facts)
+        if self._derived is not None:
+            self._check(self._derived.drain())
+
+    def _check(self, rows: dict[str, list[tuple[Any, ...]]]) -> None:
+        """What the database's own indexes would refuse."""
+        for row in rows.get("fills", ()):
+            key = (row[2], row[3])
+            if key in self._fills:
+                raise Broken("the journal refuses a row: a fill booked twice")
+            self._fills.add(key)
+
+    def snapshot(self, ledger: object) -> None:
+        """Keep recovery short."""
+        if self.last_seq:
+            self._snapshot = self.last_seq, codec.encode(ledger)
+
+    def recover(self, *, whole: bool = False) -> Recovered:
+        """The ledger after the last event; from the first row on if *whole*."""
+        seq, ledger = 0, self.shape()
+        if self._snapshot is not None and not whole:
+            seq = self._snapshot[0]
+            ledger = codec.decode_ledger(self._snapshot[1], self.shape)  # type: ignore[arg-type]
+        for row in self.rows[seq:]:
+            self.recall(ledger, *codec.decode_row(row.version, row.event, row.decisions))
+        return Recovered(ledger, self.last_seq, self.last_seq - seq, 0)
+
+    def verify(self) -> None:
+        """Every link of the chain."""
+        before = chain.GENESIS
+        for row in self.rows:
+            computed = chain.digest(before, *row[:6], row.event.encode(), row.decisions.encode())
+            if computed != row.hash:
+                raise Broken(f"event {row.seq} is not what was written", seq=row.seq)
+            before = row.hash

@@ -1,0 +1,400 @@
+"""
+The oracle: sees the venue's truth and the service's ledger, and says which promise was broken.
+
+One method an invariant of the fault model, named by its id. ``step`` is called after every event
+of the core, ``writing`` before the first byte of every request, ``traded`` and ``placed`` by the
+venue. A broken invariant is a `Broken`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
+
+from reconciler.bitmex.answers import Kind
+from reconciler.bitmex.outgoing import Job
+from reconciler.core import decisions as d
+from reconciler.core import events as e
+from reconciler.core.ledger import Book
+from reconciler.core.step import Outcome, step
+from reconciler.simulation.agenda import SECOND
+from reconciler.simulation.exchange import Order
+
+if TYPE_CHECKING:
+    from reconciler.simulation.world import World
+
+#: Incidents that cannot happen while the venue keeps to what is assumed of it.
+NEVER = frozenset(
+    {
+        "zombie_order",
+        "twin_order",
+        "unknown_own_order",
+        "changed_order",
+        "vanished_order",
+        "overfill",
+        "wrong_side",
+        "impossible",
+    }
+)
+GIVEN_UP = ("void", "refused", "closed")
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+    def __init__(self, invariant: str, what: str) -> None:
+        self.invariant = invariant
+        super().__init__(f"{invariant}: {what}")
+
+
+class Oracle:
+    """
+    Judges one life.
+
+    Args:
+        world: The life.
+        inside: Whether the ledger is ours and can be looked into; a control shows only its deeds.
+    """
+
+    def __init__(self, world: World, inside: bool = True) -> None:
+        self.world = world
+        self.inside = inside
+        self.steps = 0
+        self.checks = 0
+        self.recent: deque[tuple[int, e.AnyEvent, list[d.AnyDecision]]] = deque(maxlen=40)
+        self.incidents: Counter[str] = Counter()
+        self.placed_by_name: dict[str, d.PlaceOrder] = {}
+        self.written: set[str] = set()
+        self.booked: dict[str, int] = {}
+        self.own_booked: Counter[str] = Counter()
+        self.span: dict[str, tuple[int, int]] = {}
+        self.wanted: dict[str, int | None] = {}
+        self.acknowledged: dict[str, int] = {}
+        self.posts: dict[str, deque[int]] = {}
+        self.futile: dict[str, deque[int]] = {}  # posts since anything else changed
+        self.watermark_us = 0
+        self.filled: dict[str, int] = {}
+        self.doubt_since_us: dict[str, int] = {}
+
+    @property
+    def strict(self) -> bool:
+        """Whether the venue keeps to all that is assumed of it."""
+        return self.world.weather.assumptions_hold
+
+    # -- after every event of the core ------------------------------------------------------------
+
+    def step(self, ledger: Any, event: e.AnyEvent) -> Outcome:
+        """The core, watched."""
+        if isinstance(event, e.Started):
+            self._restarted()
+        outcome = step(ledger, event)
+        self.steps += 1
+        self.recent.append((self.world.agenda.now_us, event, outcome.decisions))
+        for fact in outcome.facts:
+            self._fact(fact)
+        for decision in outcome.decisions:
+            if isinstance(decision, d.PlaceOrder):
+                self.o9_ids_are_never_reused(decision)
+                self.note_intent(decision)
+        for book in ledger.books.values():
+            self.o1_one_live_in_the_store(book)
+            self.f2_ledger_is_its_executions(book)
+            self._note_target(book)
+        self.f5_watermark_never_goes_back(ledger)
+        self.v4_bounded(ledger)
+        return outcome
+
+    def _fact(self, fact: d.AnyFact) -> None:
+        if isinstance(fact, d.FillBooked):
+            self.f1_each_fill_once(fact)
+            self.something_changed(fact.symbol)
+        elif isinstance(fact, d.OrderChanged):
+            self.f3_complete_before_closed(fact)
+            self.f5_filled_never_goes_back(fact)
+        elif isinstance(fact, d.IncidentOpened):
+            self.incidents[fact.type] += 1
+            self.checks += 1
+            if fact.type in NEVER and self.strict:
+                raise Broken("incident", f"{fact.type}: {fact.summary}")
+
+    def o1_one_live_in_the_store(self, book: Book) -> None:
+        """O1: at most one live or doubtful intent a symbol is in the store."""
+        self.checks += 1
+        alive = [order for order in book.own_orders() if order.alive]
+        if len(alive) > 1 and self.strict:
+            raise Broken("O1", f"{[order.cl_ord_id for order in alive]} are alive in the ledger")
+
+    def o9_ids_are_never_reused(self, decision: d.PlaceOrder) -> None:
+        """O9: no client order id is given twice over the life of the account."""
+        self.checks += 1
+        if decision.cl_ord_id in self.placed_by_name:
+            known = self.placed_by_name[decision.cl_ord_id]
+            if decision.cl_ord_id in self.world.journal.intents or known == decision:
+                raise Broken("O9", f"{decision.cl_ord_id} was given twice")
+
+    def f1_each_fill_once(self, fact: d.FillBooked) -> None:
+        """F1, F4: a booked fill happened, is booked once, and belongs to the right intent."""
+        self.checks += 1
+        truth = self.world.exchange.fills.get(fact.exec_id)
+        if fact.exec_id in self.booked:
+            raise Broken("F1", f"{fact.exec_id} was booked twice")
+        if truth is None or truth[:2] != (fact.symbol, fact.contracts):
+            raise Broken("F1", f"{fact} is not what happened: {truth}")
+        if fact.cl_ord_id.partition("/")[0] != (truth[2] if truth[2] in self.written else ""):
+            raise Broken("F4", f"{fact.exec_id} is {truth[2]!r}'s, and is booked for {fact}")
+        self.booked[fact.exec_id] = fact.contracts
+        if fact.cl_ord_id:
+            self.own_booked[fact.symbol] += fact.contracts
+
+    def f2_ledger_is_its_executions(self, book: Book) -> None:
+        """F2: anchor plus booked executions is the position at every step."""
+        self.checks += 1
+        if book.anchor is None:
+            return
+        owned = sum(order.side * order.booked for order in book.orders.values())
+        before = self.world.sums.get(book.symbol)
+        after = self.world.sums[book.symbol] = (book.position, len(self.booked), owned)
+        if before is not None and before[1] == after[1] and before[0] != after[0]:
+            raise Broken("F2", f"{book.symbol} moved from {before[0]:+d} to {after[0]:+d} unfilled")
+
+    def f3_complete_before_closed(self, fact: d.OrderChanged) -> None:
+        """F3: a closed order trades no more and has all its fills; a refused one has none."""
+        self.checks += 1
+        if not self.strict:
+            return
+        name = fact.cl_ord_id
+        orders = self.world.exchange.by_name.get(name, [])
+        if fact.status == "closed":
+            filled = sum(order.filled for order in orders)
+            if any(order.open for order in orders) or filled != fact.booked:
+                raise Broken("F3", f"{name} was closed with {fact.booked} of {filled}")
+        elif fact.status in ("refused", "void"):
+            if any(order.open or order.filled for order in orders):
+                raise Broken("F3", f"{name} is {fact.status}, and the venue has it")
+
+    def f5_filled_never_goes_back(self, fact: d.OrderChanged) -> None:
+        """F5: what an order has filled never shrinks."""
+        self.checks += 1
+        if fact.filled < self.filled.get(fact.cl_ord_id, 0):
+            raise Broken("F5", f"{fact.cl_ord_id} has filled less than before")
+        self.filled[fact.cl_ord_id] = fact.filled
+
+    def f5_watermark_never_goes_back(self, ledger: Any) -> None:
+        """F5: the watermark never goes back, whatever an older snapshot says."""
+        self.checks += 1
+        if ledger.watermark_us < self.watermark_us:
+            raise Broken("F5", "the watermark went back")
+        self.watermark_us = ledger.watermark_us
+
+    def v4_bounded(self, ledger: Any) -> None:
+        """V4: requests without an answer stay few."""
+        self.checks += 1
+        if len(ledger.requests) > 200:
+            raise Broken("V4", f"{len(ledger.requests)} requests are out")
+
+    # -- at the wire -----------------------------------------------------------------------------
+
+    def writing(self, job: Job) -> None:
+        """The first byte of a request is about to be written."""
+        if job.asked.kind is not Kind.PLACE:
+            return
+        name, symbol = job.asked.cl_ord_id, job.asked.symbol
+        decision = self.placed_by_name.get(name)
+        self.o3_single_shot(name)
+        if decision is None:
+            raise Broken("O2", f"{name} was never decided")
+        if self.inside:
+            self.o2_intent_first(name)
+            self.o5_gate(decision)
+            self.o6_limits(decision)
+            self.o7_stop_means_stop(symbol)
+            self.v2_no_livelock(decision)
+
+    def starved(self, decision: d.AnyDecision) -> None:
+        """O8: a cancel or a heartbeat is handed to the wire at once."""
+        raise Broken("O8", f"{decision} was held back")
+
+    def o3_single_shot(self, name: str) -> None:
+        """O3: at most one POST of an intent is ever written, over all runs."""
+        self.checks += 1
+        if name in self.written:
+            raise Broken("O3", f"{name} was written twice")
+        self.written.add(name)
+
+    def o2_intent_first(self, name: str) -> None:
+        """O2: the intent was durable before the first byte of its POST."""
+        self.checks += 1
+        if name not in self.world.journal.intents:
+            raise Broken("O2", f"{name} is not in the journal")
+
+    def o5_gate(self, decision: d.PlaceOrder) -> None:
+        """O5: at the moment of writing, the conditions of the gate hold in truth."""
+        self.checks += 1
+        world, symbol = self.world, decision.symbol
+        process = world.process
+        assert process is not None
+        now_us = process.loop.now_us()
+        if now_us > decision.deadline_us:
+            raise Broken("O5", f"{decision.cl_ord_id} was written past its deadline")
+        if not process.gateway.in_sync:
+            raise Broken("O5", f"{decision.cl_ord_id} was written out of sync")
+        if process.gateway.silence_us(now_us) > 10 * SECOND + 300_000:
+            raise Broken("V6", f"{decision.cl_ord_id} was written into silence")
+        if not self.strict:
+            return
+        own, booked = world.exchange.own[symbol], self.own_booked[symbol]
+        if own != booked:
+            raise Broken("O5", f"{symbol}: own fills are {own:+d}, the books have {booked:+d}")
+        ledger = process.engine.ledger
+        true_us = world.venue_clock.now_us() - now_us
+        calm_us = world.agenda.now_us - world.venue_clock_set_us
+        if calm_us > 30 * SECOND and abs(true_us - ledger.clock_offset_us) > 1_500_000:
+            raise Broken("O5", f"the venue's clock is {true_us - ledger.clock_offset_us} µs off")
+
+    def o6_limits(self, decision: d.PlaceOrder) -> None:
+        """O6: order size, worst case, collar and message rate are inside their limits."""
+        self.checks += 1
+        world, symbol = self.world, decision.symbol
+        limits = world.settings.limits_of(symbol)
+        size = abs(decision.contracts)
+        if size > limits.max_order_contracts:
+            raise Broken("O6", f"{decision.cl_ord_id} is {size} contracts")
+        final = abs(decision.position + decision.contracts)
+        if final > limits.max_position_contracts and final > abs(decision.position):
+            raise Broken("O6", f"{decision.cl_ord_id} leads to {final} contracts")
+        if decision.mark is None or (
+            abs(decision.price - decision.mark) * 10_000
+            > decision.mark * limits.price_collar_bps
+        ):
+            raise Broken("O6", f"{decision.price} against a mark of {decision.mark}")
+        posts = self.posts.setdefault(symbol, deque())
+        posts.append(world.agenda.now_us)
+        while posts[0] < world.agenda.now_us - 59 * SECOND:
+            posts.popleft()
+        if len(posts) > limits.max_orders_per_minute:
+            raise Broken("O6", f"{len(posts)} orders in a minute")
+
+    def o7_stop_means_stop(self, symbol: str) -> None:
+        """O7: after a stop, a halt or a freeze is durable, no POST is written."""
+        self.checks += 1
+        assert self.world.process is not None
+        ledger = self.world.process.engine.ledger
+        book = ledger.books[symbol]
+        why = ledger.stopping or ledger.halted or book.halted or ledger.frozen or book.frozen
+        if why:
+            raise Broken("O7", f"a POST for {symbol} was written after: {why}")
+
+    def v2_no_livelock(self, decision: d.PlaceOrder) -> None:
+        """V2: while nothing else changes, at most six POSTs a minute are written."""
+        self.checks += 1
+        futile = self.futile.setdefault(decision.symbol, deque())
+        futile.append(self.world.agenda.now_us)
+        while futile[0] < self.world.agenda.now_us - 59 * SECOND:
+            futile.popleft()
+        if len(futile) > 6:
+            raise Broken("V2", f"{len(futile)} POSTs in a minute, and nothing else happened")
+
+    def something_changed(self, symbol: str) -> None:
+        """A reason for another POST."""
+        if symbol:
+            self.futile.pop(symbol, None)
+        else:
+            self.futile.clear()
+
+    # -- at the venue ------------------------------------------------------------------------------
+
+    def placed(self, order: Order) -> None:
+        """O1: one order of ours at most rests on a symbol, and none comes after it was given up."""
+        if not order.own or not self.strict:
+            return
+        self.checks += 1
+        resting = self.world.exchange.own_open(order.symbol)
+        if len(resting) > 1:
+            raise Broken("O1", f"{[o.cl_ord_id for o in resting]} rest on {order.symbol}")
+        process = self.world.process
+        if self.inside and process is not None:
+            known = process.engine.ledger.book(order.symbol).orders.get(order.cl_ord_id)
+            if known is not None and known.status in GIVEN_UP:
+                raise Broken("O1", f"{order.cl_ord_id} came alive after it was {known.status}")
+
+    def traded(self, order: Order, contracts: int) -> None:
+        """O4: an own fill stays between where its intent began and the targets since."""
+        if not order.own or not self.strict:
+            return
+        self.checks += 1
+        symbol = order.symbol
+        low, high = self.span[symbol]
+        own = self.world.exchange.own[symbol]
+        if not low <= own <= high:
+            raise Broken("O4", f"{symbol}: own fills are {own:+d}, not in {low:+d}..{high:+d}")
+
+    def note_intent(self, decision: d.PlaceOrder) -> None:
+        """From here on own fills may lead from what is held now to the target."""
+        self.placed_by_name[decision.cl_ord_id] = decision
+        symbol = decision.symbol
+        start = self.world.exchange.own[symbol]
+        target = self.wanted.get(symbol)
+        goal = start
+        if target is not None:
+            goal = target - (decision.position - start)
+        self.span[symbol] = min(start, goal), max(start, goal)
+
+    def note_target(self, symbol: str, target: int | None, position: int) -> None:
+        """A target is in force."""
+        if self.wanted.get(symbol) == target:
+            return
+        self.wanted[symbol] = target
+        self.something_changed(symbol)
+        if target is not None:
+            own = target - (position - self.own_booked[symbol])
+            low, high = self.span.get(symbol, (own, own))
+            self.span[symbol] = min(low, own), max(high, own)
+
+    def _note_target(self, book: Book) -> None:
+        self.note_target(
+            book.symbol, book.target.contracts if book.target else None, book.position
+        )
+
+    # -- at a restart, and at the end --------------------------------------------------------------
+
+    def _restarted(self) -> None:
+        self.posts.clear()
+        self.futile.clear()
+
+    def acknowledge(self, symbol: str, version: int, contracts: int) -> None:
+        """A door has said: recorded."""
+        self.acknowledged[symbol] = version
+
+    def r3_acknowledged_is_durable(self, ledger: Any) -> None:
+        """R3: what was acknowledged or acted on is in the ledger that a restart finds."""
+        for symbol, version in self.acknowledged.items():
+            self.checks += 1
+            if ledger.book(symbol).version < version:
+                raise Broken("R3", f"version {version} of {symbol} was acknowledged, and is lost")
+        for name in self.written:
+            if name not in self.world.journal.intents:
+                raise Broken("R3", f"{name} was written, and is not in the journal")
+
+    def quiet(self) -> None:
+        """F1, F2, V1: when all is quiet, books and truth are equal, and nothing is left behind."""
+        world = self.world
+        assert world.process is not None
+        ledger = world.process.engine.ledger
+        self.checks += 1
+        for symbol in world.exchange.symbols:
+            if len(world.exchange.own_open(symbol)):
+                raise Broken("V1", f"an order rests on {symbol}")
+        if not self.inside:
+            return
+        truth = {name: moved for name, (_, moved, _) in world.exchange.fills.items()}
+        if self.booked != truth:
+            missing = [f"{n}: {truth[n]:+d}" for n in truth if n not in self.booked]
+            raise Broken("F1", f"fills were never booked: {missing}")
+        for symbol, book in ledger.books.items():
+            if book.position != world.exchange.position[symbol]:
+                raise Broken("F2", world.told())
+            if book.frozen:
+                raise Broken("V1", f"still frozen: {world.told()}")
+        left = [name for name in ledger.incidents if not name.startswith("sibling")]
+        if left and self.strict:
+            raise Broken("V1", f"incidents are left open: {left}")

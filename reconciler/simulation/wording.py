@@ -1,0 +1,63 @@
+"""BitMEX's words, as its server writes them: rows, frames and answers as bytes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
+
+import msgspec
+
+Row = dict[str, object]
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+
+KEYS: dict[str, list[str]] = {
+    "order": ["orderID"],
+    "execution": [],
+    "position": ["account", "symbol", "strategy"],
+    "margin": ["account", "currency"],
+    "instrument": ["symbol"],
+    "quote": [],
+    "trade": [],
+}
+
+
+@lru_cache(4096)
+def _second(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+@lru_cache(1024)
+def http_date(at_s: int) -> str:
+    """A whole second as the header `Date` has it."""
+    return format_datetime(datetime.fromtimestamp(at_s, UTC), usegmt=True)
+
+
+def iso(at_us: int) -> str:
+    """A time as the venue writes it, cut to the millisecond."""
+    return f"{_second(at_us // 1_000_000)}.{at_us // 1000 % 1000:03d}Z"
+
+
+def frame(table: str, action: str, data: list[Row]) -> bytes:
+    """A frame of changes."""
+    return encode({"table": table, "action": action, "data": data})
+
+
+def image(table: str, filter: Row, data: list[Row]) -> bytes:
+    """A frame that is the whole image of a table, or of the slice that *filter* names."""
+    return encode(
+        {
+            "table": table,
+            "action": "partial",
+            "keys": KEYS[table],
+            "types": {},
+            "filter": filter,
+            "data": data,
+        }
+    )
+
+
+def error(message: str) -> bytes:
+    """The body of a refusal."""
+    return encode({"error": {"message": message, "name": "HTTPError"}})
