@@ -196,10 +196,12 @@ def _status(ask: Ask, symbols: Sequence[str]) -> None:
         if ask.form == "wide":
             columns += [name for name in rows[0] if name not in columns]
         output.write([{**row, **in_words(row)} for row in rows], columns, STATUS, ask.form)
+    if found["incidents"]:
+        print()
     for incident in found["incidents"]:
         summary = incident.get("summary") or incident.get("kind", "")
         symbol = f" ({incident['symbol']})" if incident.get("symbol") else ""
-        print(output.plain(f"\nincident INC-{incident['incident_id']}{symbol}: {summary}"))
+        print(output.plain(f"incident INC-{incident['incident_id']}{symbol}: {summary}"))
 
 
 def in_words(row: output.Row) -> dict[str, Any]:

@@ -10,10 +10,27 @@ from reconciler.core import intake
 from reconciler.core.events import Adjusted, AnyEvent, Halted, Resumed
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.lifecycle import State
-from reconciler.errors import Refused, UnknownSymbol
+from reconciler.errors import Refused, UnknownSymbol, UsageError
 from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
 
 LONGEST_TTL_S = 10 * 366 * 86_400
+
+
+def check_words(**words: str) -> None:
+    """Refuse what is no text: it could not be stored, and a write that fails ends the service."""
+    for name, text in words.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{name} is not text: {text[:40]!r} holds bytes that are not UTF-8",
+                next_step="Write it in UTF-8.",
+            ) from None
+
+
+def legible(text: str) -> str:
+    """*text* as far as it can be stored: nobody's halt fails because of its reason."""
+    return text[: intake.LONGEST_TEXT].encode(errors="replace").decode()
 
 
 def iso(at_us: int) -> str:
@@ -26,6 +43,7 @@ def set_target(
     request: TargetRequest, default_on_expiry: str, now_us: int, ledger: Ledger
 ) -> tuple[list[AnyEvent], Callable[[Ledger], TargetVersion]]:
     """The event of a new target, and the answer to give once it is recorded."""
+    check_words(source=request.source, reason=request.reason, key=request.key)
     ttl_s = request.ttl_s
     if ttl_s is not None and not 0 < ttl_s <= LONGEST_TTL_S:
         raise Refused(f"ttl is {ttl_s} s; it must be above zero and at most {LONGEST_TTL_S} s")
@@ -78,7 +96,7 @@ def halt(
 ) -> list[AnyEvent]:
     """The event of a halt."""
     check_symbols(ledger, symbols)
-    return [Halted(at_us=now_us, by=by, reason=reason, symbols=symbols)]
+    return [Halted(at_us=now_us, by=legible(by), reason=legible(reason), symbols=symbols)]
 
 
 def resume(
@@ -86,6 +104,7 @@ def resume(
 ) -> tuple[list[AnyEvent], dict[str, int]]:
     """The events of a resume, and what was adopted."""
     check_symbols(ledger, symbols)
+    by, reason = legible(by), legible(reason)
     events: list[AnyEvent] = []
     adopted: dict[str, int] = {}
     for symbol in symbols or tuple(ledger.books):

@@ -54,6 +54,9 @@ def test_what_is_no_whole_number_of_contracts_is_refused_by_name(run, stored, te
         (("XBTUSD", "300", "--tll", "4h"), 2, "--tll"),
         (("XBTUSD", "300", "-400"), 2, "-400"),
         (("XBTUSD", "300", "--if-version", "x"), 2, "--if-version"),
+        (("XBTUSD", "300", "--reason", "caf\udce9"), 2, "reason is not text"),  # Latin-1 typed
+        (("XBTUSD", "300", "--source", "\ud800"), 2, "source is not text"),
+        (("XBTUSD", "300", "--key", "\udcff"), 2, "key is not text"),
     ],
 )
 def test_a_target_that_cannot_be_is_refused(run, stored, words, code, says):
