@@ -26,7 +26,7 @@ from alembic.config import Config
 from sqlalchemy import Connection
 
 from reconciler.errors import Broken, ConfigError, NotFound
-from reconciler.journal import chain, files, readers, schema, writer
+from reconciler.journal import chain, faults, files, readers, schema, writer
 from reconciler.journal.lock import Lock
 from reconciler.journal.schema import SCHEMA
 
@@ -102,7 +102,7 @@ def current(path: Path) -> Current:
         Unreachable: There is none.
         ConfigError: It is no journal.
     """
-    with closing(readers.connect(path)) as db:
+    with faults.reading(path), faults.ours(path), closing(readers.connect(path)) as db:
         return Current(schema.identify(db, path), SCHEMA)
 
 
@@ -139,25 +139,27 @@ def copy(path: Path, to: Path | None = None) -> Path:
     Raises:
         ConfigError: The file exists already.
         Broken: The copy does not verify; it was removed.
+        StorageFault: The file system refuses. The journal is as it was.
     """
     if to is None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         to = path.parent / "backups" / f"{path.stem}-{now}{path.suffix or '.db'}"
-    files.private_folder(to.parent)
     if to.exists():
         raise ConfigError(f"{to} exists already", next_step="Name a new file.", path=str(to))
-    new = files.beside(to, ".new")
-    new.unlink(missing_ok=True)
-    files.create_private(new)
-    try:
-        with closing(readers.connect(path, query_only=False)) as db:
-            db.execute("VACUUM INTO ?", (str(new),))
-        verify(new)
-        files.sync(new)
-        os.link(new, to)  # never over another file
-    finally:
+    with faults.told(to, "writing"):
+        files.private_folder(to.parent)
+        new = files.beside(to, ".new")
         new.unlink(missing_ok=True)
-    files.sync_names(to)
+        files.create_private(new)
+        try:
+            with closing(readers.connect(path, query_only=False)) as db:
+                db.execute("VACUUM INTO ?", (str(new),))
+            verify(new)
+            files.sync(new)
+            os.link(new, to)  # never over another file
+        finally:
+            new.unlink(missing_ok=True)
+        files.sync_names(to)
     return to
 
 
@@ -171,7 +173,7 @@ def verify(path: Path) -> int:
     Raises:
         Broken: It is damaged, or not what was written.
     """
-    with closing(readers.connect(path)) as db:
+    with faults.reading(path), faults.ours(path), closing(readers.connect(path)) as db:
         schema.identify(db, path)
         _integrity(db, path)
         for _ in chain.verified(db):
@@ -196,13 +198,13 @@ def upgrade(path: Path, *, migrations: Path | None = None, head: str = SCHEMA) -
     path = _existing(path)
     lock = Lock.take(path, what="upgrade")
     try:
-        with closing(readers.connect(path)) as db:
-            before = schema.identify(db, path)
+        before = current(path).found
         if before >= head:
             schema.require(before, path, head=head)
             return Upgraded(before, before, None)
         kept = copy(path)
-        _migrate(path, migrations, head)
+        with faults.told(path, "upgrading"):
+            _migrate(path, migrations, head)
         return Upgraded(before, head, kept)
     finally:
         lock.release()
@@ -260,6 +262,11 @@ def restore(copy_of: Path, path: Path) -> Path | None:
         Broken: The backup does not verify.
     """
     copy_of, path = _existing(copy_of), path.expanduser().resolve()
+    with faults.told(path, "restoring"):
+        return _restore(copy_of, path)
+
+
+def _restore(copy_of: Path, path: Path) -> Path | None:
     files.private_folder(path.parent)
     lock = Lock.take(path, what="restore")
     try:

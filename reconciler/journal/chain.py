@@ -63,7 +63,10 @@ def verified(db: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
         expected += 1
         if row.seq != expected:
             raise Broken(f"event {expected} is missing from the journal", seq=expected)
-        computed = digest(before, *row[:6], row.event.encode(), row.decisions.encode())
+        try:
+            computed = digest(before, *row[:6], row.event.encode(), row.decisions.encode())
+        except (AttributeError, TypeError) as error:  # not even of the type
+            raise Broken(f"event {row.seq} is not what was written: {error}", seq=row.seq) from None
         if computed != row.hash:
             raise Broken(
                 f"event {row.seq} is not what was written: its hash does not fit",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from reconciler.errors import NotFound, Refused, UsageError
-from reconciler.journal import chain, readers, schema
+from reconciler.journal import chain, faults, readers, schema
 
 #: View -> the column that its times are compared by, and how its rows follow one another in time.
 #: A column that ends in ``_ms`` is an integer; the others are text, ``day`` without a clock time.
@@ -70,14 +70,16 @@ class History:
             Unreachable: There is no such file.
             ConfigError: It is not a journal.
             SchemaError: Its schema is older or newer than the program.
+            Broken: It is damaged where it says so; so may any question, later.
         """
         path = path.expanduser().resolve()
-        db = readers.connect(path)
-        try:
-            schema.require(schema.identify(db, path), path)
-        except BaseException:
-            db.close()
-            raise
+        with faults.reading(path), faults.ours(path):
+            db = readers.connect(path)
+            try:
+                schema.require(schema.identify(db, path), path)
+            except BaseException:
+                db.close()
+                raise
         return cls(db, path)
 
     def rows(
@@ -143,7 +145,8 @@ class History:
 
     def last_seq(self) -> int:
         """The number of the newest event."""
-        return chain.end(self._db)[0]
+        with faults.reading(self.path):
+            return chain.end(self._db)[0]
 
     def events(self, *, after: int = 0, limit: int = 50) -> Rows:
         """Events after seq *after* with what was decided on each, as canonical JSON."""
@@ -197,7 +200,7 @@ class History:
         db.set_authorizer(_authorise)
         db.set_progress_handler(lambda: time.monotonic_ns() > until, 1_000)
         try:
-            found = self._ask(sql, most=limit)
+            found = self._fetch(sql, most=limit)
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", None)
             if code == sqlite3.SQLITE_INTERRUPT:
@@ -227,7 +230,11 @@ class History:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, sql: str, values: Sequence[Any] = (), *, most: int | None = None) -> Rows:
+    def _ask(self, sql: str, values: Sequence[Any] = ()) -> Rows:
+        with faults.reading(self.path):
+            return self._fetch(sql, values)
+
+    def _fetch(self, sql: str, values: Sequence[Any] = (), *, most: int | None = None) -> Rows:
         found = self._db.execute(sql, values)
         try:
             columns = tuple(column[0] for column in found.description or ())

@@ -14,7 +14,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from reconciler.errors import Unreachable
+from reconciler.errors import Broken, Unreachable
 from reconciler.journal.files import beside
 
 
@@ -29,17 +29,25 @@ def connect(path: Path, *, query_only: bool = True) -> sqlite3.Connection:
 
     Raises:
         Unreachable: There is no such file, or it cannot be opened.
+        Broken: It is empty, and was not.
     """
     if not path.is_file():
         raise Unreachable(
             f"there is no journal at {path}", next_step="Run `reconciler init`.", path=str(path)
+        )
+    log = beside(path, "-wal")
+    if path.stat().st_size == 0 and log.exists() and log.stat().st_size:
+        raise Broken(  # SQLite would take it for new, and remove the log
+            f"{path} is empty, but {log.name} is not: the journal was lost",
+            next_step="Keep both files as they are and restore a backup: `reconciler db restore`.",
+            path=str(path),
         )
     address = f"file:{quote(str(path.resolve()))}?mode=ro"
     try:
         return _open(address, query_only)
     except sqlite3.OperationalError as error:
         refused = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-        if error.sqlite_errorcode & 0xFF not in refused or beside(path, "-wal").exists():
+        if error.sqlite_errorcode & 0xFF not in refused or log.exists():
             raise Unreachable(f"{path} cannot be opened: {error}", path=str(path)) from error
     return _open(address + "&immutable=1", query_only)
 

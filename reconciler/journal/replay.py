@@ -21,7 +21,7 @@ import msgspec
 from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
 from reconciler.errors import Broken
-from reconciler.journal import chain, codec, readers, schema, snapshots
+from reconciler.journal import chain, codec, faults, readers, schema, snapshots
 from reconciler.journal.present import Present, Run, SymbolNow, values_of
 from reconciler.journal.rows import Rows, Values
 
@@ -105,17 +105,18 @@ def replay(
         shape: Of the ledger, instead of `Ledger`.
 
     Raises:
-        Unreachable, ConfigError, SchemaError: As `History.open`.
+        Unreachable, ConfigError, SchemaError, Broken: As `History.open`.
     """
     path = path.expanduser().resolve()
     started = time.perf_counter_ns()
     step, shape = _core(step, shape)
     ledger, counts, difference = shape(), Counts(), None
-    with closing(readers.connect(path)) as db:
-        schema.require(schema.identify(db, path), path)
+    with faults.reading(path), closing(readers.connect(path)) as db:
+        with faults.ours(path):
+            schema.require(schema.identify(db, path), path)
         db.execute("BEGIN")  # one moment of the file, however long this takes
         try:
-            _compare(db, ledger, step, counts)
+            _compare(db, path, ledger, step, counts)
         except Differs as found:
             difference = found.difference
         except Broken as broken:
@@ -148,10 +149,13 @@ def _core(step: StepFunction | None, shape: type[Any] | None) -> tuple[StepFunct
     return step, shape
 
 
-def _compare(db: sqlite3.Connection, ledger: Any, step: StepFunction, counts: Counts) -> None:
+def _compare(
+    db: sqlite3.Connection, path: Path, ledger: Any, step: StepFunction, counts: Counts
+) -> None:
     rows = Rows(Present(), Run())
-    stored = {name: _Stored(db, name) for name in COMPARED}
-    snapshot = snapshots.newest(db)
+    with faults.ours(path):
+        stored = {name: _Stored(db, name) for name in COMPARED}
+        snapshot = snapshots.newest(db)
     for row in chain.verified(db):
         try:
             event, _ = codec.decode_row(row.version, row.event, row.decisions)
@@ -163,7 +167,10 @@ def _compare(db: sqlite3.Connection, ledger: Any, step: StepFunction, counts: Co
         rows.take(row.seq, row.epoch, event, decisions, facts)
         made = rows.drain()
         for name, there in stored.items():
-            counts.rows += there.compare(row.seq, made.get(name, ()))
+            try:
+                counts.rows += there.compare(row.seq, made.get(name, ()))
+            except TypeError as error:  # a number that is none
+                raise Differs(row.seq, name, error, None) from None
         if snapshot is not None and row.seq == snapshot.seq:
             if (raw := codec.encode(ledger)) != snapshot.raw:
                 raise Differs(row.seq, "snapshot", *_first_apart(snapshot.raw, raw))

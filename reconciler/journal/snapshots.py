@@ -58,7 +58,7 @@ def newest(db: sqlite3.Connection, logic: str | None = None) -> Snapshot | None:
             continue
         try:
             raw = zlib.decompress(data)
-        except zlib.error:
+        except (zlib.error, TypeError):
             continue
         if codec.digest(raw) == digest and chain.hash_at(db, seq) == link:
             return Snapshot(seq, made_by, raw)

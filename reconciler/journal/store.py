@@ -20,13 +20,16 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
+
+import msgspec
 
 from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
 from reconciler.errors import Broken, ConfigError, NotLeader, ReconcilerError, StorageFault
-from reconciler.journal import chain, codec, files, readers, schema, snapshots, writer
+from reconciler.journal import chain, codec, faults, files, readers, schema, snapshots, writer
 from reconciler.journal.lock import Lock
 from reconciler.journal.present import Run, load
 from reconciler.journal.rows import Rows
@@ -121,24 +124,25 @@ class Journal:
 
                 care.create(path, account=account)
             files.private_file(path)
-            with _closing(readers.connect(path)) as db:  # it must not change a stranger's file
+            with faults.ours(path), _closing(readers.connect(path)) as db:  # may be a stranger's
                 schema.require(schema.identify(db, path), path)
                 writer.require_account(writer.meta(db), account, path)
             connection = writer.Writer.open(path, durability=durability)
             writer.check(connection.db, path)
             run = Run(version, environment, platform.node())
-            journal = cls(path, lock, connection, run)
-            journal._verify()
+            with faults.ours(path):
+                journal = cls(path, lock, connection, run)
+                journal._verify()
             journal._begin_epoch()
             return journal
         except BaseException as error:
             if connection is not None:
-                connection.close()
+                connection.abandon(path)
             if lock is not None:
                 lock.release()
-            if isinstance(error, (sqlite3.Error, OSError)):
-                raise _fault_of(error, path) from error
-            raise
+            if (told := faults.of(error, path)) is error:
+                raise
+            raise told from error
 
     @property
     def installation(self) -> str:
@@ -179,7 +183,11 @@ class Journal:
             else:
                 ledger = shape()
             for row in chain.verified(self._db, seq):
-                fold(ledger, *codec.decode_row(row.version, row.event, row.decisions))
+                try:
+                    decoded = codec.decode_row(row.version, row.event, row.decisions)
+                except msgspec.MsgspecError as error:
+                    raise faults.damaged(self.path, f"event {row.seq}: {error}") from error
+                fold(ledger, *decoded)
                 folded += 1
         self._run.recovered_events = folded
         took = (time.perf_counter_ns() - started) // 1000
@@ -299,11 +307,12 @@ class Journal:
         """
         End the run: snapshot of *ledger* if given, log worked off, lock let go.
 
-        After a fault only the lock is let go. Harmless when repeated.
+        After a fault only the lock is let go, and no file is changed. Harmless when repeated.
         """
         if not self._open:
             return
         self._open = False
+        close: Callable[[], None] = partial(self._writer.abandon, self.path)
         try:
             if self._fault is None:
                 if ledger is not None:
@@ -316,9 +325,10 @@ class Journal:
                             (time.time_ns() // 1000, "closed", self.epoch),
                         )
                     self._work_off("TRUNCATE")
+                close = self._writer.close
         finally:
             self._fault = self._fault or ReconcilerError("it was closed")
-            self._writer.close()
+            close()
             self._lock.release()
 
     def __enter__(self) -> Self:
@@ -337,7 +347,7 @@ class Journal:
 
     def _fail(self, error: BaseException) -> BaseException:
         """Refuse everything from now on; the error to raise for *error*."""
-        told = _fault_of(error, self.path)
+        told = faults.of(error, self.path)
         self._fault = told
         try:
             if self._db.in_transaction:
@@ -425,18 +435,6 @@ def core_logic() -> str:
     from reconciler.core.step import LOGIC_VERSION
 
     return str(LOGIC_VERSION)
-
-
-def _fault_of(error: BaseException, path: Path) -> BaseException:
-    """What an error of the database means for us; errors of ours stay what they are."""
-    if isinstance(error, sqlite3.IntegrityError):
-        if "fenced" in str(error):
-            return NotLeader("a newer epoch has begun: another process has taken over")
-        return Broken(f"the journal refuses a row: {error}", path=str(path))
-    if isinstance(error, (sqlite3.Error, OSError)):
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        return StorageFault(f"writing to {path} failed: {error} ({name})", path=str(path))
-    return error
 
 
 @contextmanager

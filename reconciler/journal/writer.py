@@ -18,7 +18,8 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
-from reconciler.errors import Broken, ConfigError, StorageFault
+from reconciler.errors import Broken, ConfigError, ReconcilerError, StorageFault
+from reconciler.journal import readers
 
 #: What a commit survives -> SQLite's word. EXTRA also keeps the switch to WAL through a power loss.
 SYNCHRONOUS: Mapping[str, str] = {"power": "EXTRA", "process": "NORMAL"}
@@ -28,6 +29,10 @@ BUSY_MS = 5_000
 
 #: Files larger than this are not read from end to end at every start.
 QUICK_CHECK_BYTES = 128 * 2**20
+
+
+#: Connections that could not be closed without writing.
+_abandoned: list[Writer] = []
 
 
 class Writer:
@@ -79,6 +84,24 @@ class Writer:
         """Close the connection, and with it SQLite's files."""
         self.engine.dispose()
         self.db.close()
+
+    def abandon(self, path: Path) -> None:
+        """
+        Close the connection and leave the files as they are.
+
+        The last connection to close works off the log and syncs again. A disk that failed must not
+        be asked again, a damaged file not be changed, and another's journal not be touched: so a
+        connection that cannot write stays until after this one.
+        """
+        try:
+            reader = readers.connect(path)
+        except (ReconcilerError, sqlite3.Error):
+            _abandoned.append(self)  # not even that: open until the process ends
+            return
+        try:
+            self.close()
+        finally:
+            reader.close()
 
 
 def check(db: sqlite3.Connection, path: Path) -> None:
