@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -82,7 +83,7 @@ class Disk:
     def __init__(self, root: Path, *, fault: Fault | None = None) -> None:
         self.root = str(root.resolve())
         self.ops: list[Op] = []
-        self.requests = 0  # that could have been refused
+        self.requests: Counter[str] = Counter()  # that could have been refused, by kind
         self.refused = 0
         self.fault = fault
         self.names: dict[str, int] = {}  # as they are now
@@ -120,18 +121,19 @@ class Disk:
 
     def refuses(self, what: str, path: str) -> int:
         """SQLite's code for what is wrong with the disk; 0 if all is well."""
-        if self.fault is None or not self.is_ours(path):
-            if self.is_ours(path):
-                self.requests += 1
+        if not self.is_ours(path):
             return vfs.OK
-        if self.fault.only in ("", what):
-            codes = CODES[self.fault.error]
+        fault = self.fault
+        number = self.requests[fault.only if fault else ""]
+        self.requests[what] += 1
+        self.requests[""] += 1
+        if fault is None or fault.only not in ("", what):
+            return vfs.OK
+        if number == fault.at or (fault.lasting and number > fault.at):
+            codes = CODES[fault.error]
             code = codes.get(what, codes[""])
-            number, self.requests = self.requests, self.requests + 1
-            due = number >= self.fault.at if self.fault.lasting else number == self.fault.at
-            if due and code != vfs.OK:
-                self.refused += 1
-                return code
+            self.refused += code != vfs.OK
+            return code
         return vfs.OK
 
     def cut(self, size: int) -> int:

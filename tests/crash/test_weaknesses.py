@@ -127,6 +127,6 @@ def test_a_planted_weakness_is_found(
     """With a guard removed, some image of 400 breaks the invariant that the guard keeps."""
     plant(monkeypatch)
     tally = Tally()
-    campaign(life, 5, 400, scratch, tally, enough=3)
+    campaign(life, 5, 400, scratch, tally)
     said = [failure.said for failure in tally.failures]
     assert any(words.startswith(invariant) for words in said), said[:3]
