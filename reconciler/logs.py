@@ -8,13 +8,17 @@ are masked by the name of their key and, once they were named to `configure`, wh
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import msgspec
 
 if TYPE_CHECKING:
     import structlog
@@ -97,18 +101,18 @@ def configure(
     import structlog  # late: every command needs `inert`, few write a log
 
     words = form == "words" or (form == "auto" and stream.isatty())
-    least = LEVELS.index(level)
+    told = frozenset(LEVELS[LEVELS.index(level) :])
     hidden = tuple(sorted((s for s in secrets if s), key=len, reverse=True))
     logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
-        processors=[_masking(hidden), _stamp, _in_words if words else _as_json],
+        _Lines(stream),
+        processors=[_masking(hidden), _Stamp(), _in_words if words else _as_json],
         wrapper_class=structlog.BoundLogger,
         context_class=dict,
         cache_logger_on_first_use=True,
     ).bind(**fixed)
 
     def say(level: str, event: str, /, **values: object) -> None:
-        if LEVELS.index(level) >= least:
+        if level in told:
             try:
                 getattr(logger, level)(event, level=level, **values)
             except (OSError, ValueError):
@@ -136,7 +140,7 @@ def masked(value: object, hidden: Iterable[str]) -> object:
         return value
     if isinstance(value, Mapping):
         return {
-            str(key): MASK if str(key).lower() in SECRET_KEYS else masked(item, hidden)
+            str(key): MASK if _is_secret(str(key)) else masked(item, hidden)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
@@ -144,24 +148,71 @@ def masked(value: object, hidden: Iterable[str]) -> object:
     return value
 
 
+@functools.lru_cache(maxsize=1_000)
+def _is_secret(key: str) -> bool:
+    return key.lower() in SECRET_KEYS
+
+
 def _masking(hidden: tuple[str, ...]) -> structlog.types.Processor:
-    def mask(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-        found = masked(dict(event), hidden)
-        assert isinstance(found, dict)
-        return found
+    def mask(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for key, value in event.items():
+            if _is_secret(key):
+                event[key] = MASK
+            elif type(value) is str:  # nearly all of them
+                for secret in hidden:
+                    if secret in value:
+                        event[key] = value = value.replace(secret, MASK)
+            elif type(value) is not int:
+                event[key] = masked(value, hidden)
+        return event
 
     return mask
 
 
-def _stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    seconds, rest = divmod(time.time_ns() // 1000, 1_000_000)
-    event["ts"] = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
-    first = {name: event[name] for name in FIXED if name in event}
-    return {**first, **{name: value for name, value in event.items() if name not in first}}
+class _Stamp:
+    """Adds the time, and puts the fixed keys first. Days and hours are written once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._words = ""
+
+    def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        second, rest = divmod(time.time_ns() // 1000, 1_000_000)
+        if second != self._second:
+            self._words = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
+            self._second = second
+        event["ts"] = f"{self._words}.{rest:06d}Z"
+        stamped = {name: event[name] for name in FIXED if name in event}
+        stamped.update(event)  # those that are there keep their places
+        return stamped
+
+
+class _Lines:
+    """Writes whole lines, each at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()  # the loop and the threads of doors speak
+
+    def msg(self, line: str) -> None:
+        with self._lock:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = msg
+
+
+_quick = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def _as_json(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
-    return json.dumps(event, default=str, separators=(",", ":"))
+    try:
+        line = _quick(event)
+        if line.isascii():
+            return line.decode()
+    except (UnicodeEncodeError, OverflowError):
+        pass  # half a character, or a number of more than 64 bits
+    return json.dumps(event, default=str, separators=(",", ":"))  # escapes what is not ASCII
 
 
 def _in_words(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
