@@ -128,7 +128,7 @@ CODES_BY_STATUS = {
 def said(reply: Reply) -> str | None:
     """The message of an error in the venue's own JSON shape, None when it is not one."""
     try:
-        return _error.decode(reply.body).error.message
+        return _error.decode(reply.body.decode()).error.message  # all of it is text
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -145,9 +145,10 @@ def retry_after_us(headers: Mapping[str, str], now_us: int) -> int:
     if not value:
         return 0
     try:
-        wait = Decimal(value) * 1_000_000
-        if not wait.is_finite():
+        seconds = Decimal(value)
+        if not seconds.is_finite():
             return 0
+        wait = min(max(seconds, Decimal(0)), Decimal(RETRY_MAX_US)) * 1_000_000
     except InvalidOperation:
         until = http_date_us(value)
         if until is None:

@@ -21,10 +21,11 @@ from reconciler.core.decisions import AmendOrder, ArmDeadMan, CancelOrder, Place
 from reconciler.core.events import ExecutionKind, ExecutionSeen, Source
 from reconciler.errors import ProtocolError
 
-from .rows import SIGN, cleaned, exact, micros
+from .rows import LARGEST, SIGN, cleaned, exact, micros
 
 _T = TypeVar("_T")
-Whole = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+Whole = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Echo(msgspec.Struct):
@@ -71,7 +72,7 @@ class ExecutionRow(msgspec.Struct):
     execCost: Whole | None = None
     lastLiquidityInd: str | None = None
     text: str | None = None
-    timestamp: datetime | None = None
+    timestamp: Moment | None = None
 
 
 class QuoteRow(msgspec.Struct):
@@ -80,7 +81,7 @@ class QuoteRow(msgspec.Struct):
     symbol: str
     bidPrice: object = None
     askPrice: object = None
-    timestamp: datetime | None = None
+    timestamp: Moment | None = None
 
 
 class TradeRow(msgspec.Struct):
@@ -90,7 +91,7 @@ class TradeRow(msgspec.Struct):
     side: str | None = None
     size: Whole | None = None
     price: object = None
-    timestamp: datetime | None = None
+    timestamp: Moment | None = None
 
 
 KINDS = {
@@ -140,7 +141,7 @@ def frame(said: bytes | str) -> Frame:
     """A frame of the stream, its rows still undecoded."""
     try:
         return _frame.decode(said)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refused("frame", error) from None
 
 

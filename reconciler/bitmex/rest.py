@@ -245,7 +245,7 @@ class Reader:
         for skip in range(0, PAGES_MAX * PAGE, PAGE):
             page = messages.rows(self._get(path, {**query, "count": PAGE, "start": skip}, wanted))
             for row in page:
-                found[row.get(key)] = row  # the newest reading of it
+                found[rows.need_text(row, key)] = row  # the newest reading of it
             if len(page) < PAGE:
                 return list(found.values())
         raise ReadFailed(Failure(code="endless", text=f"the rows of {path} don't end"))

@@ -43,8 +43,8 @@ STATUS = {
 SIGN = {"Buy": 1, "Sell": -1}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LARGEST = 2**62  # of a whole number: more fits no database
-_EXPONENT = 30  # a price beyond 10^±30 is rubbish, and slow to compute with
+LARGEST = 2**53  # of a whole number: a thousand of them still fit a column of the journal
+_EXPONENT = 30  # a price beyond 10^±30 is rubbish, and slow to compute with; so is a zero there
 
 
 def text(row: Row, name: str) -> str:
@@ -70,7 +70,7 @@ def whole(row: Row, name: str) -> int | None:
     value = row.get(name)
     if value is None:
         return None
-    if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
+    if type(value) is not int or not -LARGEST <= value <= LARGEST:
         raise wrong(name, value)
     return value
 
@@ -83,8 +83,8 @@ def exact(value: object, name: str) -> Decimal | None:
         value = Decimal(value)
     elif type(value) is not Decimal:
         raise wrong(name, value)
-    if value and not -_EXPONENT < value.adjusted() < _EXPONENT:
-        raise wrong(name, value)
+    if not -_EXPONENT < value.adjusted() < _EXPONENT or value != +value:
+        raise wrong(name, value)  # `+` rounds to what arithmetic keeps: 28 digits
     return value
 
 

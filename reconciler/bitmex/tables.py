@@ -26,6 +26,7 @@ from reconciler.core.events import (
     OrderSeen,
     Source,
 )
+from reconciler.errors import ProtocolError
 
 from . import rows
 from .messages import Frame
@@ -105,7 +106,12 @@ class Table:
         return [self._insert(row) for row in data]
 
     def _key(self, row: Row) -> Key:
-        return tuple([row.get(column) for column in self.keys or ()])
+        key = tuple([row.get(column) for column in self.keys or ()])
+        try:
+            hash(key)
+        except TypeError:
+            raise ProtocolError(f"the key of a row of {self.name} is no plain value") from None
+        return key
 
     def _insert(self, row: dict[str, object]) -> dict[str, object]:
         if self.keys:  # without keys the table only tells, and there is nothing to merge later
@@ -131,6 +137,8 @@ class Table:
             return None
         known = self.rows[key]
         known.update(row)
+        if self._key(known) != key:  # a column of the key was null: it stays what it was
+            known.update(zip(self.keys or (), key, strict=True))
         return known
 
     def _delete(self, row: dict[str, object]) -> None:
@@ -205,7 +213,7 @@ class Accounts:
         return []
 
     def _order(self, row: dict[str, object], at_us: int) -> OrderSeen:
-        if row.get("ordStatus") in DEAD:
+        if rows.text(row, "ordStatus") in DEAD:
             row["_over"] = at_us
         else:
             row.pop("_over", None)

@@ -69,7 +69,7 @@ def moment_us(text: str, last_start_us: Callable[[], int | None] = lambda: None)
     if text == "last-start":
         return last_start_us() or 0
     if _DURATION.match(text):
-        return now - seconds(text) * 1_000_000
+        return max(now - seconds(text) * 1_000_000, 0)  # before 1970 nothing was written
     match = _MOMENT.fullmatch(text)
     try:
         if match is None:
