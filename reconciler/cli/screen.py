@@ -7,8 +7,9 @@ import re
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -29,6 +30,8 @@ STYLES = {
     "filled": "green",
 }
 EVERY_S = 0.25
+WIDE = 115  # columns; below it not all is shown
+LEFT_OUT = {"worst_case", "since", "fills"}
 TRANSITIONS = 12
 
 
@@ -59,7 +62,8 @@ class Screen:
             while True:
                 last = over.wait(EVERY_S)
                 headline = "stopped" if last else f"{self._headline}   (Ctrl-C stops in order)"
-                live.update(_picture(journal, headline), refresh=True)
+                with contextlib.suppress(ReconcilerError):  # too slow for now: the next one tells
+                    live.update(_picture(journal, headline, self._console.width), refresh=True)
                 if last:
                     return
 
@@ -69,12 +73,12 @@ class Screen:
                 self._headline = look.headline(self._door.status()["service"])
 
 
-def _picture(journal: History, headline: str) -> Group:
+def _picture(journal: History, headline: str, width: int) -> Group:
     fills = journal.query("select symbol, count(*) from v_fills group by symbol").values
     rows = journal.rows("v_transitions", limit=TRANSITIONS).dicts()
     return Group(
         Text(headline, style="bold", no_wrap=True, overflow="ellipsis"),
-        _symbols([output.exact(row) for row in journal.status().dicts()], dict(fills)),
+        _symbols([output.exact(row) for row in journal.status().dicts()], dict(fills), width),
         _transitions(reversed(rows)),
     )
 
@@ -83,13 +87,16 @@ def _picture(journal: History, headline: str) -> Group:
 ORDER = re.compile(r"rc-[a-z0-9]+-\d+-[a-z0-9]+-(?=\d)")
 
 
-def _symbols(rows: list[dict[str, Any]], fills: dict[str, int]) -> Table:
-    table = Table(expand=False)
+def _symbols(rows: list[dict[str, Any]], fills: dict[str, int], width: int) -> Table:
+    """No number is cut: a narrow terminal shows fewer columns, and wraps the words."""
+    narrow = width < WIDE
+    table = Table(expand=False, box=box.SIMPLE if narrow else box.HEAVY_HEAD)
     right = {"target", "position", "gap", "fills"}
-    names = [*look.STATUS.shown, "fills"]
+    names = [n for n in (*look.STATUS.shown, "fills") if not (narrow and n in LEFT_OUT)]
     for name in names:
+        justify: Literal["left", "right"] = "right" if name in right else "left"
         heading = name.replace("_", " ").upper()
-        table.add_column(heading, justify="right" if name in right else "left", no_wrap=True)
+        table.add_column(heading, justify=justify, no_wrap=name != "waiting_for")
     for row in rows:
         row = {**row, **look.in_words(row), "fills": fills.get(row["symbol"], 0)}
         held = row["target"] is not None and not row["waiting_for"] and row["state"] == "idle"
