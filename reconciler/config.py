@@ -422,9 +422,14 @@ def _problem(name: str, value: object, what: str, origins: Mapping[str, str]) ->
     secret = name.rpartition(".")[2] in {"api_key", "api_secret"}
     origin = origins.get(name)
     where = f" ({origin})" if origin else ""
-    plain = isinstance(value, (str, int, Decimal, list, bool)) and not secret
-    said = f" = {_shown(value)[:200]}" if plain else ""
+    said = f" = {_shown(value)[:200]}" if _is_plain(value) and not secret else ""
     return ConfigError(f"{name}{said}{where} {what}", setting=name, origin=origin or "default")
+
+
+def _is_plain(value: object) -> bool:
+    """A value or a list of values; a table in the wrong place may hold a secret."""
+    together = value if isinstance(value, list) else [value]
+    return all(isinstance(one, (str, int, Decimal)) for one in together)
 
 
 def _leaves(values: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -197,6 +197,9 @@ def _file(path: Path, names: Names) -> Layer:
         values = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}", path=str(path)) from None
+    except (ValueError, ArithmeticError, RecursionError):
+        said = f"{path} has a number that is too long, or lists in lists without end"
+        raise ConfigError(said, path=str(path)) from None
     lines = dict(_lines(text))
     layer = Layer()
     for name, value in _walk(values, names, (), path, lines):

@@ -12,7 +12,7 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from reconciler.bitmex import rest
 from reconciler.bitmex.answers import Asked, Failure, Kind, Reply, events_of, retry_after_us
@@ -159,8 +159,8 @@ class Replies:
             return
         if reply.status == 200:
             assert outcome is not e.Outcome.REFUSED
-            value = json.loads(reply.body.decode("utf-8", "replace"), parse_float=spelt)
-            assert isinstance(value, list if asked.kind is Kind.CANCEL else dict)
+            value: Any = json.loads(reply.body.decode("utf-8", "replace"), parse_float=spelt)
+            assert type(value) is (list if asked.kind is Kind.CANCEL else dict)
             if asked.kind in (Kind.PLACE, Kind.AMEND):
                 assert value["clOrdID"] == asked.cl_ord_id
                 assert value["symbol"] == asked.symbol
@@ -219,7 +219,7 @@ class Wires:
             theirs.sendall(sent)
             theirs.close()
             pool = SimpleNamespace(timeout_s=1.0)
-            connection = Connection(pool, ours, 1)  # type: ignore[arg-type]
+            connection = Connection(cast(Any, pool), ours, 1)
             return connection._read(time.monotonic() + 1)[0]
         finally:
             ours.close()

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 BATCH = 100  # inputs, with the state that they leave behind
 SLOWEST_S = 0.1  # of the processor, for one input
+ATTEMPTS = 3  # at an input that was slow
 
 
 class Subject(Protocol):
@@ -44,29 +45,44 @@ class Report(NamedTuple):
 
 def run_batch(name: str, make: Maker, seed: int, batch: int, folder: Path) -> Report:
     """
-    Give one batch.
+    Give one batch; give it again if an input was slow, for the machine may have been busy.
 
     Raises:
-        Found: A property did not hold, or an input took too long.
+        Found: A property did not hold, or an input took too long, every time.
     """
+    for attempt in range(ATTEMPTS):
+        report, slow = _give(name, make, seed, batch, folder)
+        if not slow:
+            return report
+        if attempt == ATTEMPTS - 1:
+            raise Found(
+                f"input {slow} took {report.slowest_ms:.0f} ms\n{_again(name, seed, batch)}"
+            )
+    raise AssertionError("unreachable")
+
+
+def _give(name: str, make: Maker, seed: int, batch: int, folder: Path) -> tuple[Report, int]:
+    """One batch, and the number of an input that took too long; 0: none."""
     subject = make(random.Random(f"{name}/{seed}/{batch}"), folder)
-    slowest = 0.0
+    slowest, slow = 0.0, 0
     try:
-        for number in range(BATCH):
-            again = f"scripts/fuzz --subject {name} --seed {seed} --batch {batch}"
+        for number in range(1, BATCH + 1):
             began = time.thread_time()
             try:
                 subject.one()
             except Exception as error:
-                said = f"{type(error).__name__}: {str(error)[:600]}"
-                raise Found(f"input {number + 1}: {said}\nagain: {again}") from error
+                said = f"input {number}: {type(error).__name__}: {str(error)[:600]}"
+                raise Found(f"{said}\n{_again(name, seed, batch)}") from error
             took = time.thread_time() - began
             slowest = max(slowest, took)
-            if took > SLOWEST_S:
-                raise Found(f"input {number + 1} took {took * 1000:.0f} ms\nagain: {again}")
+            slow = slow or (number if took > SLOWEST_S else 0)
     finally:
         subject.close()
-    return Report(BATCH, slowest * 1000, subject.seen)
+    return Report(BATCH, slowest * 1000, subject.seen), slow
+
+
+def _again(name: str, seed: int, batch: int) -> str:
+    return f"again: scripts/fuzz --subject {name} --seed {seed} --batch {batch}"
 
 
 def run(name: str, make: Maker, seed: int, folder: Path, inputs: int) -> Report:

@@ -11,8 +11,9 @@ from reconciler.bitmex import messages
 from reconciler.bitmex.answers import retry_after_us
 from reconciler.bitmex.rows import exact, order_seen
 from reconciler.cli import parse
+from reconciler.config import load
 from reconciler.core.events import Source
-from reconciler.errors import ProtocolError
+from reconciler.errors import ConfigError, ProtocolError
 from tests.fuzz.frames import Frames
 from tests.fuzz.material import DEEP, DEEPER
 
@@ -76,3 +77,24 @@ def test_a_price_with_more_digits_than_arithmetic_keeps_is_refused() -> None:
 def test_a_moment_long_before_the_venue_existed_is_the_beginning() -> None:
     """What a listing is asked to begin with fits the column that it is compared with."""
     assert parse.moment_us("999999999w") == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["limits = " + "9" * 5_000, "symbols = " + "[" * 5_000 + "]" * 5_000, "[log]\nlevel = 1e99999"],
+)
+def test_a_file_that_no_parser_can_hold_is_refused(text: str, tmp_path: Path) -> None:
+    """Numbers and lists without end are the file's fault, and said so."""
+    file = tmp_path / "reconciler.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError):
+        load([file], environ={})
+
+
+def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path) -> None:
+    """A table where a section was meant is not shown: what stands in it may be the key."""
+    file = tmp_path / "reconciler.toml"
+    file.write_text('[[api]]\napi_secret = "canary-5f1c0a"\n')
+    with pytest.raises(ConfigError) as told:
+        load([file], environ={})
+    assert "canary" not in str(told.value)
