@@ -3,9 +3,7 @@ Exhaustive search: every order of events within bounds, around the real `step`.
 
 Breadth first, so that the first path found to a broken promise is a shortest one. A state is known
 by the hash of its canonical bytes; the bytes themselves are kept for the frontier only.
-
-    python -m reconciler.simulation.search            the searches that fit in a test run
-    python -m reconciler.simulation.search --full     all of them
+Which searches are made, and the command, are in `search_runs`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,132 @@
+"""Every order of events within bounds keeps every promise; without a guard, one breaks it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from reconciler.core.ledger import Book, Doubt, Ledger, Order, Target
+from reconciler.simulation import search_tidy as tidy
+from reconciler.simulation.search import replay, search
+from reconciler.simulation.search_moves import moves
+from reconciler.simulation.search_runs import ALL, QUICK, command_for, retell, show
+from reconciler.simulation.search_state import Bounds, decode, encode
+from tests.search.guards import GONE, Gone
+
+SMALL = Bounds(targets=(1,), orders=2, crashes=1, patience=0)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", QUICK)
+def test_every_order_of_events_keeps_every_promise(name: str) -> None:
+    """
+    Within these bounds no order of events doubles an order, loses or repeats a fill or passes a
+    target; and from every state, once the faults stop, the target is reached.
+    """
+    report = search(QUICK[name])
+    print(show(name, report))
+    assert report.violation is None, show(name, report)
+    assert report.complete
+    assert set(report.fates) == {"on target"}
+    assert sum(report.fates.values()) == report.states
+
+
+@pytest.mark.parametrize("gone", GONE, ids=lambda gone: gone.take.__name__)
+def test_without_this_guard_some_order_of_events_breaks_a_promise(
+    gone: Gone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search can fail: take one guard away, and it shows a shortest path to the harm."""
+    gone.take(monkeypatch)
+    report = search(gone.bounds, most=40_000)
+    assert report.violation is not None, f"nothing was noticed: {report}"
+    found = report.violation
+    print(f"{gone.take.__name__}: {len(found.moves)} moves deep, after {report.states} states:")
+    print("\n".join([found.what, *found.story]))
+    assert gone.breaks in found.what
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [({"hold": 4}, "O1"), ({"lag": 3}, "vanished_order")],
+    ids=["A2: held longer than assumed, and not in order", "A3: reads lag more than assumed"],
+)
+def test_the_assumptions_are_needed(broken: dict[str, int], what: str) -> None:
+    """A venue that does not keep to what is assumed of it is noticed, so the bounds do bind."""
+    report = search(msgspec.structs.replace(SMALL, **broken))
+    assert report.violation is not None
+    assert what in report.violation.what
+
+
+def test_a_path_can_be_told_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was broken is shown as a story, and one command breaks it again."""
+    gone = next(gone for gone in GONE if gone.bounds is QUICK["crash"])
+    gone.take(monkeypatch)
+    report = search(gone.bounds)
+    assert report.violation is not None
+    shown = show("crash", report)
+    assert "target +1" in shown
+    assert "place r2 +1" in shown
+    assert command_for("crash", report.violation.moves) in shown
+    text = msgspec.json.encode(report.violation.moves).decode()
+    assert retell("crash", text) == 1
+    assert report.violation.what in capsys.readouterr().out
+
+
+def test_the_same_search_in_any_process() -> None:
+    """No set and no hash seed has a say in the order, the number or the names of states."""
+    code = (
+        "from reconciler.simulation.search import *; from hashlib import sha256\n"
+        "s = Search(Bounds(targets=(1,), orders=2, drops=1, patience=0)); r = s.run()\n"
+        "print(r.states, r.transitions, sha256(b''.join(s.known)).hexdigest())"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+
+
+def test_two_processes_find_what_one_finds() -> None:
+    """The number of workers changes the time and nothing else."""
+    one, two = search(SMALL, workers=1), search(SMALL, workers=2)
+    assert (one.states, one.transitions, one.made) == (two.states, two.transitions, two.made)
+
+
+def test_every_time_in_the_ledger_is_accounted_for() -> None:
+    """A new time in the ledger is moved when time passes, or is known to change nothing."""
+    for kind, moved in (
+        (Ledger, tidy.LEDGER_TIMES),
+        (Book, tidy.BOOK_TIMES),
+        (Order, tidy.ORDER_TIMES),
+        (Doubt, tidy.DOUBT_TIMES),
+        (Target, ()),
+    ):
+        times = {name for name in kind.__struct_fields__ if name.endswith("_us")}
+        assert times - set(moved) <= tidy.IDLE_TIMES, kind
+
+
+def test_a_tidy_state_has_one_form() -> None:
+    """Bytes to state and back are the same bytes, along a whole path of fair moves."""
+    path = [("target", 0, 0)]
+    for _ in range(12):
+        state = replay(SMALL, path)
+        data = encode(state)
+        assert encode(decode(data)) == data
+        path.append(moves(state, SMALL)[0])
+
+
+def test_the_searches_have_names_of_their_own() -> None:
+    """No two named searches are the same one."""
+    assert len(set(map(str, ALL.values()))) == len(ALL)
