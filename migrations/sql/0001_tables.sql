@@ -81,8 +81,6 @@ CREATE TABLE orders (
     PRIMARY KEY (cl_ord_id)
 ) WITHOUT ROWID, STRICT;
 
-CREATE INDEX orders_by_target ON orders (symbol, target_version);
-
 CREATE INDEX orders_by_time ON orders ((iso(created_us)));
 
 CREATE UNIQUE INDEX orders_live ON orders (symbol) WHERE live = 1;
@@ -97,6 +95,7 @@ CREATE TABLE symbol_now (
     source TEXT NOT NULL,
     position INTEGER NOT NULL,
     venue_position INTEGER,
+    anchor INTEGER,
     worst_short INTEGER NOT NULL,
     worst_long INTEGER NOT NULL,
     working TEXT NOT NULL,
@@ -265,13 +264,9 @@ CREATE TABLE positions (
     contracts INTEGER NOT NULL,
     venue_contracts INTEGER,
     anchor INTEGER,
-    worst_short INTEGER NOT NULL,
-    worst_long INTEGER NOT NULL,
     PRIMARY KEY (seq, n),
     FOREIGN KEY(seq) REFERENCES journal (seq)
 ) WITHOUT ROWID, STRICT;
-
-CREATE INDEX positions_by_symbol ON positions (symbol);
 
 CREATE TABLE requests (
     request_id INTEGER NOT NULL,

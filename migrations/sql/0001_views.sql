@@ -78,8 +78,8 @@ FROM (
         t.policy,
         t.outcome,
         (
-            SELECT count(*) FROM orders o
-            WHERE o.symbol = t.symbol AND o.target_version = t.version
+            SELECT count(*) FROM intents i
+            WHERE i.symbol = t.symbol AND i.target_version = t.version
         ) AS orders,
         (
             SELECT count(*) FROM venue_orders v JOIN fills f ON f.venue_order = v.n

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -33,6 +33,18 @@ VIEWS: Final[dict[str, tuple[str, str]]] = {
     "v_equity": ("at_ms", "at_ms"),
     "v_runs": ("started_at", "started_at"),
 }
+
+#: Requests about one order. A new order that has no answer yet is only an intent.
+REQUESTS: Final = """
+    SELECT * FROM requests WHERE cl_ord_id = :name
+    UNION ALL
+    SELECT request_id, seq, at_us, epoch, 'placeorder', cl_ord_id, symbol,
+        NULL, NULL, NULL, NULL, NULL, NULL
+    FROM intents i
+    WHERE cl_ord_id = :name
+        AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.request_id = i.request_id)
+    ORDER BY request_id
+"""
 
 #: What a query of `History.query` may do: read, call functions, recurse. Never write or attach.
 _ALLOWED = {
@@ -164,15 +176,12 @@ class History:
             NotFound: No order has this client order id.
         """
         found = {
-            name: self._ask(f"SELECT * FROM {name} WHERE cl_ord_id = ?{more}", (cl_ord_id,))
-            for name, more in (
-                ("v_orders", ""),
-                ("intents", ""),
-                ("requests", " ORDER BY request_id"),
-            )
+            name: self._ask(f"SELECT * FROM {name} WHERE cl_ord_id = ?", (cl_ord_id,))
+            for name in ("v_orders", "intents")
         }
         if not found["v_orders"].values:
             raise NotFound(f"there is no order {cl_ord_id}", cl_ord_id=cl_ord_id)
+        found["requests"] = self._ask(REQUESTS, {"name": cl_ord_id})
         symbol = found["v_orders"].dicts()[0]["symbol"]
         for name, order in (("v_fills", "at_ms"), ("v_transitions", "seq")):
             found[name] = self._ask(
@@ -230,11 +239,13 @@ class History:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, sql: str, values: Sequence[Any] = ()) -> Rows:
+    def _ask(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> Rows:
         with faults.reading(self.path):
             return self._fetch(sql, values)
 
-    def _fetch(self, sql: str, values: Sequence[Any] = (), *, most: int | None = None) -> Rows:
+    def _fetch(
+        self, sql: str, values: Sequence[Any] | Mapping[str, Any] = (), *, most: int | None = None
+    ) -> Rows:
         found = self._db.execute(sql, values)
         try:
             columns = tuple(column[0] for column in found.description or ())

@@ -32,6 +32,7 @@ class SymbolNow:
     source: str = ""
     position: int = 0
     venue_position: int | None = None
+    anchor: int | None = None
     worst_short: int = 0
     worst_long: int = 0
     working: str = ""
@@ -55,6 +56,10 @@ class Run:
     recovered_events: int = 0
 
 
+#: What the row of a request says of a new order: seq, at_us, epoch, cl_ord_id, symbol.
+Place = tuple[int, int, int, str, str]
+
+
 @dataclass(slots=True)
 class Present:
     """What `Rows` starts from: read from the database, or empty for a journal's first row."""
@@ -62,6 +67,9 @@ class Present:
     symbols: dict[str, SymbolNow] = field(default_factory=dict)
     live: dict[str, str] = field(default_factory=dict)  # symbol -> cl_ord_id, as the unique index
     contracts: dict[str, int] = field(default_factory=dict)  # cl_ord_id -> signed, of live orders
+    places: dict[int, Place] = field(
+        default_factory=dict
+    )  # by request_id; no answer in this run yet
     last_us: int = 0  # time of the last event
 
 

@@ -25,6 +25,9 @@ DAY_US: Final = 86_400_000_000
 HOUR_US: Final = 3_600_000_000
 MINUTE_US: Final = 60_000_000
 
+#: As ``requests.kind`` has it.
+PLACE: Final = str(d.PlaceOrder.__struct_config__.tag)
+
 #: As ``fills.maker`` has it.
 MAKER: Final = {"maker": 1, "taker": 0}
 
@@ -155,6 +158,10 @@ class Rows:
             day[place] += amount
 
     def _decided(self, decision: d.AnyDecision) -> None:
+        if isinstance(decision, d.PlaceOrder):  # its intent says that it was asked for
+            self.n += 1
+            _place(self, decision)
+            return
         name, symbol = getattr(decision, "cl_ord_id", ""), getattr(decision, "symbol", "")
         self.add(
             "requests",
@@ -162,9 +169,6 @@ class Rows:
             *(decision.__struct_config__.tag, name, symbol),
             *(None, None, None, None, None, None),
         )
-        if isinstance(decision, d.PlaceOrder):
-            self.n += 1
-            _place(self, decision)
 
 
 # One writer an event: rows that follow from the event alone.
@@ -172,6 +176,7 @@ class Rows:
 
 def _started(rows: Rows, event: e.Started) -> None:
     run, in_doubt = rows.run, len(rows.now.live)
+    rows.now.places.clear()  # whoever heard their answers is gone
     rows.add("runs_lost", rows.now.last_us, event.run_id)
     rows.add(
         "runs",
@@ -203,11 +208,16 @@ def _target_set(rows: Rows, event: e.TargetSet) -> None:
 
 
 def _answered(rows: Rows, event: e.Answered) -> None:
-    rows.add(
-        "requests_answered",
+    answer = (
         *(event.outcome.value, event.code, event.status, event.text),
-        *(pack(event.venue_order_id), event.at_us, event.request_id),
+        *(pack(event.venue_order_id), event.at_us),
     )
+    place = rows.now.places.pop(event.request_id, None)
+    if place is None:
+        rows.add("requests_answered", *answer, event.request_id)
+        return
+    seq, at_us, epoch, name, symbol = place
+    rows.add("requests", event.request_id, seq, at_us, epoch, PLACE, name, symbol, *answer)
 
 
 def _adjusted(rows: Rows, event: e.Adjusted) -> None:
@@ -269,6 +279,9 @@ def _place(rows: Rows, place: d.PlaceOrder) -> None:
     )
     rows.now.live[place.symbol] = place.cl_ord_id
     rows.now.contracts[place.cl_ord_id] = place.contracts
+    rows.now.places[place.request_id] = (
+        *(rows.seq, rows.at_us, rows.epoch, place.cl_ord_id, place.symbol),
+    )
     now = rows.symbol(place.symbol)
     now.working = f"{abs(place.contracts)} @ {exact(place.price)}"
     if place.mark is not None:
@@ -353,12 +366,14 @@ def _cash_booked(rows: Rows, fact: d.CashBooked) -> None:
 
 
 def _position_moved(rows: Rows, fact: d.PositionMoved) -> None:
-    rows.add(
-        "positions",
-        *(rows.seq, rows.n, rows.at_us, fact.symbol, fact.contracts, fact.venue_contracts),
-        *(fact.anchor, fact.worst_short, fact.worst_long),
-    )
     now = rows.symbol(fact.symbol)
+    if fact.contracts != now.position or fact.anchor != now.anchor:  # else fills have told it
+        rows.add(
+            "positions",
+            *(rows.seq, rows.n, rows.at_us, fact.symbol, fact.contracts, fact.venue_contracts),
+            fact.anchor,
+        )
+        now.anchor = fact.anchor
     now.venue_position = fact.venue_contracts
     now.worst_short, now.worst_long = fact.worst_short, fact.worst_long
     _at_position(rows, now, fact.contracts)

@@ -161,6 +161,7 @@ intents = table(
     rowid=False,
 )
 
+#: That of a new order is its intent: its row is written with the answer to it.
 requests = table(
     "requests",
     number("request_id", primary_key=True),
@@ -199,7 +200,6 @@ orders = table(
     number("updated_us"),
     number("updated_seq"),
     Index("orders_live", "symbol", unique=True, sqlite_where=text("live = 1")),
-    Index("orders_by_target", "symbol", "target_version"),
     Index("orders_by_time", text(f"({iso('created_us')})")),
     rowid=False,
 )
@@ -277,6 +277,7 @@ transitions = table(
     rowid=False,
 )
 
+#: Positions that no fill tells: anchors, and what somebody adjusted.
 positions = table(
     "positions",
     event_seq(key=True),
@@ -286,9 +287,6 @@ positions = table(
     number("contracts"),
     number("venue_contracts", null=True),
     number("anchor", null=True),
-    number("worst_short"),
-    number("worst_long"),
-    Index("positions_by_symbol", "symbol"),
     rowid=False,
 )
 
@@ -347,6 +345,7 @@ symbol_now = table(
     words("source"),
     number("position"),
     number("venue_position", null=True),
+    number("anchor", null=True),
     number("worst_short"),
     number("worst_long"),
     words("working"),

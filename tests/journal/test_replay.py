@@ -89,7 +89,7 @@ def test_a_row_that_is_missing_is_named(path: Path, table: str, where: str) -> N
         ("fills", "cl_ord_id = 'rc-other'"),
         ("transitions", "to_state = 'working'"),
         ("intents", "price = '100.0'"),
-        ("positions", "worst_long = worst_long + 1"),
+        ("positions", "contracts = contracts + 1"),
     ],
 )
 def test_a_row_that_differs_is_named(path: Path, table: str, change: str) -> None:
