@@ -45,8 +45,8 @@ def book_execution(turn: Turn, book: Book, row: ExecutionSeen, order: Order | No
     if book.anchor is None:
         # It may be part of the position that the anchor will be: decided when that is read.
         book.early[row.exec_id] = (row.venue_us, row.contracts)
-    else:
-        book.position += row.contracts
+    elif order is not None or row.venue_us > book.anchor_venue_us:
+        book.position += row.contracts  # a row from before the anchor is late, and in it
     book.confirmed = False
     book.differs_since_us = turn.at_us
     book.position_read_again_us = turn.at_us + turn.ledger.settings.timing.position_read_us
@@ -99,6 +99,8 @@ def book_funding(turn: Turn, book: Book, row: ExecutionSeen) -> None:
 
 def see_position(turn: Turn, book: Book, row: PositionSeen) -> None:
     """Remember what the venue says, and whether it says so after the newest execution."""
+    if book.anchor is None and row.venue_us < book.venue_position_venue_us:
+        return  # a read that was overtaken: the anchor is the newest row, not the last to come
     book.venue_position = row.contracts
     book.venue_position_venue_us = max(book.venue_position_venue_us, row.venue_us)
     agrees = row.contracts == book.position and book.anchor is not None
@@ -124,7 +126,7 @@ def set_anchor(turn: Turn, book: Book) -> None:
     Executions that the venue's row already contains (by the venue's own time) are not added.
     """
     anchor = book.venue_position or 0
-    book.anchor = anchor
+    book.anchor, book.anchor_venue_us = anchor, book.venue_position_venue_us
     book.position = anchor + sum(
         contracts
         for venue_us, contracts in book.early.values()

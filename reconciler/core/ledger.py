@@ -127,6 +127,7 @@ class Book(msgspec.Struct, kw_only=True):
     keys: dict[str, tuple[int, int]] = {}  # idempotency key: (version, contracts)
 
     anchor: int | None = None  # the venue's position at the first sight of it
+    anchor_venue_us: int = 0  # of that sight: what others traded before is in it
     position: int = 0  # anchor and every booked execution and adjustment since
     venue_position: int | None = None
     venue_position_venue_us: int = 0

@@ -318,7 +318,7 @@ class Teller:
             currency="XBt",
             liquidity="maker",
             source=e.Source.STREAM,
-            venue_us=self.now_us,
+            venue_us=self.now_us + 1,  # after the position row that was shown just before it
         )
         return self.event(msgspec.structs.replace(seen, **odd))
 
