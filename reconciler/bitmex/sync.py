@@ -87,15 +87,14 @@ class Sync:
             self._again = True
             return
         self._reading, self._again = True, False
-        started_us = self._venue_us(now_us)
-        since_us = (self.watermark_us or started_us) - OVERLAP_US
+        since_us = (self.watermark_us or self._venue_us(now_us)) - OVERLAP_US
         asked, self._asked = self._asked, []
         missing = tuple(s for s in self._symbols if not self._accounts.knows_rules(s))
         account = self._accounts.account
         generation = self._generation
 
         def task() -> None:
-            self._read(generation, since_us, started_us, asked, missing, account)
+            self._read(generation, since_us, now_us, asked, missing, account)
 
         self._reader.ask(task)
 
@@ -108,7 +107,7 @@ class Sync:
         self,
         generation: int,
         since_us: int,
-        started_us: int,
+        began_us: int,
         asked: list[int],
         missing: tuple[str, ...],
         account: int | None,
@@ -128,7 +127,7 @@ class Sync:
         except (ReadFailed, ProtocolError) as error:
             self._host.call_soon(partial(self._failed, generation, asked, error))
             return
-        self._host.call_soon(partial(self._done, generation, asked, result, started_us))
+        self._host.call_soon(partial(self._done, generation, asked, result, began_us))
 
     def _failed(
         self, generation: int, asked: list[int], error: ReadFailed | ProtocolError
@@ -143,7 +142,7 @@ class Sync:
         return []
 
     def _done(
-        self, generation: int, asked: list[int], result: _Result, started_us: int
+        self, generation: int, asked: list[int], result: _Result, began_us: int
     ) -> list[AnyEvent]:
         if generation != self._generation:
             self._asked = asked + self._asked
@@ -160,7 +159,8 @@ class Sync:
         events.extend(stamped(result.positions, now_us))
         if not self._finished():
             return events  # true as they are, but not the end of a resync
-        self.watermark_us = max(self.watermark_us, started_us - LAG_US)
+        # By the clock as the answers have shown it: at the beginning it may not have been known.
+        self.watermark_us = max(self.watermark_us, self._venue_us(began_us) - LAG_US)
         events.append(
             Synced(
                 at_us=now_us,
