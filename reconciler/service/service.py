@@ -133,8 +133,7 @@ class Service:
             token = secrets.token_urlsafe(24)
             if self._make_api is not None:
                 api = self._make_api(self, token)
-            if self._make_venue is not None:
-                self._venue = engine.venue = self._make_venue(self.loop, self)
+            if self._venue is not None:
                 self._venue.start(engine.ledger.watermark_us)
             if api is not None:
                 api.start()
@@ -189,6 +188,9 @@ class Service:
         now_us = self._started_us = self.loop.now_us()
         family = f"{ID_FAMILY}{journal.installation}-"
         tag = "".join(secrets.choice(LETTERS) for _ in range(6))
+        if self._make_venue is not None:
+            # Before the first event: a halted account has orders to cancel at once.
+            self._venue = engine.venue = self._make_venue(self.loop, self)
         engine.handle(
             [
                 Started(
