@@ -125,7 +125,9 @@ class Door:
             found = exchange.executions_at(then_us, name, query.get("startTime", ""))
         elif path.endswith("/position"):
             found = [
-                exchange.position_row(symbol, exchange.position_at(symbol, then_us))
+                exchange.position_row(
+                    symbol, exchange.position_at(symbol, then_us), self._agenda.now_us - then_us
+                )
                 for symbol in exchange.symbols
                 if asked.get("symbol", symbol) == symbol
             ]

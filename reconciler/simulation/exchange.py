@@ -414,8 +414,8 @@ class Exchange:
         self.executions_by_name.setdefault(order.cl_ord_id, []).append(entry)
         self.show("execution", "insert", row)
 
-    def position_row(self, symbol: str, contracts: int) -> Row:
-        """A position row that says *contracts*."""
+    def position_row(self, symbol: str, contracts: int, age_us: int = 0) -> Row:
+        """A position row that says *contracts*, as it was *age_us* ago."""
         return {
             "account": ACCOUNT,
             "symbol": symbol,
@@ -424,7 +424,7 @@ class Exchange:
             "currentQty": contracts,
             "isOpen": contracts != 0,
             "markPrice": self.marks[symbol],
-            "timestamp": iso(self.clock.now_us()),
+            "timestamp": iso(self.clock.now_us() - age_us),
         }
 
     def _show_position(self, symbol: str, contracts: int) -> None:
@@ -467,6 +467,10 @@ class Exchange:
         """Executions that could be seen then, of one name or since a time."""
         entries = self.executions_by_name.get(name, []) if name else self.executions
         return [row for at, row in entries if at <= then_us and str(row["timestamp"]) >= since]
+
+    def filled_us(self, exec_id: str) -> int:
+        """When an execution happened, in the world's time."""
+        return self.executions[int(exec_id[-12:]) - 1][0]
 
     def position_at(self, symbol: str, then_us: int) -> int:
         """The position as it was."""

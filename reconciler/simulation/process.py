@@ -90,9 +90,15 @@ class _SimLoop(Loop):
 class Hooked:
     """A journal during whose commits the process may die."""
 
-    def __init__(self, journal: Any, interrupt: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        journal: Any,
+        interrupt: Callable[[str], None],
+        recorded: Callable[[Sequence[Step]], None],
+    ) -> None:
         self._journal = journal
         self._interrupt = interrupt
+        self._recorded = recorded
 
     @property
     def last_seq(self) -> int:
@@ -102,7 +108,12 @@ class Hooked:
     def record(self, steps: Sequence[Step]) -> int:
         """Write steps down, unless killed first."""
         self._interrupt("before a commit")
-        seq = int(self._journal.record(steps))
+        before = self.last_seq
+        try:
+            seq = int(self._journal.record(steps))
+        finally:
+            if self.last_seq > before:  # a commit that failed may have happened all the same
+                self._recorded(steps)
         self._interrupt("after a commit")
         return seq
 
@@ -122,6 +133,7 @@ class Process:
         journal: MemoryJournal,
         settings: Settings,
         decide: Decide,
+        recorded: Callable[[Sequence[Step]], None],
         finished: Callable[[], bool],
     ) -> None:
         self.agenda = agenda
@@ -137,14 +149,14 @@ class Process:
         network.after_write = lambda: self._interrupt("after a write")
         config = BitmexConfig(
             base_url="http://venue.invalid",
-            api_key="k",
-            api_secret="s",
+            api_key="simulated-key",
+            api_secret="simulated-secret",
             symbols=settings.symbols,
         )
         self.loop = _SimLoop(self, clock)
         self.gateway = SimGateway(config, self.loop, network, self._wake)
         recovered = journal.recover()
-        hooked: Any = Hooked(journal, self._interrupt)
+        hooked: Any = Hooked(journal, self._interrupt, recorded)
         self.engine = Engine(recovered.ledger, hooked, self.loop.now_us, decide)
         self.gateway.on_quote = self.engine.quote_changed
 
@@ -158,6 +170,7 @@ class Process:
         epoch = self.journal.epoch
         engine = self.engine
         now_us = self.loop.now_us()
+        engine.venue = self.gateway  # before the first event, as `Service` does
         try:
             engine.handle(
                 [
@@ -172,7 +185,6 @@ class Process:
                     Configured(at_us=now_us, settings=self.settings),
                 ]
             )
-            engine.venue = self.gateway
             self.gateway.start(engine.ledger.watermark_us)
             self.loop.run(engine, self.gateway, self._done)
         except Crash:
