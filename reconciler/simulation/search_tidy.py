@@ -34,8 +34,14 @@ IDLE_TIMES = {
     "at_us", "horizon_us", "clock_offset_us", "clock_error_us", "clock_at_us",
     "throttled_until_us", "placed_us", "dead_man_acked_us", "dead_man_asked_us",
     "since_us", "venue_position_venue_us", "waiting_since_us", "priced_us", "set_us", "expires_us",
-    "gap_since_us", "wake_us",
+    "gap_since_us", "wake_us", "anchor_venue_us",
 }  # fmt: skip
+#: Times for people, and those of the anchor, which is older than all that happens here.
+BOOK_NOTES = tuple(
+    name
+    for name in Book.__struct_fields__
+    if name in ("since_us", "waiting_since_us", "venue_position_venue_us", "anchor_venue_us")
+)
 
 
 def _shift(thing: object, names: tuple[str, ...], floor_us: int) -> None:
@@ -127,10 +133,10 @@ def tidy(state: State, bounds: Bounds, real: bool = False) -> None:
 
 
 def _tidy_book(book: Book) -> None:
-    book.since_us = 0
+    for name in BOOK_NOTES:
+        setattr(book, name, 0)
     book.quote = None
-    book.waiting_for, book.waiting_since_us, book.wants_quote = "", 0, False
-    book.venue_position_venue_us = 0
+    book.waiting_for, book.wants_quote = "", False
     book.placed_us = []
     book.refusals = 0
     book.repairs = min(book.repairs, 1)
