@@ -261,7 +261,7 @@ def restore(copy_of: Path, path: Path) -> Path | None:
         NotLeader: A process has the journal.
         Broken: The backup does not verify.
     """
-    copy_of, path = _existing(copy_of), path.expanduser().resolve()
+    copy_of, path = _existing(copy_of), files.resolved(path)
     with faults.told(path, "restoring"):
         return _restore(copy_of, path)
 
@@ -348,7 +348,7 @@ def _integrity(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _existing(path: Path) -> Path:
-    path = path.expanduser().resolve()
+    path = files.resolved(path)
     if not path.is_file():
         raise NotFound(f"there is no file {path}", next_step="Name another.", path=str(path))
     return path

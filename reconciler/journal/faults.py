@@ -30,7 +30,7 @@ def of(error: BaseException, path: Path, doing: str = "writing to") -> BaseExcep
         if "fenced" in str(said):
             return NotLeader("a newer epoch has begun: another process has taken over")
         return Broken(f"the journal refuses a row: {said}", path=str(path))
-    if isinstance(said, sqlite3.Error) and _is_damage(said):
+    if isinstance(said, UnicodeDecodeError) or (isinstance(said, sqlite3.Error) and _damage(said)):
         return damaged(path, said)
     if isinstance(said, (sqlite3.Error, OSError)):
         name = getattr(said, "sqlite_errorname", type(said).__name__)
@@ -65,7 +65,7 @@ def reading(path: Path) -> Iterator[None]:
     """The same for those who only read: our own SQL fails if a table is not what it was."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # its words may be no text
         if (code := _code(error)) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise Unreachable(f"{path} is busy: {error}", path=str(path)) from error
         if code == sqlite3.SQLITE_ERROR:
@@ -82,7 +82,7 @@ def ours(path: Path) -> Iterator[None]:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _damage(error: sqlite3.Error) -> bool:
     code = _code(error)
     if code is None:  # found by Python: a text that is not UTF-8
         return "decode" in str(error)

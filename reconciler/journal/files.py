@@ -4,6 +4,7 @@ Files around the journal: private, synced, and replaced whole or not at all.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -140,16 +141,36 @@ def read_tip(database: Path) -> Tip | None:
     """
     path = beside(database, ".tip")
     try:
-        seq, digest = path.read_text(encoding="ascii").split()
+        # Neither through a link, nor waiting for whom a pipe waits for, nor more than we write.
+        fileno = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            seq, digest = os.read(fileno, 200).decode("ascii").split()
+        finally:
+            os.close(fileno)
         return Tip(int(seq), bytes.fromhex(digest))
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in {errno.ELOOP, errno.EISDIR}:
+            raise
         raise Broken(
             f"{path} cannot be read",
             next_step="If the journal verifies and is complete, remove that file.",
             path=str(path),
         ) from None
+
+
+def resolved(path: Path) -> Path:
+    """
+    A path without ``~``, links and dots.
+
+    Raises:
+        ConfigError: It leads in a circle.
+    """
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"{path} leads nowhere: {error}", path=str(path)) from None
 
 
 def free_bytes(path: Path) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 from reconciler.errors import NotFound, Refused, UsageError
-from reconciler.journal import chain, faults, readers, schema
+from reconciler.journal import chain, faults, files, readers, schema
 
 #: View -> the column that its times are compared by, and how its rows follow one another in time.
 #: A column that ends in ``_ms`` is an integer; the others are text, ``day`` without a clock time.
@@ -84,7 +84,7 @@ class History:
             SchemaError: Its schema is older or newer than the program.
             Broken: It is damaged where it says so; so may any question, later.
         """
-        path = path.expanduser().resolve()
+        path = files.resolved(path)
         with faults.reading(path), faults.ours(path):
             db = readers.connect(path)
             try:
@@ -258,6 +258,8 @@ class History:
         after = 0
         while page := self.events(after=after, limit=1_000).values:
             yield from page
+            if page[-1][0] <= after:  # an index that leads in a circle
+                raise faults.damaged(self.path, f"event {after} is followed by {page[-1][0]}")
             after = page[-1][0]
 
 

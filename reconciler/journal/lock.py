@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Lock:
         """
         path = database.with_name(database.name + ".lock")
         while True:
-            fileno = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fileno = _open(path)
             try:
                 _flock(fileno, path, database)
                 if _same_file(fileno, path):  # else it was replaced while we waited for none
@@ -62,6 +63,24 @@ class Lock:
         if self._fileno >= 0:
             os.close(self._fileno)
             self._fileno = -1
+
+
+def _open(path: Path) -> int:
+    """The lock file, made if need be. Its words are replaced, so it must be no file of others."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        fileno = os.open(path, flags, 0o600)
+        if stat.S_ISREG(os.fstat(fileno).st_mode):
+            return fileno
+        os.close(fileno)
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
+            raise
+    raise ConfigError(
+        f"{path} is a link, or no file at all",
+        next_step="Remove it; the journal makes its own.",
+        path=str(path),
+    )
 
 
 def _flock(fileno: int, path: Path, database: Path) -> None:

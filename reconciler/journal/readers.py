@@ -17,6 +17,9 @@ from urllib.parse import quote
 from reconciler.errors import Broken, Unreachable
 from reconciler.journal.files import beside
 
+#: The smallest page of a database, in bytes; there is none without one.
+PAGE = 512
+
 
 def connect(path: Path, *, query_only: bool = True) -> sqlite3.Connection:
     """
@@ -36,8 +39,8 @@ def connect(path: Path, *, query_only: bool = True) -> sqlite3.Connection:
             f"there is no journal at {path}", next_step="Run `reconciler init`.", path=str(path)
         )
     log = beside(path, "-wal")
-    if path.stat().st_size == 0 and log.exists() and log.stat().st_size:
-        raise Broken(  # SQLite would take it for new, and remove the log
+    if path.stat().st_size < PAGE and log.exists() and log.stat().st_size:
+        raise Broken(  # SQLite takes a file of one byte for new, and removes the log
             f"{path} is empty, but {log.name} is not: the journal was lost",
             next_step="Keep both files as they are and restore a backup: `reconciler db restore`.",
             path=str(path),

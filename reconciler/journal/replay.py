@@ -21,7 +21,7 @@ import msgspec
 from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
 from reconciler.errors import Broken
-from reconciler.journal import chain, codec, faults, readers, schema, snapshots
+from reconciler.journal import chain, codec, faults, files, readers, schema, snapshots
 from reconciler.journal.present import Present, Run, SymbolNow, values_of
 from reconciler.journal.rows import Rows, Values
 
@@ -107,7 +107,7 @@ def replay(
     Raises:
         Unreachable, ConfigError, SchemaError, Broken: As `History.open`.
     """
-    path = path.expanduser().resolve()
+    path = files.resolved(path)
     started = time.perf_counter_ns()
     step, shape = _core(step, shape)
     ledger, counts, difference = shape(), Counts(), None

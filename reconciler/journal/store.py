@@ -107,7 +107,7 @@ class Journal:
             Broken: It was changed, cut off or damaged.
             StorageFault: The file system refuses.
         """
-        path = path.expanduser().resolve()
+        path = files.resolved(path)
         lock: Lock | None = None
         connection: writer.Writer | None = None
         try:
