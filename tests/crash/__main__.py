@@ -8,11 +8,14 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.simulation.images import Damage
-from tests.crash.campaign import Tally, campaign, repeat
+from tests.crash.campaign import Failure, Tally, campaign, repeat
+from tests.crash.faulty import Case, World, faults, suffer
+from tests.crash.hostile import hostile
 from tests.crash.life import LIVES
 
 #: How often each life is lived, of ten, and images of each.
@@ -65,13 +68,15 @@ def table(tally: Tally, seconds: float, cpu: float) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/crash", description=__doc__)
     parser.add_argument("--images", type=int, default=5_000)
+    parser.add_argument("--faults", type=int, default=0, help="refusals of the disk, instead")
+    parser.add_argument("--hostile", type=int, default=0, help="spoilt files, instead")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--repeat", metavar="CASE", help="one case, as a failure names it")
     parser.add_argument("--keep", type=Path, help="with --repeat: leave the image in this folder")
     given = parser.parse_args()
     with memory() as scratch:
         if given.repeat:
-            failure = repeat(given.repeat, scratch)
+            failure = again(given.repeat, scratch)
             if given.keep:
                 shutil.copytree(scratch, given.keep, dirs_exist_ok=True)
             print(failure or "all holds")
@@ -79,11 +84,49 @@ def main() -> int:
         tally = Tally()
         started, cpu = time.monotonic(), time.process_time()
         with contextlib.suppress(KeyboardInterrupt):
-            run(given.images, given.seed, tally, scratch)
-        print(table(tally, time.monotonic() - started, time.process_time() - cpu))
+            if given.faults or given.hostile:
+                seen, tally.failures = others(given.faults, given.hostile, given.seed, scratch)
+                print("\n".join(f"{count:9,}  {what}" for what, count in sorted(seen.items())))
+                spent = time.process_time() - cpu
+                print(f"{spent:.1f} s of one core, {len(tally.failures)} failed")
+            else:
+                run(given.images, given.seed, tally, scratch)
+                print(table(tally, time.monotonic() - started, time.process_time() - cpu))
         for failure in tally.failures[:20]:
             print(failure)
         return 1 if tally.failures else 0
+
+
+def others(
+    refusals: int, spoilt: int, seed: int, scratch: Path
+) -> tuple[Counter[str], list[Failure]]:
+    """Refusals of the disk, shared out over the worlds; and spoilt files."""
+    seen: Counter[str] = Counter()
+    failures: list[Failure] = []
+    for at, world in enumerate(("old", "process", "new")):
+        for first in range(0, refusals // 3, EACH):
+            count = min(EACH, refusals // 3 - first)
+            found, failed = faults(world, seed + 3 * first + at, count, scratch)
+            seen += found
+            failures += failed
+    for first in range(0, spoilt, EACH):
+        found, failed = hostile(seed + first, min(EACH, spoilt - first), scratch)
+        seen += found
+        failures += failed
+    return seen, failures
+
+
+def again(case: str, scratch: Path) -> Failure | None:
+    """One case of any kind, by what it is called."""
+    if case.startswith("hostile:"):
+        _, seed, number = case.split(":")
+        _, failed = hostile(int(seed), 0, scratch, number=int(number))
+        return failed[0] if failed else None
+    if case.startswith("fault:"):
+        one = Case.read(case)
+        _, wrong = suffer(World(one.world, one.seed, scratch), one.fault)
+        return Failure(case, "a fault", wrong[0]) if wrong else None
+    return repeat(case, scratch)
 
 
 if __name__ == "__main__":

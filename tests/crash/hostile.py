@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -156,8 +158,12 @@ class Spoilt:
         assert expected is not None, f"no commit ended at {report.events}"
         assert report.ledger_hash == codec.digest(expected[0]).hex(), "another ledger"
         with closing(readers.connect(path)) as db:
-            if rows_in(db) != expected[1]:
-                self.seen["rows that differ, and replay does not see it"] += 1
+            try:
+                same = rows_in(db) == expected[1]
+            except sqlite3.Error:
+                same = False
+        if not same:  # in columns that it does not compare: see replay.LATER and replay.COMPARED
+            self.seen["rows that differ, and replay does not see it"] += 1
 
     def verify(self, path: Path) -> None:
         """SQLite's own check and the chain, over the whole file."""
@@ -171,8 +177,8 @@ def one(base: Base, draw: Random, root: Path) -> Spoilt:
     image = base.image._replace(files=files)
     path = root / HOME
     image.put(root)
-    for name in ("read", "replay", "verify"):
-        spoilt.look(name, lambda look=getattr(spoilt, name): look(path))  # type: ignore[misc]
+    for look in (spoilt.read, spoilt.replay, spoilt.verify):
+        spoilt.look(look.__name__, partial(look, path))
     for name, raw in files.items():  # who only reads changes nothing
         if not name.endswith("-shm") and changed(root / name, raw):
             spoilt.wrong.append(f"{spoilt.what}: reading changed {name}")
