@@ -3,7 +3,8 @@ The words of BitMEX, decoded once: frames of the stream, rows of REST answers, a
 
 Pure. Fractions become exact decimals (exponent forms included), unknown fields are skipped, and
 what has the wrong type is refused with `ProtocolError`. The hot rows, executions and quotes, are
-decoded straight into typed structs; the others into dicts, for `tables` merges them.
+decoded straight into typed structs; the others into dicts, for `tables` merges them, and of those
+only the columns that somebody reads.
 
 Source: https://www.bitmex.com/app/wsAPI and https://www.bitmex.com/api/explorer.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated, TypedDict, TypeVar
 
 import msgspec
 
@@ -94,6 +95,36 @@ class TradeRow(msgspec.Struct):
     timestamp: Moment | None = None
 
 
+class OrderColumns(TypedDict, total=False):
+    """The columns of the order table that we read; what is absent stays absent."""
+
+    orderID: object
+    clOrdID: object
+    account: object
+    symbol: object
+    side: object
+    orderQty: object
+    price: object
+    ordStatus: object
+    leavesQty: object
+    cumQty: object
+    text: object
+    timestamp: object
+
+
+class PositionColumns(TypedDict, total=False):
+    """Those of the position table."""
+
+    account: object
+    symbol: object
+    currency: object
+    strategy: object
+    currentQty: object
+    isOpen: object
+    avgEntryPrice: object
+    timestamp: object
+
+
 KINDS = {
     "Trade": ExecutionKind.TRADE,
     "Liquidation": ExecutionKind.LIQUIDATION,
@@ -132,6 +163,15 @@ _executions = msgspec.json.Decoder(list[ExecutionRow], float_hook=Decimal)
 _quotes = msgspec.json.Decoder(list[QuoteRow], float_hook=Decimal)
 _trades = msgspec.json.Decoder(list[TradeRow], float_hook=Decimal)
 _rows = msgspec.json.Decoder(list[dict[str, object]], float_hook=Decimal)
+_columns = {
+    "order": msgspec.json.Decoder(list[OrderColumns], float_hook=Decimal),
+    "position": msgspec.json.Decoder(list[PositionColumns], float_hook=Decimal),
+}
+#: Table -> the columns that `columns` decodes.
+COLUMNS = {
+    "order": frozenset(OrderColumns.__annotations__),
+    "position": frozenset(PositionColumns.__annotations__),
+}
 _object = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 
 Bytes = bytes | bytearray | memoryview | msgspec.Raw
@@ -163,6 +203,11 @@ def trades(said: Bytes) -> list[TradeRow]:
 def rows(said: Bytes) -> list[dict[str, object]]:
     """The rows of any other frame or answer."""
     return _decoded(_rows, said, "row")
+
+
+def columns(table: str, said: Bytes) -> list[dict[str, object]]:
+    """The rows of a frame of one of the tables in `COLUMNS`, without the columns not read."""
+    return _decoded(_columns[table], said, "row")  # type: ignore[arg-type]
 
 
 def one_object(said: Bytes) -> dict[str, object]:

@@ -29,7 +29,7 @@ from reconciler.core.events import (
 from reconciler.errors import ProtocolError
 
 from . import rows
-from .messages import Frame
+from .messages import COLUMNS, Frame, columns
 from .messages import rows as decoded
 from .rows import Row
 
@@ -197,7 +197,7 @@ class Accounts:
             if type(named) is int:
                 self.account = named
         table = self.tables[frame.table]
-        found = self.mine(decoded(frame.data))
+        found = self.mine(_decoded(frame, table))
         if frame.table == "order" and frame.action in ("partial", "insert"):
             self._bury(table, at_us)
         changed = table.apply(frame.action, found, frame.keys, frame.filter)
@@ -299,6 +299,17 @@ class Accounts:
                 news.append(msgspec.structs.replace(seen, at_us=now_us))
         self._untold_margins.clear()
         return news
+
+
+def _decoded(frame: Frame, table: Table) -> list[dict[str, object]]:
+    """The rows of a frame: all columns of them, if the table's key is of others than we read."""
+    known = COLUMNS.get(frame.table)
+    if known is not None and known.issuperset(table.keys or ()):
+        if frame.action != "partial" or known.issuperset(
+            (*(frame.keys or ()), *(frame.filter or ()))
+        ):
+            return columns(frame.table, frame.data)
+    return decoded(frame.data)
 
 
 def _same(one: InstrumentSeen | MarginSeen, other: InstrumentSeen | MarginSeen) -> bool:
