@@ -58,6 +58,9 @@ class Venue(Protocol):
             Events known at once, such as an `Answered` that says not one byte left.
         """
 
+    def withdraw(self) -> None:
+        """In the loop: give up, as not sent, every new order that is not yet being written."""
+
     def quote(self, symbol: str) -> Quoted | None:
         """The newest prices of *symbol*, or None before the stream had any."""
 

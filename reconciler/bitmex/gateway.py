@@ -178,6 +178,10 @@ class BitmexGateway(Venue):
             events = [*answers.events_of(job.asked, failure, now_us), *events]
         return events
 
+    def withdraw(self) -> None:
+        """Give up what waits for a connection, but not cancels and heartbeats."""
+        self._wire.withdraw()
+
     def quote(self, symbol: str) -> Quoted | None:
         """The newest prices of *symbol*, or None before the stream had any."""
         return self._quotes.quoted(symbol, self._host.now_us())

@@ -38,6 +38,7 @@ WARM_POLL_S = 0.25
 WARM_BACKOFF_MAX_S = 10.0
 
 LATE = Failure(code="deadline", text="decided too long ago", unsent=True)
+WITHDRAWN = Failure(code="withdrawn", text="stopped before it was sent", unsent=True)
 CLOSING = Failure(code="closing", unsent=True)
 
 #: Takes what became of a job, in any thread.
@@ -106,6 +107,14 @@ class Wire:
                 connection = self._idle.pop()
             failure = connection.write(job, now_us)
         return failure
+
+    def withdraw(self) -> None:
+        """Give up the orders that wait for a connection; cancels and heartbeats wait on."""
+        with self._lock:
+            jobs = list(self._orders)
+            self._orders.clear()
+        for job in jobs:
+            self.settle(job, WITHDRAWN)
 
     def close(self, until_s: float) -> None:
         """Wait for answers until then, and end all connections and threads."""

@@ -14,16 +14,26 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from reconciler.core.decisions import AnyDecision, AnyFact, CancelOrder
-from reconciler.core.events import AnyEvent, Quoted, Started
+from reconciler.core import step as core
+from reconciler.core.decisions import AnyDecision, AnyFact, CancelOrder, PlaceOrder
+from reconciler.core.events import (
+    Answered,
+    AnyEvent,
+    Halted,
+    Outcome,
+    Quoted,
+    Started,
+    Stopping,
+)
 from reconciler.core.ledger import Ledger
-from reconciler.core.step import Outcome, step
 from reconciler.journal import Journal
 from reconciler.venue import Venue
 
 Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
 Watcher = Callable[[Sequence[Step]], None]
-Decide = Callable[[Ledger, AnyEvent], Outcome]
+Decide = Callable[[Ledger, AnyEvent], core.Outcome]
+
+STOPS = (Halted, Stopping)  # no order is written after one of these is on the disk
 
 SNAPSHOT_EVERY = 10_000  # journal rows
 MOST_IN_A_COMMIT = 1_000  # events
@@ -37,7 +47,7 @@ class Engine:
         ledger: Ledger,
         journal: Journal,
         now_us: Callable[[], int],
-        decide: Decide = step,
+        decide: Decide = core.step,
     ) -> None:
         self.ledger = ledger
         self.journal = journal
@@ -55,10 +65,12 @@ class Engine:
         while pending and not self.failed:
             steps = self._step_all(pending)
             self._record(steps)
-            for _, decisions, _ in steps:
-                if decisions and self.venue is not None:
+            if self.venue is not None:
+                if any(isinstance(event, STOPS) for event, _, _ in steps):
+                    self.venue.withdraw()
+                for _, decisions, _ in steps:
                     for decision in decisions:
-                        pending.extend(self.venue.send(decision))
+                        pending.extend(self._send(self.venue, decision))
             for watch in self.watchers:
                 watch(steps)
 
@@ -115,6 +127,23 @@ class Engine:
             if not pending:
                 pending.extend(self._wanted_quotes())
         return steps
+
+    def _send(self, venue: Venue, decision: AnyDecision) -> Iterable[AnyEvent]:
+        """Send it, unless it is an order that a stop in the same commit has overtaken."""
+        if isinstance(decision, PlaceOrder) and self._stopped(decision.symbol):
+            return [
+                Answered(
+                    at_us=self._now_us(),
+                    request_id=decision.request_id,
+                    outcome=Outcome.NOT_SENT,
+                    code="stopped",
+                )
+            ]
+        return venue.send(decision)
+
+    def _stopped(self, symbol: str) -> bool:
+        ledger, book = self.ledger, self.ledger.books[symbol]
+        return bool(ledger.stopping or ledger.halted or book.halted or ledger.frozen or book.frozen)
 
     def _wanted_quotes(self) -> list[Quoted]:
         quotes = []
