@@ -27,9 +27,7 @@ HTML = b"<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body
 class Door:
     """HTTP: admission, the queue in front of the engine, and reads."""
 
-    def __init__(
-        self, agenda: Agenda, draws: Draws, weather: Weather, exchange: Exchange
-    ) -> None:
+    def __init__(self, agenda: Agenda, draws: Draws, weather: Weather, exchange: Exchange) -> None:
         self._agenda = agenda
         self._draws = draws
         self.weather = weather

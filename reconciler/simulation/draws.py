@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class Draw(NamedTuple):
-    """A fault that struck: the *count*-th of its kind, and when."""
+    """A fault that struck: the *number*-th of its kind, and when."""
 
     kind: str
-    count: int
+    number: int
     at_us: int
 
 

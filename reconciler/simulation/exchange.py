@@ -13,8 +13,8 @@ from decimal import Decimal
 
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
 from reconciler.simulation.draws import Draws
-from reconciler.simulation.wording import Row, iso
 from reconciler.simulation.weather import Weather
+from reconciler.simulation.wording import Row, iso
 
 ACCOUNT = 400_123
 TICK = Decimal("0.5")
@@ -345,9 +345,6 @@ class Exchange:
 
     def row(self, order: Order) -> Row:
         """The whole row of an order, as it is now."""
-        status = order.status
-        if self._draws.strikes("unknown_word", self.weather.unknown_word):
-            status = "Pondering"
         row: Row = {
             "orderID": order.order_id,
             "clOrdID": order.cl_ord_id,
@@ -360,7 +357,7 @@ class Exchange:
             "settlCurrency": "XBt",
             "ordType": "Limit",
             "timeInForce": "GoodTillCancel",
-            "ordStatus": status,
+            "ordStatus": order.status,
             "workingIndicator": order.open,
             "leavesQty": order.leaves,
             "cumQty": order.filled,
@@ -376,6 +373,8 @@ class Exchange:
         order.changed_us = self.clock.now_us()
         row = self.row(order)
         order.past.append((self._agenda.now_us, row))
+        if self._draws.strikes("unknown_word", self.weather.unknown_word):
+            row = {**row, "ordStatus": "Pondering"}
         if action == "update":
             kept = ("orderID", "clOrdID", "account", "symbol", "timestamp")
             changed = ("ordStatus", "leavesQty", "cumQty", "orderQty", "price", "text")

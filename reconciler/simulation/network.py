@@ -22,7 +22,7 @@ from reconciler.bitmex.outgoing import Job
 from reconciler.bitmex.rest import API, Exchange, Reader, ReadFailed
 from reconciler.bitmex.stream import BACKOFF_MAX_S, BACKOFF_S, STEADY_S, Stream
 from reconciler.bitmex.sync import Sync
-from reconciler.bitmex.wire import LATE, Wire
+from reconciler.bitmex.wire import LATE, WITHDRAWN, Wire
 from reconciler.core.decisions import AnyDecision, ArmDeadMan, CancelOrder
 from reconciler.core.events import AnyEvent
 from reconciler.simulation.agenda import SECOND, Agenda
@@ -154,9 +154,9 @@ class SimStream(Stream):
         most = min(BACKOFF_S * 2 ** min(self._tries, 10), BACKOFF_MAX_S)
         pause = self._network.draws.of("backoff").uniform(0, most) if self._tries else 0.0
         self._tries += 1
-        self._network.agenda.later(max(int(pause * SECOND), wait_us) + 1, self._connect)
+        self._network.agenda.later(max(int(pause * SECOND), wait_us) + 1, self._reach)
 
-    def _connect(self) -> None:
+    def _reach(self) -> None:
         if self.dead:
             return
         network = self._network
@@ -239,6 +239,7 @@ class SimWire(Wire):
         self.settle = settle
         self.dead = False
         self.taken = 0
+        self._waiting: list[Job] = []
 
     def write(self, job: Job) -> Failure | None:
         """Send *job* now, or when a connection stands."""
@@ -249,6 +250,7 @@ class SimWire(Wire):
         network = self._network
         if network.draws.strikes("refuse_connect", network.weather.refuse_connect):
             delay_us = network.draws.ms("queue", 10, 3_000)
+            self._waiting.append(job)
             network.agenda.later(delay_us, partial(self._from_queue, job))
             return None
         job.sent_us = now_us
@@ -257,8 +259,9 @@ class SimWire(Wire):
 
     def _from_queue(self, job: Job) -> None:
         """The sender thread has a connection for it, or knows that there is none."""
-        if self.dead:
+        if self.dead or job not in self._waiting:
             return
+        self._waiting.remove(job)
         if 0 < job.deadline_us < self._host.now_us():
             self.settle(job, LATE)
         elif self._network.rest_down:
@@ -266,6 +269,12 @@ class SimWire(Wire):
         else:
             job.sent_us = self._host.now_us()
             self._write(job)
+
+    def withdraw(self) -> None:
+        """Give up the orders that wait for a connection."""
+        for job in [job for job in self._waiting if not job.urgent]:
+            self._waiting.remove(job)
+            self.settle(job, WITHDRAWN)
 
     def _write(self, job: Job) -> None:
         self._network.judge.writing(job)
@@ -391,6 +400,7 @@ class SimGateway(BitmexGateway):
         self, config: BitmexConfig, host: Host, network: Network, wake: Callable[[], None]
     ) -> None:
         super().__init__(config, host)
+        self._network = network
         self.sim_stream = SimStream(network, host, self, wake)
         self.sim_wire = SimWire(network, host, self._settle)
         self.sim_reader = SimReader(network, host, self._exchanged, config.redacted_bytes)

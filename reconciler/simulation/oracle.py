@@ -16,8 +16,8 @@ from reconciler.bitmex.answers import Kind
 from reconciler.bitmex.outgoing import Job
 from reconciler.core import decisions as d
 from reconciler.core import events as e
+from reconciler.core import step as core
 from reconciler.core.ledger import Book
-from reconciler.core.step import Outcome, step
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.exchange import Order
 from reconciler.simulation.memory import Step
@@ -89,11 +89,11 @@ class Oracle:
 
     # -- after every event of the core ------------------------------------------------------------
 
-    def step(self, ledger: Any, event: e.AnyEvent) -> Outcome:
+    def step(self, ledger: Any, event: e.AnyEvent) -> core.Outcome:
         """The core, watched."""
         if isinstance(event, e.Started):
             self._restarted()
-        outcome = step(ledger, event)
+        outcome = core.step(ledger, event)
         self.steps += 1
         self.recent.append((self.world.agenda.now_us, event, outcome.decisions))
         for book in ledger.books.values():
@@ -290,8 +290,7 @@ class Oracle:
         if final > limits.max_position_contracts and final > abs(decision.position):
             raise Broken("O6", f"{decision.cl_ord_id} leads to {final} contracts")
         if decision.mark is None or (
-            abs(decision.price - decision.mark) * 10_000
-            > decision.mark * limits.price_collar_bps
+            abs(decision.price - decision.mark) * 10_000 > decision.mark * limits.price_collar_bps
         ):
             raise Broken("O6", f"{decision.price} against a mark of {decision.mark}")
         posts = self.posts.setdefault(symbol, deque())

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Protocol
 
 from reconciler.bitmex.config import BitmexConfig
 from reconciler.core import intake
-from reconciler.core.decisions import AnyDecision
 from reconciler.core.events import AnyEvent, Configured, Started, Stopping
 from reconciler.core.settings import Settings
 from reconciler.core.step import Outcome
@@ -284,5 +283,3 @@ class Process:
             return False
         alive = any(self.engine.ledger.own_alive())
         return not alive or self.loop.now_us() >= self._stop_by_us
-
-

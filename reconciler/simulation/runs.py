@@ -123,13 +123,12 @@ def report(seed: int, shrinking: bool = True) -> int:
     if not life.error:
         print(f"{life.steps} steps, {life.simulated_s:.0f} s, trace {life.trace}")
         return 0
-    muted: frozenset[tuple[str, int]] = frozenset()
     if shrinking:
-        muted, world, life = shrunk(seed, life)
+        _, world, life = shrunk(seed, life)
         print(f"smallest: {life.error}")
     print("faults that struck:")
     for draw in world.draws.tape:
-        print(f"  {(draw.at_us - START_US) / SECOND:9.3f} {draw.kind} {draw.count}")
+        print(f"  {(draw.at_us - START_US) / SECOND:9.3f} {draw.kind} {draw.number}")
     print("last events:")
     for at_us, event, decisions in world.oracle.recent:
         print(f"  {(at_us - START_US) / SECOND:9.3f} {codec.encode(event).decode()[:300]}")

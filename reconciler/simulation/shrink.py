@@ -39,7 +39,7 @@ def shrunk(seed: int, life: Life) -> tuple[Muted, World, Life]:
             muted, best = muted | {(kind, 0)}, smaller
     size = len(best[0].draws.tape) // 2
     while size and tries < MOST_TRIES:
-        tape = [(draw.kind, draw.count) for draw in best[0].draws.tape]
+        tape = [(draw.kind, draw.number) for draw in best[0].draws.tape]
         for start in range(0, len(tape), size):
             some = muted | frozenset(tape[start : start + size])
             if tries < MOST_TRIES and (smaller := attempt(some)) is not None:

@@ -67,7 +67,6 @@ class World:
         self.door = Door(self.agenda, self.draws, weather, self.exchange)
         self.journal = journal or MemoryJournal(thorough=seed % 4 == 0)
         self.process: Process | None = None
-        self.sums: dict[str, tuple[int, int, int]] = {}
         self.oracle = oracle(self)
         self.exchange.traded = self.oracle.traded
         self.exchange.placed = self.oracle.placed
@@ -103,13 +102,9 @@ class World:
         self._storm()
         start_us = self.agenda.now_us
         while not self.finished:
-            while not self.finished and self.agenda.now_us < start_us:
-                if self.agenda.due_us() > start_us:
-                    self.agenda.now_us = start_us
-                else:
-                    self.agenda.next()
-            if self.finished:
-                break
+            while self.agenda.due_us() <= start_us:
+                self.agenda.next()
+            self.agenda.now_us = max(self.agenda.now_us, start_us)
             ended = self._run()
             self.restarts += 1
             pause_us = self.draws.ms(f"down after {ended}", 10, 8_000)
@@ -127,6 +122,7 @@ class World:
             self.journal,
             self.settings,
             self.oracle.step,
+            self.oracle.recorded,
             lambda: self.finished,
         )
         self.oracle.r3_acknowledged_is_durable(process.engine.ledger)
