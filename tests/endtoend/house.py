@@ -26,8 +26,10 @@ from reconciler.client import HttpDoor
 from reconciler.journal import replay
 from reconciler.service.door import TargetRequest, TargetVersion
 from reconciler.service.servicefile import ServiceFile
+from tests.endtoend.zygote import Child, Zygote
 
 T = TypeVar("T")
+Point = tuple[str, int]
 SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
 LOTS = {"XBTUSD": 100, "ETHUSD": 1, "XBTUSDT": 100}
 COMMAND = [sys.executable, "-m", "reconciler"]
@@ -91,8 +93,8 @@ max_orders_per_minute = 1000
         )
         self.acknowledged: dict[str, int] = {}  # the newest targets that an answer came for
         self.log = (folder / "service.log").open("ab")
-        self.venue: subprocess.Popen[bytes] | None = None
-        self.service: subprocess.Popen[bytes] | None = None
+        self.venue: subprocess.Popen[bytes] | Child | None = None
+        self.service: subprocess.Popen[bytes] | Child | None = None
         self._session = requests.Session()
         self._session.trust_env = False
 
@@ -110,7 +112,7 @@ max_orders_per_minute = 1000
 
     # -- processes -----------------------------------------------------------------------------
 
-    def spawn(self, *words: str) -> subprocess.Popen[bytes]:
+    def spawn(self, *words: str) -> subprocess.Popen[bytes] | Child:
         """Start one of our own commands."""
         env = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
         return subprocess.Popen(
@@ -248,14 +250,30 @@ max_orders_per_minute = 1000
         Returns:
             How much was compared, so that a report can say so.
         """
+        ours, intents, stored, venue = self.never()
+        assert stored == venue, (
+            f"lost: {set(venue) - set(stored)}, invented: {set(stored) - set(venue)}"
+        )
+        return {"orders": ours, "intents": intents, "fills": len(stored)}
+
+    def never(self) -> tuple[int, int, dict[str, int], dict[str, int]]:
+        """
+        What may not be at any moment, whatever has just happened.
+
+        Returns:
+            How many orders and intents there are; fills by execution, as stored and as the
+            venue has them.
+        """
         truth = self.truth()
         ours = [row for row in truth["orders"] if row.get("clOrdID", "").startswith("rc-")]
-        intents = {row[0] for row in self.rows("select cl_ord_id from intents")}
+        made = self.database.exists()
+        intents = {row[0] for row in self.rows("select cl_ord_id from intents")} if made else set()
         seen = Counter(row["clOrdID"] for row in ours)
         assert not [name for name, times in seen.items() if times > 1], "an order was doubled"
         assert set(seen) <= intents, f"orders without an intent: {set(seen) - intents}"
         sent = Counter(r["clOrdID"] for r in truth["requests"] if r.get("clOrdID"))
         assert not [name for name, times in sent.items() if times > 1], "a request was sent twice"
+        assert set(sent) <= intents, f"requests without an intent: {set(sent) - intents}"
         open_now = Counter(row["symbol"] for row in ours if row["leavesQty"])
         assert all(times == 1 for times in open_now.values()), f"two live orders: {open_now}"
 
@@ -264,16 +282,77 @@ max_orders_per_minute = 1000
             for row in truth["executions"]
             if row["execType"] == "Trade"
         }
-        booked = Counter(row[0] for row in self.rows("select exec_id from v_fills"))
-        stored = dict(self.rows("select exec_id, signed_contracts from v_fills"))
-        assert not [name for name, times in booked.items() if times > 1], "a fill counted twice"
-        assert stored == venue, (
-            f"lost: {set(venue) - set(stored)}, invented: {set(stored) - set(venue)}"
-        )
-        return {"orders": len(ours), "intents": len(intents), "fills": len(stored)}
+        rows = self.rows("select exec_id, signed_contracts from v_fills") if made else []
+        stored: dict[str, int] = dict(rows)
+        assert len(stored) == len(rows), "a fill counted twice"
+        assert stored.items() <= venue.items(), "a fill that never was"
+        return len(ours), len(intents), stored, venue
 
     def replay(self) -> int:
         """Replay the journal; how many events. A difference is a failure."""
         report = replay(self.database)
         assert report.difference is None, report.difference
         return report.events
+
+
+class Forked(House):
+    """A house whose processes are forked, can be killed at a point, and can be held."""
+
+    def __init__(
+        self,
+        folder: Path,
+        zygote: Zygote,
+        *,
+        seed: int = 7,
+        more: str = "",
+        faults: tuple[str, ...] = (),
+        hurry: bool = True,
+    ) -> None:
+        super().__init__(folder, seed=seed, more=more, faults=faults)
+        self._zygote = zygote
+        self._hurry = hurry
+        self._lost = ""  # what was acknowledged and is not there
+
+    def spawn(self, *words: str) -> Child:
+        """Start one of our own commands."""
+        return self._fork(words)
+
+    def begin(self, point: Point | None = None, held: bool = False) -> None:
+        """Start the service, and wait for nothing."""
+        self.service = self._fork(("-vv", "-c", str(self.config), "run"), point, held)
+
+    def _fork(
+        self, words: tuple[str, ...], point: Point | None = None, held: bool = False
+    ) -> Child:
+        return self._zygote.fork(
+            list(words),
+            folder=self.folder,
+            log=self.folder / "service.log",
+            point=point,
+            held=held,
+            hurry=self._hurry,
+        )
+
+    def clear(self) -> None:
+        """Forget what was printed."""
+        (self.folder / "service.log").write_bytes(b"")
+
+    def compare_targets(self) -> bool:
+        """Whether the door is open; what was acknowledged before must be there."""
+        if self.door_or_none() is None:
+            return False
+        for symbol, row in self.status().items():
+            said = self.acknowledged.get(symbol)
+            if said is not None and row["target"] != said:
+                self._lost = f"{symbol}: {said} was acknowledged, {row['target']} is there"
+        return True
+
+    def raise_lost(self) -> None:
+        """Fail if `compare_targets` missed something; not where errors are expected."""
+        assert not self._lost, self._lost
+
+    def backup(self) -> str:
+        """A copy of the journal, by the service."""
+        door = self.door_or_none()
+        assert door is not None
+        return door.backup()

@@ -160,7 +160,7 @@ class Replies:
         if reply.status == 200:
             assert outcome is not e.Outcome.REFUSED
             value: Any = json.loads(reply.body.decode("utf-8", "replace"), parse_float=spelt)
-            assert type(value) is (list if asked.kind is Kind.CANCEL else dict)
+            assert isinstance(value, list) == (asked.kind is Kind.CANCEL)
             if asked.kind in (Kind.PLACE, Kind.AMEND):
                 assert value["clOrdID"] == asked.cl_ord_id
                 assert value["symbol"] == asked.symbol

@@ -1,0 +1,188 @@
+"""
+Real processes without the second that imports take: a parent that has them all, and forks.
+
+The parent has one thread and waits on its standard input; every child is a process of its own, in
+its own folder, with its own log, and runs one command to its end. What a child inherits is code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+LOOK_S = 0.005
+
+
+class Child:
+    """One process; as much of `subprocess.Popen` as a house asks for."""
+
+    def __init__(self, zygote: Zygote, pid: int, gate: int | None) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._zygote = zygote
+        self._gate = gate
+
+    def go(self) -> None:
+        """Let a child that was held begin."""
+        assert self._gate is not None
+        os.write(self._gate, b".")
+        os.close(self._gate)
+        self._gate = None
+
+    def poll(self) -> int | None:
+        """Its exit code, below zero for a signal; None while it lives."""
+        if self.returncode is None:
+            self.returncode = self._zygote.ask(poll=self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end."""
+        until = time.monotonic() + (60 if timeout is None else timeout)
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 60)
+            time.sleep(LOOK_S)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Only while it lives: a number may be given to another process."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Pull the plug."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Zygote:
+    """The parent, as seen by a test."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.endtoend.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=CHECKOUT,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+    def ask(self, **question: Any) -> Any:
+        """One question, one answer, each a line."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with self._lock:
+            stdin.write(json.dumps(question) + "\n")
+            stdin.flush()
+            return json.loads(stdout.readline())
+
+    def fork(
+        self,
+        words: list[str],
+        *,
+        folder: Path,
+        log: Path,
+        point: tuple[str, int] | None = None,
+        held: bool = False,
+        hurry: bool = True,
+    ) -> Child:
+        """
+        Run one command of ours in a process of its own.
+
+        Args:
+            words: The command.
+            folder: Where it runs.
+            log: What it prints is appended there.
+            point: Where it kills itself, and at which passage.
+            held: It waits for `Child.go`.
+            hurry: With the bounds of `kill_at.hurry`.
+        """
+        gate = str(folder / "gate")
+        if held:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(gate)
+            os.mkfifo(gate)
+        pid = self.ask(
+            words=words, folder=str(folder), log=str(log), point=point, held=held, hurry=hurry
+        )
+        opened = os.open(gate, os.O_WRONLY) if held else None
+        return Child(self, pid, opened)
+
+
+def serve() -> None:
+    """The parent: fork, and tell what became of the children."""
+    import reconciler.api.server
+    import reconciler.bitmex.gateway
+    import reconciler.cli.app
+    import reconciler.cli.care
+    import reconciler.cli.run
+    import reconciler.cli.targets
+    import reconciler.cli.wiring
+    import reconciler.config
+    import reconciler.journal.care
+    import reconciler.paper
+    import reconciler.service.service  # noqa: F401
+
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "poll" in question:
+            pid, status = os.waitpid(question["poll"], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        else:
+            answer = os.fork()
+            if answer == 0:
+                os._exit(be(question))
+        print(json.dumps(answer), flush=True)
+
+
+def be(question: dict[str, Any]) -> int:
+    """The child: become one command."""
+    from reconciler.cli import main
+    from tests.endtoend import kill_at
+
+    log = os.open(question["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, fileno in enumerate((nothing, log, log)):
+        os.dup2(fileno, number)
+    os.chdir(question["folder"])
+    os.environ["NO_COLOR"] = "1"
+    random.seed()  # the parent's would be everybody's
+    if question["held"]:
+        with open("gate", "rb") as gate:
+            gate.read(1)
+    if question["hurry"]:
+        kill_at.hurry()
+    if question["point"]:
+        kill_at.arm(*question["point"])
+    code = 1
+    try:
+        code = main(question["words"])
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return code
+
+
+if __name__ == "__main__":
+    serve()
