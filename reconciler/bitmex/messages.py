@@ -154,6 +154,9 @@ MOVING = frozenset(
         ExecutionKind.SETTLEMENT,
     }
 )
+#: A forced order's fills are of type Liquidation or Trade; then only their text tells. Taken for
+#: a person's trade, it would be bought back, and liquidated again.
+FORCED = "Liquidation"
 #: These speak of a request that was refused, not of the order that it named.
 ABOUT_REQUESTS = frozenset({"CancelReject", "AmendReject"})
 LIQUIDITY = {"AddedLiquidity": "maker", "RemovedLiquidity": "taker"}
@@ -238,6 +241,8 @@ def execution_seen(row: ExecutionRow, source: Source, at_us: int) -> ExecutionSe
     if word in ABOUT_REQUESTS:
         return None
     kind = KINDS.get(word, ExecutionKind.UNKNOWN)
+    if kind is ExecutionKind.TRADE and not row.clOrdID and (row.text or "").startswith(FORCED):
+        kind = ExecutionKind.LIQUIDATION
     contracts = 0
     if kind in MOVING:
         sign = SIGN.get(row.side or "")

@@ -60,6 +60,9 @@ def test_a_fill() -> None:
     ("changes", "kind", "contracts"),
     [
         ({"execType": "Liquidation"}, ExecutionKind.LIQUIDATION, 100),
+        ({"text": "Liquidation", "clOrdID": ""}, ExecutionKind.LIQUIDATION, 100),
+        ({"text": "Liquidation", "clOrdID": None}, ExecutionKind.LIQUIDATION, 100),
+        ({"text": "Liquidation", "clOrdID": "rc-a-1-x-1"}, ExecutionKind.TRADE, 100),
         ({"execType": "Bankruptcy", "side": "Sell"}, ExecutionKind.BANKRUPTCY, -100),
         ({"execType": "Settlement", "side": "Sell"}, ExecutionKind.SETTLEMENT, -100),
         ({"execType": "Funding", "lastQty": 4_000, "side": "Sell"}, ExecutionKind.FUNDING, 4_000),
