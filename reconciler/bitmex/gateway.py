@@ -52,6 +52,7 @@ from .vitals import Vitals
 from .wire import Wire
 
 PAUSE_US = 10_000_000  # a loop that stood still so long trusts nothing that it finds waiting
+BLIND_US = 10_000_000  # a stream silent for longer is not believed
 MARGIN_EVERY_US = 1_000_000
 AUDIT_US = 45_000_000  # without an answer for so long, positions are read: for the clock, too
 UNSEEN_US = 10_000_000  # an accepted order that the stream does not show by then: it is not well
@@ -155,7 +156,7 @@ class BitmexGateway(Venue):
         now_us = self._host.now_us()
         budget = self._vitals.budget
         if isinstance(decision, (PlaceOrder, AmendOrder)):
-            if not self._live and isinstance(decision, PlaceOrder):
+            if isinstance(decision, PlaceOrder) and not self._sees(now_us):
                 return [self._not_sent(decision.request_id, now_us, "out_of_sync")]
             wait_us = budget.free_us(now_us, order=True) - now_us
             if wait_us > 0:
@@ -378,6 +379,13 @@ class BitmexGateway(Venue):
     @property
     def _live(self) -> bool:
         return self._session is not None and self._session.live
+
+    def _sees(self, now_us: int) -> bool:
+        """Whether a new order may leave: after a pause, nobody has looked at the stream yet."""
+        session = self._session
+        if session is None or not session.live or session.silence_us(now_us) > BLIND_US:
+            return False
+        return now_us - self._ticked_us <= PAUSE_US
 
     # -- requests
 
