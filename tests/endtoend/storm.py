@@ -69,7 +69,9 @@ def drive(house: Forked, rng: random.Random, seconds: float, wanted: str = "") -
     end, opened = time.monotonic() + START_S, False
     assert house.service is not None
     while time.monotonic() < end and house.service.poll() is None:
-        with contextlib.suppress(ReconcilerError, AssertionError, OSError):
+        with contextlib.suppress(
+            ReconcilerError, AssertionError, OSError, subprocess.TimeoutExpired
+        ):
             if not opened:
                 opened = house.compare_targets()
                 end = time.monotonic() + seconds if opened else end
