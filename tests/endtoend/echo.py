@@ -92,6 +92,9 @@ class EchoVenue(Venue):
             at_us=self.now_us, symbol=symbol, bid=price, ask=price + Decimal("0.5"), mark=price
         )
 
+    def withdraw(self) -> None:
+        """Nothing waits: everything was done at once."""
+
     def health(self) -> dict[str, object]:
         return {}
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tests.fuzz.answers import Pages, Replies, Wires
 from tests.fuzz.configs import Configs
 from tests.fuzz.frames import Frames
+from tests.fuzz.streams import Streams
 from tests.fuzz.subject import Maker
 from tests.fuzz.targets import Targets, Words
 from tests.fuzz.whole import Whole
@@ -25,6 +26,7 @@ SUBJECTS: dict[str, Share] = {
     "replies": Share(Replies, 25_000),
     "wires": Share(Wires, 8_000),
     "pages": Share(Pages, 8_000),
+    "streams": Share(Streams, 5_000),
     "targets": Share(Targets, 12_000),
     "words": Share(Words, 8_000),
     "configs": Share(Configs, 3_000),
