@@ -230,7 +230,8 @@ class Feed:
 
     def row(self, table: str, action: str, row: Row) -> None:
         """Something changed."""
-        if table not in self._tables or self.muted:
+        private = table in ("order", "execution", "position")
+        if table not in self._tables or (self.muted and private):
             return
         if table == "position":
             symbol = str(row["symbol"])
@@ -238,7 +239,6 @@ class Feed:
                 self._told.add(symbol)
                 action = "insert"
         strikes, weather = self._draws.strikes, self.weather
-        private = table in ("order", "execution", "position")
         if private and strikes("lose_row", weather.lose_row):
             return
         said = frame(table, action, [row])

@@ -21,6 +21,7 @@ from reconciler.core.ledger import Book
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.exchange import Order
 from reconciler.simulation.memory import Step
+from reconciler.simulation.retold import Retold
 
 if TYPE_CHECKING:
     from reconciler.simulation.world import World
@@ -38,6 +39,7 @@ NEVER = frozenset(
         "impossible",
     }
 )
+UNWANTED_US = 3 * SECOND
 GIVEN_UP = ("void", "refused", "closed")
 
 
@@ -78,6 +80,8 @@ class Oracle:
         self.moved: Counter[str] = Counter()  # by fills and adjustments, in all
         self.anchors: dict[str, int] = {}
         self.anchored_us: dict[str, int] = {}  # what others traded before is in the anchor
+        self.retold = Retold()
+        self.unwanted_us: dict[str, int] = {}  # since when an order must not be there
         self.watermark_us = 0
         self.filled: dict[str, int] = {}
         self.doubt_since_us: dict[str, int] = {}
@@ -98,6 +102,7 @@ class Oracle:
         self.recent.append((self.world.agenda.now_us, event, outcome.decisions))
         for book in ledger.books.values():
             self.o1_one_live_in_the_store(book)
+            self.o7_stop_is_followed_up(book, event.at_us)
         self.v4_bounded(ledger)
         return outcome
 
@@ -112,8 +117,11 @@ class Oracle:
                 self.moved[event.symbol] += event.contracts
             for fact in facts:
                 self._fact(fact)
+            booked = {fact.symbol for fact in facts if isinstance(fact, d.FillBooked)}
+            self.retold.hear(event, booked)
             for decision in decisions:
                 if isinstance(decision, d.PlaceOrder):
+                    self.o5_decided(decision, event.at_us)
                     self.o9_ids_are_never_reused(decision)
                     self.note_intent(decision)
         if self.inside and self.world.process is not None:
@@ -145,6 +153,28 @@ class Oracle:
         alive = [order for order in book.own_orders() if order.alive]
         if len(alive) > 1 and self.strict:
             raise Broken("O1", f"{[order.cl_ord_id for order in alive]} are alive in the ledger")
+
+    def o5_decided(self, decision: d.PlaceOrder, at_us: int) -> None:
+        """O5: when it was decided, the gate was open, as another reading of the events has it."""
+        self.checks += 1
+        what = self.retold.missing_for(decision.symbol, decision.position, at_us)
+        if what:
+            raise Broken("O5", f"{decision.cl_ord_id} was decided, and {what}")
+
+    def o7_stop_is_followed_up(self, book: Book, at_us: int) -> None:
+        """O7, O4: an order that must not be there is being cancelled, soon and again."""
+        self.checks += 1
+        order, symbol = book.order, book.symbol
+        unwanted = False
+        if order is not None and order.status == "working" and order.unbooked and not order.cancels:
+            target = book.target.contracts if book.target else None
+            final = book.position + order.unbooked
+            past = target is not None and (target - final) * order.side < 0
+            unwanted = past or self.retold.halted(symbol) or bool(book.frozen)
+        if not unwanted:
+            self.unwanted_us.pop(symbol, None)
+        elif at_us - self.unwanted_us.setdefault(symbol, at_us) > UNWANTED_US:
+            raise Broken("O7", f"{symbol}: nobody cancels an order that must not be there")
 
     def o9_ids_are_never_reused(self, decision: d.PlaceOrder) -> None:
         """O9: no client order id is given twice over the life of the account."""
@@ -381,6 +411,7 @@ class Oracle:
     def _restarted(self) -> None:
         self.posts.clear()
         self.futile.clear()
+        self.unwanted_us.clear()
 
     def acknowledge(self, symbol: str, version: int, contracts: int) -> None:
         """A door has said: recorded."""

@@ -1,0 +1,80 @@
+"""What a service must know, retold from the events that it was given: the gate, a second time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from reconciler.core import events as e
+
+CLOCK_GOOD_US = 1_000_000
+CLOCK_OLD_US = 120_000_000
+
+
+class Retold:
+    """The conditions of a new order, kept by other code than the core's."""
+
+    def __init__(self) -> None:
+        self._sync = self._synced_once = False
+        self._row_us: dict[str, int] = {}
+        self._stopping = ""
+        self._halted_all = False
+        self._halted: set[str] = set()
+        self._open: dict[str, bool] = {}
+        self._clock: tuple[int, int] | None = None  # when, error
+        self._throttled_us = 0
+        self._row: dict[str, int] = {}  # the newest position row
+        self._stale: set[str] = set()  # symbols traded since their newest row
+        self.missing: Counter[str] = Counter()
+
+    def hear(self, event: e.AnyEvent, booked: set[str]) -> None:
+        """Take in an event; *booked* are the symbols that it booked a fill for."""
+        match event:
+            case e.Started():
+                self._sync, self._clock, self._stopping = False, None, ""
+                self._throttled_us = 0
+            case e.Synced():
+                self._sync = self._synced_once = True
+            case e.StreamLost():
+                self._sync = False
+            case e.Stopping():
+                self._stopping = event.reason
+            case e.Halted():
+                self._halted.update(event.symbols)
+                self._halted_all = self._halted_all or not event.symbols
+            case e.Resumed():
+                self._halted.difference_update(event.symbols or tuple(self._halted))
+                self._halted_all = self._halted_all and bool(event.symbols)
+            case e.InstrumentSeen():
+                self._open[event.symbol] = event.open
+            case e.ClockMeasured():
+                self._clock = event.at_us, event.error_us
+            case e.Throttled():
+                self._throttled_us = max(self._throttled_us, event.until_us)
+            case e.PositionSeen():
+                symbol = event.symbol
+                if self._synced_once or event.venue_us >= self._row_us.get(symbol, 0):
+                    self._row[symbol], self._row_us[symbol] = event.contracts, event.venue_us
+                    self._stale.discard(symbol)
+        self._stale |= booked
+
+    def halted(self, symbol: str) -> bool:
+        """Whether somebody stopped it."""
+        return bool(self._stopping) or self._halted_all or symbol in self._halted
+
+    def missing_for(self, symbol: str, position: int, at_us: int) -> str:
+        """The first condition of a new order that does not hold."""
+        if self.halted(symbol):
+            return "it is stopped"
+        if not self._sync:
+            return "it is not in sync"
+        if not self._open.get(symbol):
+            return "the market is closed"
+        if self._clock is None or self._clock[1] > CLOCK_GOOD_US:
+            return "the clock is unknown"
+        if at_us - self._clock[0] > CLOCK_OLD_US:
+            return "the clock is old"
+        if at_us < self._throttled_us:
+            return "the budget is spent"
+        if symbol in self._stale or self._row.get(symbol, 0) != position:
+            return f"the position row is {self._row.get(symbol, 0):+d}, planned from {position:+d}"
+        return ""
