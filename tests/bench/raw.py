@@ -8,6 +8,11 @@ committed at once, with plain sqlite3, WAL and the same synchronous setting as t
 it is compared with: for each event a row with its hash in a chain, for each fill and each
 transition a row, for each order an intent. Only then is a byte sent. It checks nothing, remembers
 nothing that it does not need for the next line, and survives no surprise.
+
+What an order costs it, in one synced transaction: a row of the journal with the event, the body
+of the POST and the hash, a row of transitions, an intent; five pages, of which two are the keys.
+A price is state and no event to it: we write one. It has no index but its keys, no trigger, no
+foreign key, and no rows of orders, requests or the present of a symbol: we have.
 """
 
 from __future__ import annotations
