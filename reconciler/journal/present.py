@@ -67,9 +67,7 @@ class Present:
     symbols: dict[str, SymbolNow] = field(default_factory=dict)
     live: dict[str, str] = field(default_factory=dict)  # symbol -> cl_ord_id, as the unique index
     contracts: dict[str, int] = field(default_factory=dict)  # cl_ord_id -> signed, of live orders
-    places: dict[int, Place] = field(
-        default_factory=dict
-    )  # by request_id; no answer in this run yet
+    places: dict[int, Place] = field(default_factory=dict)  # by request_id, until it is answered
     last_us: int = 0  # time of the last event
 
 

@@ -12,7 +12,7 @@ import pytest
 from reconciler.core import events as e
 from reconciler.errors import ConfigError, NotFound, Refused, Unreachable, UsageError
 from reconciler.journal import History, readers
-from tests.journal.making import T0, Books, opened, stepped, story
+from tests.journal.making import T0, Books, opened, stepped, story, target
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,28 @@ def test_an_order_with_everything_around_it(path: Path) -> None:
         assert found["v_transitions"].dicts()[0]["trigger"] == "place"
         with pytest.raises(NotFound):
             history.order("rc-nobody")
+
+
+def test_a_new_order_is_asked_for_once_answered_or_not(tmp_path: Path) -> None:
+    """Its request is its intent until the answer comes, and one row with the answer afterwards."""
+    path, at_us = tmp_path / "journal.db", T0 + 1_000
+    answered = e.Answered(at_us=at_us, request_id=1, outcome=e.Outcome.DONE, status=200)
+    with opened(path) as journal:
+        journal.record(stepped(Books(), [target("XBTUSD", 300, 1)]))
+        with History.open(path) as history:
+            (before,) = history.order("rc-k3f9-1-1")["requests"].dicts()
+            journal.record([(answered, [], [])])
+            (after,) = history.order("rc-k3f9-1-1")["requests"].dicts()
+    assert (before["request_id"], before["kind"], before["outcome"]) == (1, "placeorder", None)
+    answer = {"outcome": "done", "status": 200, "answered_us": at_us}
+    assert {**after, "code": None, "text": None, "venue_order_id": None} == before | answer
+
+
+def test_positions_are_told_once(path: Path) -> None:
+    """Fills say where the position went: beside them stands only where it began."""
+    with History.open(path) as history:
+        found = history.query("SELECT symbol, anchor, count(*) FROM positions GROUP BY 1, 2")
+    assert found.values == [(symbol, 0, 1) for symbol in ("ETHUSD", "SOLUSD", "XBTUSD")]
 
 
 def test_events_come_page_by_page(path: Path) -> None:
