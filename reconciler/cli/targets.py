@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,15 @@ import typer
 
 from reconciler.cli import output, parse
 from reconciler.cli.app import Ask, command
-from reconciler.errors import NotFound, NotLeader, Refused, UsageError, WaitTimeout
+from reconciler.errors import (
+    InDoubt,
+    NotFound,
+    NotLeader,
+    Refused,
+    Unreachable,
+    UsageError,
+    WaitTimeout,
+)
 
 ON_TARGET = "on-target"
 STATES = ("idle", "placing", "working", "cancelling", "filled")
@@ -118,9 +127,12 @@ def halt(
     with _held_told(), _closing(door):
         done = door.halt(by=_me(), reason=reason, symbols=tuple(symbols or ()))
     seconds = time.monotonic() - began
-    resting = f"{len(done.resting)} orders may rest: {', '.join(done.resting)}"
+    number = len(done.resting)
+    resting = f"{number} order{'s' if number > 1 else ''} may rest: {', '.join(done.resting)}"
     said = f"halted  {_count(done.symbols)}; {resting if done.resting else '0 orders rest'}"
     _show(ask, f"{said} ({seconds:.2f} s)", done)
+    if done.resting:
+        raise InDoubt(f"halted, but {resting}: the venue has not confirmed their end")
 
 
 @command("resume")
@@ -159,8 +171,14 @@ def _wait(
                     raise NotFound(f"{name[:40]!r} has never had a target", symbol=name[:40])
             left = [n for n in chosen if not _is(rows[n], what, version)]
             seconds = time.monotonic() - began
-            if not left:
+            looked_after = bool(left) or what != ON_TARGET or _is_looked_after(ask)
+            if not left and looked_after:
                 break
+            if not looked_after and limit_s is not None and seconds >= limit_s:
+                raise Unreachable(
+                    "no service is running: what the journal says of the venue may be old",
+                    next_step="Start `reconciler run`.",
+                )
             if limit_s is not None and seconds >= limit_s:
                 raise WaitTimeout(
                     "; ".join(_still(rows[name], what, seconds) for name in left),
@@ -172,6 +190,28 @@ def _wait(
         row = rows[name]
         held = f"on target {row['target']:+d}" if what == ON_TARGET else row["state"]
         _show(ask, f"{name}  {held} after {seconds:.1f} s", row)
+
+
+def _is_looked_after(ask: Ask) -> bool:
+    """Whether a service keeps the journal up to the venue, so that "on target" is true now."""
+    if ask.api is not None:
+        return True
+    from reconciler.journal.lock import is_held
+    from reconciler.service.servicefile import ServiceFile
+
+    database = ask.settings().database_path
+    found = ServiceFile(database).read()
+    return is_held(database) and (found is None or _lives(found.pid))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @contextmanager

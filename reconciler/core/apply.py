@@ -354,6 +354,7 @@ def _resumed(turn: Turn, event: Resumed) -> None:
         turn.close_incidents("", f"resumed: {event.reason}", event.by)
     for symbol in whose:
         book = ledger.book(symbol)
+        vanished = book.frozen_by == "vanished_order"
         book.halted = book.frozen = book.frozen_by = ""
         book.repairs = 0
         book.differs_since_us = None if book.confirmed else turn.at_us
@@ -361,7 +362,7 @@ def _resumed(turn: Turn, event: Resumed) -> None:
         if book.target is not None:
             book.target.gap_since_us = 0  # nobody could work it
         if event.adopt:
-            orders.close_short(turn, book, event.by)
+            orders.close_short(turn, book, event.by, vanished=vanished)
         turn.close_incidents(symbol, f"resumed: {event.reason}", event.by)
         turn.touch(book)
 

@@ -31,6 +31,8 @@ def _stopped(ledger: Ledger, book: Book) -> str:
         return f"resume: halted: {ledger.halted or book.halted}"
     if ledger.frozen or book.frozen:
         return f"a decision: frozen: {ledger.frozen or book.frozen}"
+    if book.symbol not in ledger.settings.symbols:
+        return "the symbol to be configured again"
     return ""
 
 

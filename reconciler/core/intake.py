@@ -127,6 +127,13 @@ def _contracts(book: Book, wanted: Wanted) -> int:
     if wanted.contracts is not None:
         return wanted.contracts
     assert wanted.by is not None
+    if book.target is None and book.anchor is None:
+        raise Refused(
+            f"{book.symbol}: {wanted.by:+d} relative to what? Neither a target nor a position is "
+            "known yet",
+            next_step="Say the target itself, or start the service once.",
+            symbol=book.symbol,
+        )
     return (book.target.contracts if book.target is not None else book.position) + wanted.by
 
 
@@ -166,4 +173,5 @@ def _is_the_same(book: Book, wanted: Wanted, contracts: int) -> bool:
         and target.policy == wanted.policy
         and target.expires_us is None
         and wanted.expires_us is None
+        and not wanted.key  # a key must be remembered, so that its repeat is harmless
     )

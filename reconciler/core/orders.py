@@ -394,9 +394,19 @@ def _close_if_complete(turn: Turn, book: Book, order: Order) -> None:
     turn.touch(book)
 
 
-def close_short(turn: Turn, book: Book, by: str) -> None:
-    """Somebody decides that the missing fills of an order that is over will never be found."""
+def close_short(turn: Turn, book: Book, by: str, *, vanished: bool) -> None:
+    """
+    Somebody decides that the missing fills of an order that is over will never be found, or that
+    an order of which the venue has lost all trace is gone. Should it come back, it is a zombie.
+    """
     for order in list(book.own_orders()):
+        if vanished and order.status == "working":
+            order.over_us, order.over_venue_us = turn.at_us, order.seen_venue_us
+            order.filled, order.status = order.booked, "ended"
+            if book.live == order.cl_ord_id and book.state is not State.FILLED:
+                turn.move(book, "cut_short" if order.booked else "cancelled", f"given up by {by}")
+                if book.state is State.IDLE:
+                    book.live = ""
         if order.status == "ended":
             order.status = "closed"
             turn.order_changed(order, f"closed {order.filled - order.booked} short by {by}")

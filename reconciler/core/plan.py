@@ -121,7 +121,9 @@ class Planner:
             return f"stopping: {ledger.stopping}"
         if ledger.halted or book.halted:
             return "halted"
-        return "frozen" if ledger.frozen or book.frozen else ""
+        if ledger.frozen or book.frozen:
+            return "frozen"
+        return "" if book.symbol in ledger.settings.symbols else "not a configured symbol"
 
     def _reprice(self, order: Order, target: Target) -> None:
         """Follow the market, not more often than the policy says; then try harder."""

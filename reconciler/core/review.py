@@ -106,6 +106,7 @@ def _hold(turn: Turn, book: Book) -> None:
     gap = abs(target.contracts - book.position)
     if gap > policy_of(turn.ledger.settings, target.policy).band_contracts:
         target.gap_since_us = target.gap_since_us or turn.at_us
+        target.held = False  # it was, perhaps: it has to be reached again
         return
     target.gap_since_us = 0
     if not target.held and book.state is State.IDLE and coherent(turn.ledger, book):

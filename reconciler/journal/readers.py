@@ -36,7 +36,9 @@ def connect(path: Path, *, query_only: bool = True) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise Unreachable(
-            f"there is no journal at {path}", next_step="Run `reconciler init`.", path=str(path)
+            f"there is no journal at {path}",
+            next_step="Start `reconciler run` once, or name another in [database] url.",
+            path=str(path),
         )
     log = beside(path, "-wal")
     if path.stat().st_size < PAGE and log.exists() and log.stat().st_size:

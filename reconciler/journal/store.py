@@ -117,7 +117,7 @@ class Journal:
                 if not create:
                     raise ConfigError(
                         f"there is no journal at {path}",
-                        next_step="Run `reconciler init`.",
+                        next_step="Start `reconciler run` once, or name another in [database] url.",
                         path=str(path),
                     )
                 from reconciler.journal import care  # late: it is needed once in a life

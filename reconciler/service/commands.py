@@ -109,7 +109,7 @@ def resume(
     adopted: dict[str, int] = {}
     for symbol in symbols or tuple(ledger.books):
         book = ledger.books[symbol]
-        if book.frozen_by not in ("position_differs", "missing_fills"):
+        if book.frozen_by not in ("position_differs", "missing_fills", "vanished_order"):
             continue
         venue = book.venue_position
         if not adopt or venue is None:

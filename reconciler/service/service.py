@@ -31,7 +31,7 @@ from reconciler.service.servicefile import ServiceFile
 from reconciler.service.telling import Say, Teller
 from reconciler.venue import Host, Venue
 
-STOP_WITHIN_S = 12.0  # an orderly stop; the promise is 15 s
+STOP_WITHIN_S = 10.0  # an orderly stop; the promise is 15 s
 FREE_BYTES = 64 * 2**20  # below it no new order is placed
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 ID_FAMILY = "rc-"
@@ -265,8 +265,10 @@ class Service:
 
     @staticmethod
     def _all_held(ledger: Ledger) -> bool:
-        wanted = [book.target for book in ledger.books.values() if book.target is not None]
-        return ledger.in_sync and all(target.held for target in wanted)
+        wanted = [book for book in ledger.books.values() if book.target is not None]
+        return ledger.in_sync and all(
+            book.target is not None and book.target.held and not book.waiting_for for book in wanted
+        )
 
     def _keep_house(self) -> None:
         assert self._engine is not None

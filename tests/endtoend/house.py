@@ -32,6 +32,7 @@ T = TypeVar("T")
 Point = tuple[str, int]
 SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
 LOTS = {"XBTUSD": 100, "ETHUSD": 1, "XBTUSDT": 100}
+MOVING = ("Trade", "Liquidation", "Bankruptcy", "Settlement")
 COMMAND = [sys.executable, "-m", "reconciler"]
 
 
@@ -282,7 +283,7 @@ max_orders_per_minute = 1000
         venue = {
             row["execID"]: row["lastQty"] * (1 if row["side"] == "Buy" else -1)
             for row in truth["executions"]
-            if row["execType"] == "Trade"
+            if row["execType"] in MOVING
         }
         rows = self.rows("select exec_id, signed_contracts from v_fills") if made else []
         stored: dict[str, int] = dict(rows)

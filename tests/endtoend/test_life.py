@@ -29,7 +29,9 @@ def test_a_person_s_trade_is_pulled_back_to_the_target(tmp_path: Path) -> None:
         settled(house, {"XBTUSD": 500})
         assert house.stop() == 0, house.tail()
         assert house.check()["fills"] >= 3
-        foreign = house.rows("select signed_contracts from v_fills where coalesce(cl_ord_id, '') = ''")
+        foreign = house.rows(
+            "select signed_contracts from v_fills where coalesce(cl_ord_id, '') = ''"
+        )
         assert foreign == [(-300,)]
         assert house.replay()
 

@@ -247,13 +247,15 @@ def test_a_resync_that_fails_is_not_asked_for_all_the_time() -> None:
 
 def test_a_symbol_first_heard_of_after_the_sync_is_read_at_once() -> None:
     """A new symbol's first position is not left to the next audit."""
-    tell("""
-        symbol ETHUSD
-        target +10              -> resync                     = idle ~ first position
-        position 0
-        sync 0                                                = idle ~ instrument
-        market open             -> place r1 +10
-    """)
+    teller = tell("symbol ETHUSD\ntarget +10 -> resync = idle ~ to be configured")
+    both = Settings(symbols=("XBTUSD", "ETHUSD"))
+    assert teller.event(Configured(at_us=teller.now_us, settings=both)) == []
+    assert "first position" in teller.book.waiting_for
+    teller.settings = both
+    assert teller.do(["position", "0"]) == []
+    assert teller.do(["sync", "0"]) == []
+    assert "instrument" in teller.book.waiting_for
+    assert teller.do(["market", "open"]) == ["place r1 +10"]
 
 
 def test_a_limit_that_was_lowered_takes_back_what_is_too_much() -> None:
