@@ -23,8 +23,9 @@ from tests.endtoend.kill_at import FIRST, ONCE, POINTS
 from tests.endtoend.zygote import Child, Zygote
 
 SETTLED_S = 60
-LIFE_S = 1.5  # with an open door; who came past its point too seldom is killed where it stands
+LIFE_S = 1.2  # with an open door; who came past its point too seldom is killed where it stands
 START_S = 10.0
+STOP_S = 1.0  # then it is killed while it stops
 FAULTS = ("slow-answer=0.2", "position-lag=0.1", "lost-answer=0.05", "execution-late=0.1")
 
 #: Groups of system calls, and how often each is passed in a second of trading, roughly.
@@ -78,7 +79,7 @@ def drive(house: Forked, rng: random.Random, seconds: float, wanted: str = "") -
             elif rng.random() < (0.3 if wanted == "backup" else 0.03):
                 house.backup()
             elif rng.random() < (0.3 if wanted == "stop" else 0.01):
-                house.stop(3)
+                house.stop(STOP_S)
             else:
                 symbol = rng.choice(house.symbols)
                 house.set_target(

@@ -105,7 +105,7 @@ def headers(rng: random.Random) -> dict[str, str]:
 def refusal_of(said: bytes) -> str | None:
     """The message of an error in the venue's own shape, read by plain json."""
     try:
-        value = json.loads(said)
+        value = json.loads(said, parse_float=spelt, parse_int=spelt)
     except (ValueError, RecursionError):
         return None
     error = value.get("error") if isinstance(value, dict) else None
