@@ -256,7 +256,36 @@ max_orders_per_minute = 1000
         assert stored == venue, (
             f"lost: {set(venue) - set(stored)}, invented: {set(stored) - set(venue)}"
         )
+        self._check_details(self.truth())
         return {"orders": ours, "intents": intents, "fills": len(stored)}
+
+    def _check_details(self, truth: dict[str, Any]) -> None:
+        """Each order as it was intended, each fill with its order, each position as booked."""
+        intended = {
+            name: (symbol, "Buy" if contracts > 0 else "Sell", abs(contracts))
+            for name, symbol, contracts in self.rows(
+                "select cl_ord_id, symbol, contracts from intents"
+            )
+        }
+        for row in truth["orders"]:
+            if row.get("clOrdID", "").startswith("rc-"):
+                symbol, side, contracts = intended[row["clOrdID"]]
+                assert (row["symbol"], row["side"]) == (symbol, side), row
+                assert row["orderQty"] <= contracts, row  # reduce-only may have been lowered
+        whose = {
+            exec_id: (symbol, (cl_ord_id or "").partition("/")[0])
+            for exec_id, symbol, cl_ord_id in self.rows(
+                "select exec_id, symbol, cl_ord_id from v_fills"
+            )
+        }
+        for row in truth["executions"]:
+            if row["execType"] in MOVING:
+                mine = row.get("clOrdID", "")
+                mine = mine if mine.startswith("rc-") else ""
+                assert whose.get(row["execID"]) == (row["symbol"], mine), row
+        booked = dict(self.rows("select symbol, position from symbol_now"))
+        for symbol in self.symbols:
+            assert booked.get(symbol, 0) == truth["positions"].get(symbol, 0), symbol
 
     def never(self) -> tuple[int, int, dict[str, int], dict[str, int]]:
         """
