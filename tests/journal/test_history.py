@@ -118,7 +118,7 @@ def test_what_does_not_exist_is_named(path: Path, tmp_path: Path) -> None:
             history.rows("v_nothing")
         with pytest.raises(NotFound, match="no symbols"):
             history.rows("v_runs", symbol=["XBTUSD"])
-    with pytest.raises(Unreachable, match="reconciler init"):
+    with pytest.raises(Unreachable, match="reconciler run"):
         History.open(tmp_path / "none.db")
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "text.db").write_text("symbol,contracts\n" * 100)

@@ -141,7 +141,7 @@ def test_an_older_schema_says_what_to_run(tmp_path: Path) -> None:
 def test_a_missing_journal_is_only_made_when_asked(tmp_path: Path) -> None:
     """``create=False`` never makes a database, and says how to."""
     path = tmp_path / "journal.db"
-    with pytest.raises(ConfigError, match="reconciler init"):
+    with pytest.raises(ConfigError, match="reconciler run"):
         opened(path, create=False)
     assert not path.exists()
 
