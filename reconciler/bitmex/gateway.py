@@ -57,7 +57,6 @@ MARGIN_EVERY_US = 1_000_000
 AUDIT_US = 45_000_000  # without an answer for so long, positions are read: for the clock, too
 UNSEEN_US = 10_000_000  # an accepted order that the stream does not show by then: it is not well
 EXPIRES_S = 60  # of logins, cancels and heartbeats: they do no harm when late
-RETRY_US = 1_000_000  # after a 429 that names no time
 
 
 class BitmexGateway(Venue):
@@ -351,6 +350,7 @@ class BitmexGateway(Venue):
             self._sync.begin(now_us)
 
     def _tell_loss(self, reason: str, events: list[AnyEvent], now_us: int) -> None:
+        self._wire.withdraw()  # what waits was decided on what is no longer seen
         if self._loss_untold:
             self._loss_untold = False
             events.append(StreamLost(at_us=now_us, reason=reason))
