@@ -27,6 +27,7 @@ from reconciler.simulation.world import World
 LOOK_US = 100_000
 GIVE_UP_US = 3_000_000
 READ_US = 1_000_000
+SURELY_GONE_US = 40_000_000
 
 #: name -> what is wrong with it
 WEAKNESSES = {
@@ -249,6 +250,9 @@ class Control(Oracle):
             return [self._again(ledger, ticket)]
         if self.weakness == "not found is gone" and ticket.not_found >= 3:
             book.ticket = None
+            return []
+        if ticket.not_found >= 3 and ledger.at_us - ticket.since_us > SURELY_GONE_US:
+            book.ticket = None  # the cousins are patient here: it is not their weakness
             return []
         if ledger.at_us - ticket.looked_us < READ_US:
             return []

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from reconciler.simulation import wording
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
 from reconciler.simulation.draws import Draws
 from reconciler.simulation.weather import Weather
@@ -58,12 +59,7 @@ class Exchange:
     """One account, and everybody who trades on it."""
 
     def __init__(
-        self,
-        agenda: Agenda,
-        clock: Clock,
-        draws: Draws,
-        weather: Weather,
-        symbols: tuple[str, ...],
+        self, agenda: Agenda, clock: Clock, draws: Draws, weather: Weather, symbols: tuple[str, ...]
     ) -> None:
         self._agenda = agenda
         self.clock = clock
@@ -254,13 +250,7 @@ class Exchange:
     # -- what it does by itself --------------------------------------------------------------------
 
     def _new(
-        self,
-        name: str,
-        symbol: str,
-        side: int,
-        quantity: int,
-        price: Decimal,
-        reduce_only: bool,
+        self, name: str, symbol: str, side: int, quantity: int, price: Decimal, reduce_only: bool
     ) -> Order:
         order = Order(
             order_id=f"00000000-0000-4000-8000-{len(self.orders) + 1:012d}",
@@ -415,39 +405,17 @@ class Exchange:
 
     def position_row(self, symbol: str, contracts: int, age_us: int = 0) -> Row:
         """A position row that says *contracts*, as it was *age_us* ago."""
-        return {
-            "account": ACCOUNT,
-            "symbol": symbol,
-            "strategy": "OneWay",
-            "currency": "XBt",
-            "currentQty": contracts,
-            "isOpen": contracts != 0,
-            "markPrice": self.marks[symbol],
-            "timestamp": iso(self.clock.now_us() - age_us),
-        }
+        at_us = self.clock.now_us() - age_us
+        return wording.position(ACCOUNT, symbol, contracts, self.marks[symbol], at_us)
 
     def _show_position(self, symbol: str, contracts: int) -> None:
         self.show("position", "update", self.position_row(symbol, contracts))
 
     def instrument_row(self, symbol: str) -> Row:
         """The whole row of an instrument."""
-        return {
-            "symbol": symbol,
-            "state": "Open" if self.market_open[symbol] else "Closed",
-            "lotSize": self.weather.lot,
-            "tickSize": TICK,
-            "maxOrderQty": 10_000_000,
-            "maxPrice": 1_000_000,
-            "isInverse": True,
-            "isQuanto": False,
-            "multiplier": -100_000_000,
-            "settlCurrency": "XBt",
-            "quoteCurrency": "USD",
-            "makerFee": Decimal("0.0005"),
-            "takerFee": Decimal("0.0005"),
-            "markPrice": self.marks[symbol],
-            "timestamp": iso(self.clock.now_us()),
-        }
+        state = "Open" if self.market_open[symbol] else "Closed"
+        lot, mark = self.weather.lot, self.marks[symbol]
+        return wording.instrument(symbol, state, lot, TICK, mark, self.clock.now_us())
 
     # -- what a look-up finds, as things were at a moment ------------------------------------------
 

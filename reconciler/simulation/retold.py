@@ -55,7 +55,8 @@ class Retold:
                 if self._synced_once or event.venue_us >= self._row_us.get(symbol, 0):
                     self._row[symbol], self._row_us[symbol] = event.contracts, event.venue_us
                     self._stale.discard(symbol)
-        self._stale |= booked
+        if self._synced_once:  # before, it may be in the first position
+            self._stale |= booked
 
     def halted(self, symbol: str) -> bool:
         """Whether somebody stopped it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from email.utils import format_datetime
 from functools import lru_cache
 
@@ -61,3 +62,38 @@ def image(table: str, filter: Row, data: list[Row]) -> bytes:
 def error(message: str) -> bytes:
     """The body of a refusal."""
     return encode({"error": {"message": message, "name": "HTTPError"}})
+
+
+def position(account: int, symbol: str, contracts: int, mark: Decimal, at_us: int) -> Row:
+    """A row of the position table."""
+    return {
+        "account": account,
+        "symbol": symbol,
+        "strategy": "OneWay",
+        "currency": "XBt",
+        "currentQty": contracts,
+        "isOpen": contracts != 0,
+        "markPrice": mark,
+        "timestamp": iso(at_us),
+    }
+
+
+def instrument(symbol: str, state: str, lot: int, tick: Decimal, mark: Decimal, at_us: int) -> Row:
+    """A row of the instrument table."""
+    return {
+        "symbol": symbol,
+        "state": state,
+        "lotSize": lot,
+        "tickSize": tick,
+        "maxOrderQty": 10_000_000,
+        "maxPrice": 1_000_000,
+        "isInverse": True,
+        "isQuanto": False,
+        "multiplier": -100_000_000,
+        "settlCurrency": "XBt",
+        "quoteCurrency": "USD",
+        "makerFee": Decimal("0.0005"),
+        "takerFee": Decimal("0.0005"),
+        "markPrice": mark,
+        "timestamp": iso(at_us),
+    }

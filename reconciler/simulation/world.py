@@ -85,8 +85,7 @@ class World:
             dead_man_us=weather.dead_man_s * SECOND,
         )
         self.finished = False
-        self.healed_us = 0
-        self.healed_steps = 0
+        self.healed_us = self.healed_steps = 0
         self.seconds_to_converge = 0
         self.restarts = 0
 
