@@ -28,6 +28,7 @@ FAULTS = {
     "drop-request": "The connection ends before the request goes on.",
     "drop-answer": "The request goes on; its answer is thrown away, the connection ended.",
     "delay": "The request goes on late.",
+    "late": "The connection ends at once; the request goes on late all the same.",
     "swallow": "The request is taken and nothing follows.",
     "half-open": "The request goes on; its answer is swallowed and the connection stays.",
     "truncate": "The answer is cut off in its middle.",
@@ -183,7 +184,9 @@ class Proxy:
         if name == "swallow":
             self._closed.wait(60)
             return False
-        if fault is not None and name == "delay":
+        if name == "late":
+            hang_up(client)
+        if fault is not None and name in ("delay", "late"):
             self._closed.wait(fault.delay_s)
         venue.sendall(request)
         answer, _ = whole(venue, b"")
@@ -192,7 +195,7 @@ class Proxy:
             whole(venue, b"")
         if name == "html":
             answer = BAD_GATEWAY
-        elif name == "drop-answer":
+        elif name in ("drop-answer", "late"):
             return False
         elif name == "half-open":
             self._closed.wait(60)

@@ -7,6 +7,7 @@ After each of them nothing is doubled or lost, every target is held and the jour
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ class Street:
         self.house.check()
         self.house.replay()
 
+    def held_ever(self) -> list[int]:
+        """The position after each execution, by the venue's own record."""
+        signed = (
+            row["lastQty"] * (1 if row["side"] == "Buy" else -1)
+            for row in self.house.truth()["executions"]
+            if row["execType"] == "Trade"
+        )
+        return list(accumulate(signed))
+
     def incidents(self) -> list[Any]:
         """The kinds of all incidents so far."""
         return [row[0] for row in self.house.rows("select kind from v_incidents")]
@@ -79,6 +89,7 @@ def street(zygote: Zygote, tmp_path: Path) -> Iterator[Street]:
         "drop-request",
         "drop-answer",
         "delay",
+        "late",
         "swallow",
         "half-open",
         "truncate",
@@ -91,10 +102,11 @@ def street(zygote: Zygote, tmp_path: Path) -> Iterator[Street]:
 )
 def test_an_order_whose_way_is_bad_is_neither_doubled_nor_lost(fault: str, street: Street) -> None:
     """Whatever becomes of one order request, the target is held in the end, by single orders."""
-    street.proxy.fault(fault, delay_s=3.0)
-    street.hold(-200)
+    street.proxy.fault(fault, delay_s=0.8 if fault == "late" else 3.0)
+    street.hold(600)
     assert street.proxy.struck[fault] == 1
-    street.hold(100)
+    street.hold(-200)
+    assert set(street.held_ever()) <= set(range(-200, 601)), "it went past its targets"
     street.prove()
 
 
