@@ -15,7 +15,13 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from reconciler.core import step as core
-from reconciler.core.decisions import AnyDecision, AnyFact, CancelOrder, PlaceOrder
+from reconciler.core.decisions import (
+    AnyDecision,
+    AnyFact,
+    CancelOrder,
+    IncidentOpened,
+    PlaceOrder,
+)
 from reconciler.core.events import (
     Answered,
     AnyEvent,
@@ -66,7 +72,7 @@ class Engine:
             steps = self._step_all(pending)
             self._record(steps)
             if self.venue is not None:
-                if any(isinstance(event, STOPS) for event, _, _ in steps):
+                if any(_stops(event, facts) for event, _, facts in steps):
                     self.venue.withdraw()
                 for _, decisions, _ in steps:
                     for decision in decisions:
@@ -163,3 +169,10 @@ class Engine:
         except BaseException:
             self.failed = True  # in memory more has happened than on the disk
             raise
+
+
+def _stops(event: AnyEvent, facts: Sequence[AnyFact]) -> bool:
+    """Whether no order may be written any more once this is on the disk."""
+    return isinstance(event, STOPS) or any(
+        isinstance(fact, IncidentOpened) and fact.severity == "critical" for fact in facts
+    )
