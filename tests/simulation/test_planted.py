@@ -9,7 +9,7 @@ from tests.simulation.planted import FAULTS, SLOW, UNSEEN, find
 MOST = 120
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if name not in UNSEEN | SLOW])
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in {*UNSEEN, *SLOW}])
 def test_a_planted_fault_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is found within a few seeds."""
     FAULTS[name](monkeypatch)
