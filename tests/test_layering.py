@@ -89,8 +89,18 @@ EXACT = (
     *(
         f"reconciler/bitmex/{name}.py"
         for name in (
-            "answers", "budget", "clock", "lookups", "messages", "outgoing", "quotes", "rows",
-            "session", "sync", "tables", "vitals",
+            "answers",
+            "budget",
+            "clock",
+            "lookups",
+            "messages",
+            "outgoing",
+            "quotes",
+            "rows",
+            "session",
+            "sync",
+            "tables",
+            "vitals",
         )
     ),
     "reconciler/paper/market.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,6 @@ def test_nothing_from_outside_breaks_it(name: str, tmp_path: Path) -> None:
     that an honest reader of the same bytes would not see proven.
     """
     share = SUBJECTS[name]
-    report = run(name, share.make, random.randrange(10**9), tmp_path, share.inputs)
+    report = run(name, share.make, 2026, tmp_path, share.inputs)
     assert report.inputs >= share.inputs
     assert len(report.seen) > 1, f"all inputs met the same end: {report.seen}"

@@ -98,6 +98,7 @@ def test_the_same_search_in_any_process() -> None:
     assert len(said) == 1
 
 
+@pytest.mark.timeout(400)
 def test_two_processes_find_what_one_finds() -> None:
     """The number of workers changes the time and nothing else."""
     one, two = search(SMALL, workers=1), search(SMALL, workers=2)
