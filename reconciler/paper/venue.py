@@ -117,6 +117,7 @@ def serve(
         f"{on} fault kind{'' if on == 1 else 's'} on",
         flush=True,
     )
+
     # uvicorn ends in order at a signal and then raises it again for whoever handled it before. One
     # that comes before uvicorn listens to signals must end it, too.
     def end(number: int, frame: FrameType | None) -> None:
@@ -128,4 +129,3 @@ def serve(
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-

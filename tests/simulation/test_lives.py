@@ -22,7 +22,7 @@ for seed in range(8):
 
 
 #: Not repaired yet: a person trades in the very instant of our first look at the position, so the
-#: books begin wrong by that trade. It does no harm unseen: the symbol freezes and shows both figures.
+#: books begin wrong by that trade. Not unseen: the symbol freezes and shows both figures.
 OPEN = {1035: "frozen 'the books say +200, the venue says 300'"}
 
 
