@@ -42,7 +42,7 @@ def damaged(path: Path, said: object) -> Broken:
     """The file holds what nobody wrote."""
     return Broken(
         f"{path} is damaged: {said}",
-        next_step="Keep the file as it is and restore a backup: `reconciler db restore`.",
+        next_step="Keep the file as it is and put a backup in its place.",
         path=str(path),
     )
 

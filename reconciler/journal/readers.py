@@ -44,7 +44,7 @@ def connect(path: Path, *, query_only: bool = True) -> sqlite3.Connection:
     if path.stat().st_size < PAGE and log.exists() and log.stat().st_size:
         raise Broken(  # SQLite takes a file of one byte for new, and removes the log
             f"{path} is empty, but {log.name} is not: the journal was lost",
-            next_step="Keep both files as they are and restore a backup: `reconciler db restore`.",
+            next_step="Keep both files as they are and put a backup in its place.",
             path=str(path),
         )
     address = f"file:{quote(str(path.resolve()))}?mode=ro"

@@ -118,7 +118,7 @@ def check(db: sqlite3.Connection, path: Path) -> None:
         if said != ["ok"]:
             raise Broken(
                 f"{path} is damaged: {said[0]}",
-                next_step="Keep the file as it is and restore a backup: `reconciler db restore`.",
+                next_step="Keep the file as it is and put a backup in its place.",
                 path=str(path),
             )
 
