@@ -71,8 +71,9 @@ def create(path: Path, *, account: str) -> None:
         with connection.transaction() as begun:
             connection.db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             _run_migrations(begun)
+            values = _identity(account) | {schema.MADE: schema.fingerprint(connection.db)}
             connection.db.executemany(
-                "INSERT INTO meta (key, value) VALUES (?, ?)", _identity(account).items()
+                "INSERT INTO meta (key, value) VALUES (?, ?)", values.items()
             )
         connection.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
@@ -165,7 +166,7 @@ def copy(path: Path, to: Path | None = None) -> Path:
 
 def verify(path: Path) -> int:
     """
-    Check a file from end to end: SQLite's own check, its references, and the whole chain.
+    Check a file from end to end: SQLite's own check, its references, the chain, the schema.
 
     Returns:
         The seq of the last event.
@@ -178,6 +179,7 @@ def verify(path: Path) -> int:
         _integrity(db, path)
         for _ in chain.verified(db):
             pass
+        schema.require_as_made(db, path)
         return chain.end(db)[0]
 
 
@@ -223,6 +225,9 @@ def _migrate(path: Path, migrations: Path | None, head: str) -> None:
                 pass
             if chain.end(db) != end:
                 raise Broken(f"the upgrade of {path} would change the journal: not done")
+            db.execute(
+                "UPDATE meta SET value = ? WHERE key = ?", (schema.fingerprint(db), schema.MADE)
+            )
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         connection.close()

@@ -80,6 +80,10 @@ def ours(path: Path) -> Iterator[None]:
         yield
     except STRANGE as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
+    except sqlite3.OperationalError as error:
+        if _code(error) != sqlite3.SQLITE_ERROR:
+            raise
+        raise damaged(path, error) from error  # our own SQL: a table is not what it was
 
 
 def _damage(error: sqlite3.Error) -> bool:

@@ -1,5 +1,5 @@
 """
-The schema of a database: which one it is, and whether it is ours.
+The schema of a database: which one it is, whether it is ours, and whether it is as it was made.
 
 `care` migrates, when there is something to migrate; on every other start one SELECT tells.
 """
@@ -7,15 +7,19 @@ The schema of a database: which one it is, and whether it is ours.
 from __future__ import annotations
 
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 
-from reconciler.errors import ConfigError, SchemaError
+from reconciler.errors import Broken, ConfigError, SchemaError
 
 #: The revision of `migrations/` that this program reads and writes.
 SCHEMA = "0001"
 
 #: "Recj": says in the file's header whose database it is.
 APPLICATION_ID = 0x5265636A
+
+#: Under this key ``meta`` keeps `fingerprint`, as it was when the last migration was done.
+MADE = "schema_digest"
 
 
 def migrations_folder() -> Path:
@@ -76,3 +80,33 @@ def require(revision: str, path: Path, *, head: str = SCHEMA) -> None:
         found=revision,
         needed=head,
     )
+
+
+def fingerprint(db: sqlite3.Connection) -> str:
+    """A hash of the SQL of every table, index, trigger and view that is not SQLite's own."""
+    rows = db.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master"
+        " WHERE name NOT LIKE 'sqlite|_%' ESCAPE '|' ORDER BY type, name"
+    ).fetchall()
+    return sha256(repr(rows).encode()).hexdigest()
+
+
+def require_as_made(db: sqlite3.Connection, path: Path) -> None:
+    """
+    Refuse a journal whose tables and guards are not those that the migrations made.
+
+    SQLite's own check reads the SQL of a schema and does not ask whether it is what it was: one
+    flipped bit gives a column another name, or makes a trigger let everything through.
+
+    Raises:
+        Broken: A table, index, trigger or view was changed, added or dropped.
+    """
+    made: tuple[str] | None = db.execute(
+        "SELECT value FROM meta WHERE key = ?", (MADE,)
+    ).fetchone()
+    if made != (fingerprint(db),):
+        raise Broken(
+            f"the tables, indexes, triggers or views of {path} are not those that were made",
+            next_step="Keep the file as it is and put a backup in its place.",
+            path=str(path),
+        )

@@ -133,6 +133,7 @@ class Journal:
             with faults.ours(path):
                 journal = cls(path, lock, connection, run)
                 journal._verify()
+                schema.require_as_made(connection.db, path)
             journal._begin_epoch()
             return journal
         except BaseException as error:
