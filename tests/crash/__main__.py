@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import multiprocessing
+import secrets
 import shutil
 import sys
 import tempfile
@@ -11,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.simulation.images import Damage
 from tests.crash.campaign import Failure, Tally, campaign, repeat
@@ -21,6 +24,15 @@ from tests.crash.life import LIVES
 #: How often each life is lived, of ten, and images of each.
 SHARES = {"whole": 6, "process": 2, "upgrade": 1, "restore": 1}
 EACH = 500
+#: Failures after which a run ends.
+ENOUGH = 20
+#: Cases that once failed, one a line, and what it was. They are tried in every run of the tests.
+CASES = Path(__file__).with_name("cases.txt")
+
+
+def once_failed() -> list[str]:
+    """The cases in CASES."""
+    return [line.split()[0] for line in CASES.read_text().splitlines() if line[0] != "#"]
 
 
 @contextlib.contextmanager
@@ -34,17 +46,46 @@ def memory() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(images: int, seed: int, tally: Tally, scratch: Path) -> None:
-    """Live one life after another until there were so many images."""
+class Task(NamedTuple):
+    """A life, and how many images of it."""
+
+    name: str
+    seed: int
+    count: int
+    scratch: Path
+
+
+def tasks(images: int, seed: int, scratch: Path) -> Iterator[Task]:
+    """Lives for so many images, each in a folder of its own."""
     order = [name for name, share in SHARES.items() for _ in range(share)]
-    number = 0
-    while len(tally) < images:
-        name = order[(seed + number) % len(order)]
-        campaign(name, seed + number, min(EACH, images - len(tally)), scratch, tally)
-        number += 1
+    for number, first in enumerate(range(0, images, EACH)):
+        folder = scratch / str(number)
+        yield Task(order[number % len(order)], seed + number, min(EACH, images - first), folder)
 
 
-def table(tally: Tally, seconds: float, cpu: float) -> str:
+def lived(task: Task) -> Tally:
+    """One task, done."""
+    tally = Tally()
+    campaign(task.name, task.seed, task.count, task.scratch, tally, enough=ENOUGH)
+    shutil.rmtree(task.scratch)
+    return tally
+
+
+def run(images: int, seed: int, tally: Tally, scratch: Path, jobs: int) -> None:
+    """Live one life after another, *jobs* at a time, until there were so many images."""
+    with contextlib.ExitStack() as stack:
+        planned = tasks(images, seed, scratch)
+        found: Iterator[Tally] = map(lived, planned)
+        if jobs > 1:  # spawned: SQLite's file system is taken over once a process
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(jobs))
+            found = pool.imap_unordered(lived, planned)
+        for one in found:
+            tally.add(one)
+            if len(tally.failures) >= ENOUGH:
+                return
+
+
+def table(tally: Tally, seconds: float) -> str:
     names = [*LIVES, "again"]
     lines = [f"{'':14}" + "".join(f"{name:>9}" for name in names) + f"{'all':>9}"]
     for damage in Damage:
@@ -58,8 +99,8 @@ def table(tally: Tally, seconds: float, cpu: float) -> str:
         f"power lost while: {phases}",
         f"{tally.operations.total():,} disk operations recorded",
         f"{tally.deep:,} of the images were also written to, and replayed",
+        f"{tally.alike:,} more were like one of the same life, and not looked at again",
         f"{len(tally):,} images in {seconds:.1f} s: {len(tally) / seconds:.0f} a second",
-        f"{cpu:.1f} s of one core: {len(tally) / cpu:.0f} a second of it",
         f"{len(tally.failures)} failed",
     ]
     return "\n".join(lines)
@@ -68,9 +109,10 @@ def table(tally: Tally, seconds: float, cpu: float) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/crash", description=__doc__)
     parser.add_argument("--images", type=int, default=5_000)
+    parser.add_argument("--jobs", type=int, default=1, help="processes that make images")
     parser.add_argument("--faults", type=int, default=0, help="refusals of the disk, instead")
     parser.add_argument("--hostile", type=int, default=0, help="spoilt files, instead")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--repeat", metavar="CASE", help="one case, as a failure names it")
     parser.add_argument("--keep", type=Path, help="with --repeat: leave the image in this folder")
     given = parser.parse_args()
@@ -81,18 +123,19 @@ def main() -> int:
                 shutil.copytree(scratch, given.keep, dirs_exist_ok=True)
             print(failure or "all holds")
             return 1 if failure else 0
+        print(f"seed {given.seed}", flush=True)
         tally = Tally()
-        started, cpu = time.monotonic(), time.process_time()
+        started = time.monotonic()
         with contextlib.suppress(KeyboardInterrupt):
             if given.faults or given.hostile:
                 seen, tally.failures = others(given.faults, given.hostile, given.seed, scratch)
                 print("\n".join(f"{count:9,}  {what}" for what, count in sorted(seen.items())))
-                spent = time.process_time() - cpu
-                print(f"{spent:.1f} s of one core, {len(tally.failures)} failed")
+                spent = time.monotonic() - started
+                print(f"{spent:.1f} s, {len(tally.failures)} failed")
             else:
-                run(given.images, given.seed, tally, scratch)
-                print(table(tally, time.monotonic() - started, time.process_time() - cpu))
-        for failure in tally.failures[:20]:
+                run(given.images, given.seed, tally, scratch, given.jobs)
+                print(table(tally, time.monotonic() - started))
+        for failure in tally.failures[:ENOUGH]:
             print(failure)
         return 1 if tally.failures else 0
 

@@ -2,8 +2,8 @@
 Many images of many lives.
 
 A case is written ``life:seed:done:damage:draw``: the life, the operations that were done when the
-power went, what became of the rest. A second power loss, while the first is being recovered from,
-is written after a slash: ``whole:7:311:torn:a/64:lost:b``.
+power went, what became of the rest. More power losses, each while the one before is being recovered
+from, are written after slashes: ``whole:7:311:torn:a/64:lost:b``.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tests.crash.life import LIVES, Life, Promise, restart
 
 #: Share of the images that are also written to, and proved by a replay.
 DEEP = 0.04
-#: Share of the images whose recovery is crashed again, and how often.
-AGAIN, TIMES = 0.01, 12
+#: Share of the images whose recovery is crashed again, how often, and how many times in a row.
+AGAIN, TIMES, ROW = 0.01, 12, 4
 #: Operations that change names.
 NAMING = ("name", "unname", "rename", "sync_names")
 
@@ -56,12 +56,21 @@ class Tally:
         self.images: Counter[tuple[str, str]] = Counter()  # life, damage
         self.phases: Counter[str] = Counter()
         self.operations: Counter[str] = Counter()  # life
-        self.again = 0
+        self.alike = 0  # images that were equal to one before, and not looked at once more
         self.deep = 0
         self.failures: list[Failure] = []
 
     def __len__(self) -> int:
         return self.images.total()
+
+    def add(self, other: Tally) -> None:
+        """Count what another campaign has seen, too."""
+        self.images += other.images
+        self.phases += other.phases
+        self.operations += other.operations
+        self.alike += other.alike
+        self.deep += other.deep
+        self.failures += other.failures
 
 
 def live(name: str, seed: int, root: Path) -> Life:
@@ -105,12 +114,12 @@ def campaign(
     name: str, seed: int, count: int, scratch: Path, tally: Tally, *, enough: int = 20
 ) -> None:
     """
-    Live a life, and check *count* images of it; a few of those images are crashed again.
+    Live a life, and check *count* images of it, all different; a few of them are crashed again.
 
     Args:
         name: Of the life.
         seed: For the life, and for all that is drawn.
-        count: Images, without those of second power losses.
+        count: Images, without those of further power losses.
         scratch: A folder for files, best in memory.
         tally: Where to count, and to note what fails.
         enough: Failures after which to stop.
@@ -119,16 +128,21 @@ def campaign(
     life = live(name, seed, scratch / "life")
     tally.operations[name] += len(life.disk.ops)
     root = scratch / "image"
-    for moment, image in images(life, drawn(life, count, draw)):
-        if len(tally.failures) >= enough:
-            return
-        deep = draw.random() < DEEP
-        again = draw.random() < AGAIN
-        image.put(root)
-        case = f"{name}:{seed}:{moment}"
-        if (seq := _one(tally, name, case, life, moment, root, deep=deep)) is not None and again:
+    seen: set[tuple[int, Promise]] = set()
+    while (missing := count - len(seen)) > 0:
+        for moment, image in images(life, drawn(life, missing, draw)):
+            if len(tally.failures) >= enough:
+                return
+            if (one := (image.likeness(), life.promise_at(moment.done))) in seen:
+                tally.alike += 1
+                continue
+            seen.add(one)
+            deep, again = draw.random() < DEEP, draw.random() < AGAIN
             image.put(root)
-            _crash_again(tally, name, case, life, moment, seq, scratch, draw)
+            case = f"{name}:{seed}:{moment}"
+            seq = _one(tally, name, case, life, moment, root, deep=deep)
+            if seq is not None and again:
+                _crash_again(tally, name, case, life, moment, image, seq, scratch, draw)
 
 
 def _one(
@@ -139,7 +153,7 @@ def _one(
     tally.phases[phase] += 1
     tally.deep += deep
     try:
-        power = name != "process" or moment.damage is Damage.KEPT
+        power = life.durable or moment.damage is Damage.KEPT
         return check(root, life, moment.done, power=power, deep=deep)
     except Exception as error:
         said = f"{'' if isinstance(error, Lost) else type(error).__name__ + ': '}{error}"
@@ -151,11 +165,12 @@ def second(name: str, life: Life, moment: Moment, seq: int, root: Path) -> Life:
     """What is done after a power loss, on a disk that remembers, so that it can fail again."""
     again = Life(root, life.seed)
     again.events, again.copies = life.events, life.copies
-    again.states = {at: state for at, state in life.states.items() if at <= seq}
+    copied = {at for _, at in life.promise_at(moment.done).copies}  # which a restore puts back
+    again.states = {at: state for at, state in life.states.items() if at <= seq or at in copied}
     again.database_id = life.database_id
     promise = life.promise_at(moment.done)
     again.promise = promise._replace(made=bool(seq) or promise.made, seq=seq)
-    if name == "process" and moment.damage is not Damage.KEPT:
+    if not life.durable and moment.damage is not Damage.KEPT:
         again.promise = again.promise._replace(epoch=0)
     again.promises = [(0, again.promise)]
     phase = life.phase_at(moment.done)
@@ -164,38 +179,44 @@ def second(name: str, life: Life, moment: Moment, seq: int, root: Path) -> Life:
 
 
 def _crash_again(
-    tally: Tally, name: str, case: str, life: Life, moment: Moment, seq: int, scratch: Path,
-    draw: Random,
+    tally: Tally, name: str, case: str, life: Life, moment: Moment, image: Image, seq: int,
+    scratch: Path, draw: Random,
 ) -> None:  # fmt: skip
-    if life.promise_at(moment.done).restored or life.promise_at(moment.done).schema != "0001":
+    """Recover from an image and lose power meanwhile; some of those images, again and again."""
+    row = case.count("/") + 1
+    promise = life.promise_at(moment.done)
+    if row == ROW or promise.restored or promise.schema != "0001":
         return
-    again = second(name, life, moment, seq, scratch / "image")
-    root = scratch / "again"
-    for later, image in images(again, drawn(again, TIMES, draw)):
-        image.put(root)
-        tally.again += 1
-        _one(tally, "again", f"{case}/{later}", again, later, root, deep=draw.random() < DEEP)
+    first, root = scratch / f"first {row}", scratch / f"again {row}"
+    image.put(first)
+    then = second(name, life, moment, seq, first)
+    found = list(images(then, drawn(then, TIMES, draw)))
+    once_more = draw.randrange(TIMES)
+    for number, (later, left) in enumerate(found):
+        left.put(root)
+        words = f"{case}/{later}"
+        reached = _one(tally, "again", words, then, later, root, deep=draw.random() < DEEP)
+        if reached is not None and number == once_more:
+            _crash_again(tally, name, words, then, later, left, reached, scratch, draw)
 
 
 def repeat(case: str, scratch: Path) -> Failure | None:
-    """Run one case again; its image is left in *scratch*."""
-    first, _, then = case.partition("/")
+    """Run one case again; its last image is left in *scratch*."""
+    first, *rest = case.split("/")
     name, seed, *words = first.split(":")
-    moment = _moment(words)
-    life = live(name, int(seed), scratch / "life")
-    ((_, image),) = images(life, [moment])
+    life, moment = live(name, int(seed), scratch / "life"), _moment(words)
     tally, root = Tally(), scratch / "image"
-    image.put(root)
-    seq = _one(tally, name, first, life, moment, root, deep=True)
-    image.put(root)
-    if then and seq is not None:
-        later = _moment(then.split(":"))
-        again = second(name, life, moment, seq, root)
-        ((_, image),) = images(again, [later])
-        image.put(scratch / "again")
-        _one(tally, "again", case, again, later, scratch / "again", deep=True)
-        image.put(scratch / "again")
-    return tally.failures[0] if tally.failures else None
+    kind, said = name, first
+    while True:
+        ((_, image),) = images(life, [moment])
+        image.put(root)
+        seq = _one(tally, kind, said, life, moment, root, deep=True)
+        image.put(root)
+        if seq is None or not rest:
+            return tally.failures[0] if tally.failures else None
+        shutil.copytree(root, before := scratch / f"first {len(rest)}")
+        life = second(name, life, moment, seq, before)
+        kind, said, moment = "again", f"{said}/{rest[0]}", _moment(rest.pop(0).split(":"))
 
 
 def _moment(words: list[str]) -> Moment:

@@ -140,6 +140,8 @@ def _restoring(path: Path, life: Life, promise: Promise) -> int:
     """
     try:
         with Journal.open(path, account="main", create=not promise.restored) as journal:
+            if journal.database_id != life.database_id:
+                raise Lost("R3: this is another journal")
             ledger = journal.recover(fold=recall, shape=Books, logic="stub").ledger
             seq = journal.last_seq
             _same(life, seq, codec.encode(ledger), rows_in(journal._db))

@@ -50,6 +50,7 @@ class Life:
         self.path = root / HOME
         self.draw = random.Random(seed)
         self.seed = seed
+        self.durable = True  # a commit survives a power loss, not only the end of the process
         self.events = story(seed, 400)
         self.books = Books()
         self.promise = Promise()
@@ -178,6 +179,7 @@ def whole(life: Life, durability: str = "power") -> None:
     The log is written over from its start several times, which is where old frames could be
     taken for new ones.
     """
+    life.durable = durability == "power"
     with life.disk:
         journal = life.open(durability)
         batches(life, journal, 4)
