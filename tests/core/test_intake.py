@@ -1,0 +1,201 @@
+"""Targets at the door: what becomes an event, and which sentence refuses what, with no trace."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from reconciler.core.intake import LONGEST_TEXT, MOST_CONTRACTS, Accepted, Wanted, accept
+from reconciler.core.ledger import Ledger
+from reconciler.core.settings import Limits, Settings
+from reconciler.core.step import step
+from reconciler.errors import (
+    KeyReused,
+    LimitExceeded,
+    NotALot,
+    ReconcilerError,
+    Refused,
+    StaleVersion,
+    UnknownSymbol,
+    UsageError,
+)
+from tests.stories.teller import SYMBOL, Teller, canonical
+
+SETTINGS = Settings(symbols=(SYMBOL,), limits=Limits(max_position_contracts=1_000))
+
+
+def wanted(contracts: int | None = 300, by: int | None = None, **more: object) -> Wanted:
+    asked = Wanted(
+        symbol=SYMBOL,
+        contracts=contracts,
+        by=by,
+        source="story",
+        reason="",
+        policy="",
+        on_expiry="hold",
+        expires_us=None,
+        if_version=None,
+        key="",
+    )
+    return asked._replace(**more)
+
+
+class Door:
+    """A symbol of lot 100 that holds +200, and the door that its targets come through."""
+
+    def __init__(self, position: int = 200) -> None:
+        self.teller = Teller(SETTINGS, lot=100, position=position)
+
+    def ask(self, asked: Wanted) -> Accepted:
+        accepted = accept(self.teller.ledger, asked, self.teller.now_us)
+        if accepted.event is not None:
+            step(self.teller.ledger, accepted.event)
+        return accepted
+
+    @property
+    def target(self) -> int | None:
+        target = self.teller.book.target
+        return target.contracts if target is not None else None
+
+
+def test_a_target_becomes_an_event_with_all_that_was_said() -> None:
+    """The first target is version 1, replaces nothing, and keeps each word."""
+    door = Door()
+    said = wanted(-300, source="bot", reason="signal", policy="urgent", expires_us=9, key="k1")
+    accepted = door.ask(said._replace(on_expiry="freeze", if_version=0))
+    assert accepted[1:] == (-300, None, 1, "")
+    event = accepted.event
+    assert event is not None
+    assert (event.symbol, event.contracts, event.version) == (SYMBOL, -300, 1)
+    assert (event.source, event.reason, event.policy) == ("bot", "signal", "urgent")
+    assert (event.expires_us, event.on_expiry, event.key) == (9, "freeze", "k1")
+    assert event.at_us == door.teller.now_us
+
+
+def test_by_counts_from_the_target_and_without_one_from_the_position() -> None:
+    """First from the +200 that are held, then from the target in force; down as well as up."""
+    door = Door()
+    assert door.ask(wanted(None, by=100)).contracts == 300
+    assert door.ask(wanted(None, by=-500)).contracts == -200
+    assert door.target == -200
+
+
+def test_the_same_target_again_is_recorded_once() -> None:
+    """A repeat changes nothing and names the version in force."""
+    door = Door()
+    door.ask(wanted(300))
+    assert door.ask(wanted(300)) == (None, 300, 300, 1, "")
+    assert door.teller.book.version == 1
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        wanted(400),
+        wanted(300, policy="urgent"),
+        wanted(300, expires_us=2_000_000_000_000_000),
+        wanted(300, key="k1"),
+    ],
+    ids=["contracts", "policy", "expiry", "key"],
+)
+def test_what_differs_in_anything_that_counts_is_a_new_target(differs: Wanted) -> None:
+    """Other contracts, another policy, an end, or a key that has to be remembered."""
+    door = Door()
+    door.ask(wanted(300))
+    assert door.ask(differs).version == 2
+
+
+def test_a_target_that_has_an_end_is_not_the_same_without_it() -> None:
+    """To take the end away from a target is a change."""
+    door = Door()
+    door.ask(wanted(300, expires_us=2_000_000_000_000_000))
+    assert door.ask(wanted(300)).version == 2
+
+
+def test_a_repeated_key_is_harmless_whatever_came_after_it() -> None:
+    """The repeat of a recorded request names its own version and changes nothing, by or not."""
+    door = Door()
+    door.ask(wanted(300, key="k1"))
+    door.ask(wanted(None, by=100, key="k2"))
+    before = canonical(door.teller.ledger)
+    again = door.ask(wanted(300, key="k1", if_version=77))
+    assert again == (None, 300, 400, 1, "this key was recorded before")
+    assert door.ask(wanted(None, by=100, key="k2"))[:4] == (None, 400, 400, 2)
+    assert canonical(door.teller.ledger) == before
+
+
+def test_a_text_of_the_longest_kind_is_kept() -> None:
+    """The limit itself is allowed."""
+    door = Door()
+    assert door.ask(wanted(300, reason="x" * LONGEST_TEXT)).version == 1
+
+
+def test_a_target_at_the_limit_is_allowed_on_either_side() -> None:
+    """The most that may be held may be wanted."""
+    door = Door()
+    assert door.ask(wanted(1_000)).version == 1
+    assert door.ask(wanted(-1_000)).version == 2
+
+
+def test_before_the_venue_was_seen_a_lot_can_only_be_promised_to_be_checked() -> None:
+    """Without an instrument the size is taken with a note."""
+    ledger = Ledger(settings=SETTINGS)
+    accepted = accept(ledger, wanted(150), 5)
+    assert accepted.event is not None
+    assert "lot size is not known yet" in accepted.note
+
+
+REFUSALS: tuple[tuple[Wanted, type[ReconcilerError], str], ...] = (
+    (wanted(symbol="XBTUSDT"), UnknownSymbol, "'XBTUSDT' is not one of .* .XBTUSD."),
+    (wanted(symbol=" XBTUSD"), UnknownSymbol, "' XBTUSD' is not one of"),
+    (wanted(symbol="xbtusd"), UnknownSymbol, "'xbtusd' is not one of"),
+    (wanted(symbol="X" * 500), UnknownSymbol, f"'{'X' * 40}' is not one of"),
+    (wanted(300, by=100), UsageError, "exactly one of them"),
+    (wanted(None), UsageError, "exactly one of them"),
+    (wanted(policy="brave"), Refused, "no policy is called 'brave'; there are: passive, urgent"),
+    (wanted(on_expiry="panic"), Refused, "on_expiry is 'panic'; it may be hold, flatten, freeze"),
+    (wanted(source="x" * 501), UsageError, "source has 501 characters; at most 500"),
+    (wanted(reason="x" * 501), UsageError, "reason has 501 characters; at most 500"),
+    (wanted(key="x" * 501), UsageError, "key has 501 characters; at most 500"),
+    (wanted(1_100), LimitExceeded, "+1100 is above max_position_contracts = 1000"),
+    (wanted(-1_100), LimitExceeded, "-1100 is above max_position_contracts = 1000"),
+    (wanted(None, by=900), LimitExceeded, "+1300 is above"),
+    (wanted(10**400), LimitExceeded, "beyond any account is above"),
+    (wanted(-MOST_CONTRACTS - 1), LimitExceeded, "beyond any account is above"),
+    (wanted(MOST_CONTRACTS), LimitExceeded, f"+{MOST_CONTRACTS} is above"),
+    (wanted(250), NotALot, "+250 .* lot of 100; the nearest toward zero is +200"),
+    (wanted(-250), NotALot, "-250 .* lot of 100; the nearest toward zero is -200"),
+    (wanted(99), NotALot, "+99 .* the nearest toward zero is +0"),
+    (wanted(if_version=0), StaleVersion, "version 0 was to be replaced, but version 1"),
+    (wanted(500, key="k0"), KeyReused, "'k0' was used for +400 .version 1., now it says +500"),
+)
+
+
+@pytest.mark.parametrize(("asked", "error", "says"), REFUSALS, ids=[r[2] for r in REFUSALS])
+def test_what_is_refused_leaves_no_trace(
+    asked: Wanted, error: type[ReconcilerError], says: str
+) -> None:
+    """Each refusal is its own kind of error, names the value and the rule, and changes nothing."""
+    door = Door()
+    door.ask(wanted(400, key="k0"))
+    before = canonical(door.teller.ledger)
+    with pytest.raises(error, match=says.replace("+", r"\+")) as refused:
+        door.ask(asked)
+    assert type(refused.value) is error
+    assert len(str(refused.value)) < 400
+    assert canonical(door.teller.ledger) == before
+
+
+def test_relative_to_nothing_is_refused() -> None:
+    """Before a target and a position are known there is nothing to count from."""
+    ledger = Ledger(settings=SETTINGS)
+    with pytest.raises(Refused, match=re.escape(f"{SYMBOL}: +100 relative to what?")):
+        accept(ledger, wanted(None, by=100), 5)
+    assert ledger.book(SYMBOL).target is None
+
+
+def test_a_symbol_is_refused_by_name_when_none_is_configured() -> None:
+    """Nothing configured: nothing can be wanted."""
+    with pytest.raises(UnknownSymbol, match="configured symbols .none."):
+        accept(Ledger(), wanted(), 5)
