@@ -197,5 +197,5 @@ def test_relative_to_nothing_is_refused() -> None:
 
 def test_a_symbol_is_refused_by_name_when_none_is_configured() -> None:
     """Nothing configured: nothing can be wanted."""
-    with pytest.raises(UnknownSymbol, match="configured symbols .none."):
+    with pytest.raises(UnknownSymbol, match=r"configured symbols \(none\)"):
         accept(Ledger(), wanted(), 5)

@@ -1,0 +1,184 @@
+"""Stories of the books: which rows move them, which are too late to, and what is only cash."""
+
+from __future__ import annotations
+
+import msgspec
+
+from reconciler.core import decisions as d
+from reconciler.core.events import Answered, Configured, MarginSeen, OrderRead, Outcome
+from reconciler.core.settings import Settings
+from tests.stories.teller import START_US, Teller, check_replay, tell
+
+HOUR_US = 3_600_000_000
+
+
+def fills(teller: Teller) -> list[d.FillBooked]:
+    return [fact for fact in teller.facts if isinstance(fact, d.FillBooked)]
+
+
+def test_a_trade_from_before_the_first_position_is_in_it_already() -> None:
+    """Somebody's fill that comes in late is stored, and not added to what contained it."""
+    teller = Teller(position=70)
+    teller.execution("", 30, "y0", venue_us=START_US - 1)
+    assert teller.book.position == 70
+    assert [fill.exec_id for fill in fills(teller)] == ["y0"]
+    teller.execution("", 30, "y1", venue_us=START_US + 1)
+    assert teller.book.position == 100
+
+
+def test_our_own_fill_counts_whatever_the_venues_clock_says() -> None:
+    """No own order is in the first position, so each of its fills moves the books, and names it."""
+    teller = tell("target +100 -> place r1 +100\nok r1 = working")
+    teller.execution("r1", 40, "x1", venue_us=START_US - 5_000_000)
+    assert teller.book.position == 40
+    (fill,) = fills(teller)
+    assert (fill.cl_ord_id, fill.target_version, fill.position) == (
+        teller.order("r1").cl_ord_id,
+        1,
+        40,
+    )
+    teller.do(["foreign", "+5", "y1"])
+    assert (fills(teller)[1].cl_ord_id, fills(teller)[1].target_version) == ("", 0)
+
+
+def test_funding_is_booked_at_its_first_sight() -> None:
+    """Cash once, at the first row, never at its repeat."""
+    teller = Teller(position=100)
+    for _ in range(2):
+        teller.do(["funding", "+100", "f1"])
+        cash = [fact for fact in teller.facts if isinstance(fact, d.CashBooked)]
+        assert [fact.exec_id for fact in cash] == ["f1"]
+    assert teller.book.position == 100
+
+
+def an_hour_on(teller: Teller, position: int) -> None:
+    """Two hours later, everything read back: what lies before the last of them is history."""
+    teller.now_us += 2 * HOUR_US
+    teller.do(["clock", "0"])
+    teller.synced(position)
+
+
+def test_a_trade_that_was_forgotten_is_not_counted_again() -> None:
+    """A row from before the horizon is known, though its id is no longer kept."""
+    teller = Teller()
+    teller.execution("", 50, "y1", venue_us=START_US + 1)
+    teller.do(["position", "+50"])
+    an_hour_on(teller, 50)
+    assert teller.book.foreign_execs == {}
+    teller.execution("", 50, "y1", venue_us=START_US + 1)
+    assert teller.book.position == 50
+    teller.execution("", 50, "y2", venue_us=teller.now_us)
+    assert teller.book.position == 100
+    check_replay(teller)
+
+
+def test_an_order_that_is_long_over_is_forgotten_and_its_old_rows_change_nothing() -> None:
+    """Memory stays small, and history that is told again moves no book and freezes nobody."""
+    teller = tell("""
+        target +100             -> place r1 +100
+        ok r1                                                 = working
+        fill r1 +100 x1                                       = filled
+        row r1 filled 100
+        position +100                                         = idle
+    """)
+    name = teller.order("r1").cl_ord_id
+    row = next(e for e, _ in teller.history if type(e).__name__ == "ExecutionSeen")
+    order = [e for e, _ in teller.history if type(e).__name__ == "OrderSeen"][-1]
+    an_hour_on(teller, 100)
+    assert name not in teller.book.orders
+    for event in (row, order):
+        said = teller.event(msgspec.structs.replace(event, at_us=teller.now_us))
+        assert said == []
+    assert (teller.book.position, teller.book.frozen, teller.ledger.frozen) == (100, "", "")
+
+
+def test_an_order_that_may_still_trade_is_never_forgotten() -> None:
+    """However long it rests, and however far the horizon moves."""
+    teller = tell("target +100 -> place r1 +100\nok r1 = working")
+    an_hour_on(teller, 0)
+    assert teller.order("r1").status == "working"
+
+
+def test_answers_about_a_forgotten_order_change_nothing() -> None:
+    """A machine that slept for hours gets answers to what nobody waits for any more."""
+    teller = tell("""
+        target +100             -> place r1 +100
+        ok r1                                                 = working
+        target 0                -> cancel r1                  = cancelling
+        row r1 unknown 0        -> read r1
+        row r1 cancelled 0                                    = idle
+    """)
+    cancel = teller.last_request("cancelorder")
+    read = teller.last_request("readorder")
+    an_hour_on(teller, 0)
+    assert teller.book.orders == {}
+    before = teller.book.position, teller.book.state, teller.ledger.frozen
+    at_us = teller.now_us
+    assert teller.event(Answered(at_us=at_us, request_id=cancel, outcome=Outcome.NOTHING)) == []
+    nothing = OrderRead(at_us=at_us, request_id=read, cl_ord_id="", orders=0, executions=0)
+    assert teller.event(nothing) == []
+    assert (teller.book.position, teller.book.state, teller.ledger.frozen) == before
+    assert str(cancel) not in teller.ledger.requests
+    assert str(read) not in teller.ledger.requests
+
+
+def test_a_first_position_that_was_overtaken_is_not_the_anchor() -> None:
+    """Of two rows before the first sync the one that is younger at the venue counts."""
+    both = Settings(symbols=("XBTUSD", "ETHUSD"))
+    teller = Teller()
+    teller.event(Configured(at_us=teller.now_us, settings=both))
+    teller.settings, teller.symbol = both, "ETHUSD"
+    teller.now_us += 10_000_000
+    young = teller.position_row(30)
+    old = msgspec.structs.replace(young, contracts=10, venue_us=young.venue_us - 5_000_000)
+    teller.event(young)
+    teller.event(old)
+    teller.now_us += 10_000_000
+    teller.synced()
+    assert (teller.book.anchor, teller.book.position) == (30, 30)
+
+
+def test_what_the_account_is_worth_is_kept_by_currency() -> None:
+    """The newest row of each currency, for people to see."""
+    teller = Teller()
+    row = MarginSeen(
+        at_us=teller.now_us,
+        currency="XBt",
+        wallet_minor=5,
+        margin_minor=4,
+        available_minor=3,
+        unrealised_minor=0,
+    )
+    assert teller.event(row) == []
+    teller.event(msgspec.structs.replace(row, wallet_minor=7))
+    teller.event(msgspec.structs.replace(row, currency="USDt"))
+    assert {name: one.wallet_minor for name, one in teller.ledger.margins.items()} == {
+        "XBt": 7,
+        "USDt": 5,
+    }
+
+
+def test_the_newest_keys_are_remembered_and_the_oldest_are_not() -> None:
+    """A thousand repeats are harmless; memory does not grow for ever."""
+    teller = Teller()
+    for number in range(1, 1_003):
+        teller.target(number % 2 + 1, key=f"k{number}")
+    assert len(teller.book.keys) == 1_000
+    assert "k2" not in teller.book.keys
+    assert teller.book.keys["k3"] == (3, 2)
+    assert teller.book.keys["k1002"] == (1_002, 1)
+
+
+def test_an_adjustment_that_explains_only_a_part_leaves_the_difference_open() -> None:
+    """The books move by what was adopted; the rest is still looked for."""
+    teller = tell(
+        """
+        target +100             -> held +100
+        position +80            -> read position
+        adjust -10              ~ the venue's position to be +90
+        position +80 read
+        position +90            -> place r1 +10
+        """,
+        position=100,
+    )
+    assert teller.book.differs_since_us is None
