@@ -248,10 +248,10 @@ def _answered(turn: Turn, answer: Answered) -> None:
     if request.type == "placeorder":
         orders.see_place_answer(turn, book, order, answer)
     elif request.type == "cancelorder":
-        orders.see_cancel_answer(turn, book, order, answer.request_id, answer)
+        orders.see_cancel_answer(turn, book, order, answer)
     elif request.type == "amendorder":
-        orders.see_amend_answer(turn, book, order, answer.request_id, answer)
-    elif request.type == "readorder" and order.read_id == answer.request_id:
+        orders.see_amend_answer(turn, book, order, answer)
+    else:
         order.read_id = 0  # it failed: it says nothing
         order.read_again_us = turn.at_us + max(_read_wait_us(turn, order), answer.retry_after_us)
 
@@ -264,7 +264,7 @@ def _order_read(turn: Turn, event: OrderRead) -> None:
     book = turn.ledger.book(request.symbol)
     turn.touch(book)
     order = book.orders.get(request.cl_ord_id)
-    if order is None or order.read_id != event.request_id:
+    if order is None:
         return
     asked_us, order.read_id = order.read_asked_us, 0
     timing = turn.ledger.settings.timing

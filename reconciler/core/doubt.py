@@ -30,8 +30,9 @@ def begin(turn: Turn, book: Book, order: Order, why: str) -> None:
 def may_be_expired(turn: Turn, order: Order) -> bool:
     """Step (a)."""
     ledger = turn.ledger
-    if not ledger.in_sync or not ledger.clock_is_good() or ledger.clock_error_us is None:
+    if not ledger.in_sync or not ledger.clock_is_good():
         return False
+    assert ledger.clock_error_us is not None  # a good clock was measured
     surely_us = ledger.venue_now_us() - ledger.clock_error_us
     return surely_us > order.expires_us + ledger.settings.timing.clock_margin_us
 
@@ -65,10 +66,9 @@ def void(turn: Turn, book: Book, order: Order) -> None:
     """Proven: it never got in. Its quantity still counts in the worst case for a while."""
     order.status, order.doubt = "void", None
     order.quarantined_until_us = turn.at_us + turn.ledger.settings.timing.quarantine_us
-    if book.live == order.cl_ord_id:
-        turn.move(book, "void", "expired, nothing to cancel, two look-ups empty")
-        book.live = ""
-        book.strays.append(order.cl_ord_id)
+    turn.move(book, "void", "expired, nothing to cancel, two look-ups empty")
+    book.live = ""  # it was this one: nothing else is placed beside a doubt
+    book.strays.append(order.cl_ord_id)
     turn.order_changed(order, "expired, nothing to cancel, two look-ups empty")
     turn.close_incidents(book.symbol, "proven never accepted", "core", "in_doubt")
     turn.touch(book)

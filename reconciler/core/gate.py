@@ -42,8 +42,6 @@ def _in_sync(ledger: Ledger, book: Book) -> str:
 
 def _known_orders(ledger: Ledger, book: Book) -> str:
     for order in book.own_orders():
-        if order.doubt is not None:
-            return f"the answer about {order.cl_ord_id}"
         if order.status == "ended":
             return f"{order.filled - order.booked} fills of {order.cl_ord_id}"
         if order.alive:

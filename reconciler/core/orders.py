@@ -200,11 +200,8 @@ def refuse(turn: Turn, book: Book, order: Order, answer: Answered) -> None:
     """A definite no."""
     order.status, order.doubt = "refused", None
     text = f"{answer.outcome}: {(answer.text or answer.code).partition(chr(10))[0][:120]}"
-    if book.live == order.cl_ord_id:
-        turn.move(book, "refuse", text)
-        book.live = ""
-    elif order.cl_ord_id in book.strays:
-        book.strays.remove(order.cl_ord_id)
+    turn.move(book, "refuse", text)
+    book.live = ""  # it was this one: whatever has no answer yet is what the state speaks of
     turn.order_changed(order, text)
     turn.close_incidents(book.symbol, "the venue refused it", "core", "in_doubt")
     if answer.retry_after_us:  # the venue speaks to the account: no new target shortens it
@@ -233,10 +230,8 @@ def _wanted_by_venue(turn: Turn, book: Book) -> None:
     turn.close_incidents(book.symbol, "an order was let in", "core", "refused")
 
 
-def see_cancel_answer(turn: Turn, book: Book, order: Order, request_id: int, a: Answered) -> None:
+def see_cancel_answer(turn: Turn, book: Book, order: Order, a: Answered) -> None:
     """A cancel ended. Whatever it says, only rows prove what became of the order."""
-    if order.cancel_id != request_id:
-        return
     order.cancel_id = 0
     timing = turn.ledger.settings.timing
     order.cancel_again_us = turn.at_us + timing.cancel_again_us * 2 ** min(order.cancels - 1, 4)
@@ -253,10 +248,8 @@ def see_cancel_answer(turn: Turn, book: Book, order: Order, request_id: int, a: 
         doubt.see_barrier(turn, order)
 
 
-def see_amend_answer(turn: Turn, book: Book, order: Order, request_id: int, a: Answered) -> None:
+def see_amend_answer(turn: Turn, book: Book, order: Order, a: Answered) -> None:
     """An amend ended. If nobody knows how, the order's price is unknown and it must go."""
-    if order.amend_id != request_id:
-        return
     order.amend_id = 0
     if a.outcome is not Outcome.DONE and order.amended_from is not None:
         order.price = order.amended_from
@@ -361,8 +354,7 @@ def _rise(turn: Turn, book: Book, order: Order, evidence: str) -> None:
         book.live = order.cl_ord_id
         if order.cl_ord_id in book.strays:
             book.strays.remove(order.cl_ord_id)
-        if book.state in (State.IDLE, State.FILLED):
-            turn.move(book, "adopt", evidence)
+        turn.move(book, "adopt", evidence)
     elif order.cl_ord_id not in book.strays:
         book.strays.append(order.cl_ord_id)
     turn.order_changed(order, evidence)

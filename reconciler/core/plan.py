@@ -63,7 +63,8 @@ class Planner:
             self._place()
         elif book.state is State.FILLED:
             self.waiting_for = missing(self.ledger, book) or "the books to agree"
-        elif book.order is not None:
+        else:
+            assert book.order is not None
             self._work(book.order)
         self._check_position()
         self._take_note()
@@ -368,14 +369,14 @@ class Planner:
             return
         if book.state not in (State.IDLE, State.FILLED):
             return
-        if book.differs_since_us is not None:
-            repair_us = book.differs_since_us + self.timing.position_grace_us
-            if book.repairs:
-                self._wake(book.differs_since_us + 2 * self.timing.position_grace_us)
-            elif self.at_us < repair_us:
-                self._wake(repair_us)
-            else:
-                self._want_resync(f"position of {book.symbol} differs")
+        assert book.differs_since_us is not None  # in sync, and not confirmed
+        repair_us = book.differs_since_us + self.timing.position_grace_us
+        if book.repairs:
+            self._wake(book.differs_since_us + 2 * self.timing.position_grace_us)
+        elif self.at_us < repair_us:
+            self._wake(repair_us)
+        else:
+            self._want_resync(f"position of {book.symbol} differs")
         if book.position_id:
             return
         if self.at_us < book.position_read_again_us:

@@ -39,8 +39,7 @@ def _order(turn: Turn, book: Book, order: Order) -> None:
             )
     elif order.status == "void" and order.quarantined_until_us <= turn.at_us:
         order.quarantined_until_us = 0
-        if order.cl_ord_id in book.strays:
-            book.strays.remove(order.cl_ord_id)
+        book.strays.remove(order.cl_ord_id)
         turn.position_moved(book)
     open_doubt = order.doubt
     if open_doubt is not None and open_doubt.expired_us is None:
@@ -94,8 +93,8 @@ def _settle(turn: Turn, book: Book) -> None:
     order = book.order
     if order is None or order.status != "closed" or not coherent(turn.ledger, book):
         return
-    if turn.move(book, "settle", f"{order.booked} booked, position {book.position:+d}"):
-        book.live = ""
+    turn.move(book, "settle", f"{order.booked} booked, position {book.position:+d}")
+    book.live = ""
 
 
 def _hold(turn: Turn, book: Book) -> None:

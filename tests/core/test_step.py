@@ -103,6 +103,10 @@ def check_fits(ledger: Ledger, book: Book) -> None:
         assert order is not None
     else:
         assert order is None or order.status == "ended"
+    for one in book.orders.values():  # what has no answer yet is what the state speaks of
+        assert one.status not in ("intended", "in_doubt") or one is order
+    if ledger.in_sync and book.anchor is not None:
+        assert book.confirmed == (book.differs_since_us is None)
     if book.frozen:
         assert f"{book.frozen_by} {book.symbol}" in ledger.incidents
     ours_to_do = book.state in (State.PLACING, State.CANCELLING, State.FILLED)

@@ -140,8 +140,8 @@ def nobody_looks_again(patch: pytest.MonkeyPatch) -> None:
 def a_refused_cancel_ends_it(patch: pytest.MonkeyPatch) -> None:
     """Whatever a cancel is answered, the order is taken for over."""
 
-    def see(turn: Turn, book: Book, order: Order, request_id: int, a: Answered) -> None:
-        whole(turn, book, order, request_id, a)
+    def see(turn: Turn, book: Book, order: Order, a: Answered) -> None:
+        whole(turn, book, order, a)
         if order.alive and book.live == order.cl_ord_id:
             refused = Answered(at_us=turn.at_us, request_id=0, outcome=Outcome.REFUSED)
             orders.refuse(turn, book, order, refused)
