@@ -29,6 +29,26 @@ def test_a_cancel_sent_before_the_expiry_is_no_barrier() -> None:
     assert order.doubt.barrier_us == turn.at_us
 
 
+def test_a_cancel_answered_while_blind_is_no_barrier() -> None:
+    """Step (b) needs the stream: what became of the order could not be seen."""
+    turn, _, order = in_doubt()
+    assert order.doubt is not None
+    order.cancel_sent_us = turn.at_us
+    turn.ledger.in_sync = False
+    doubt.see_barrier(turn, order)
+    assert order.doubt.barrier_us is None
+
+
+def test_no_barrier_counts_before_the_expiry() -> None:
+    """Step (d) rests on (a) and (b), whoever forgot one of them."""
+    turn, book, order = in_doubt()
+    assert order.doubt is not None
+    late_us = turn.at_us + 60_000_000
+    order.doubt.barrier_us, order.doubt.expired_us = turn.at_us, None
+    doubt.see_nothing(turn, book, order, late_us)
+    assert order.doubt.empty_read_us is None
+
+
 def test_two_empty_look_ups_are_proof_only_when_they_are_far_enough_apart() -> None:
     """Step (d): what both of them could have missed, the second would have shown."""
     turn, book, order = in_doubt()

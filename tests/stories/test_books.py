@@ -19,7 +19,7 @@ def fills(teller: Teller) -> list[d.FillBooked]:
 def test_a_trade_from_before_the_first_position_is_in_it_already() -> None:
     """Somebody's fill that comes in late is stored, and not added to what contained it."""
     teller = Teller(position=70)
-    teller.execution("", 30, "y0", venue_us=START_US - 1)
+    teller.execution("", 30, "y0", venue_us=START_US - 10_000_000)
     assert teller.book.position == 70
     assert [fill.exec_id for fill in fills(teller)] == ["y0"]
     teller.execution("", 30, "y1", venue_us=START_US + 1)
@@ -136,6 +136,68 @@ def test_a_first_position_that_was_overtaken_is_not_the_anchor() -> None:
     teller.now_us += 10_000_000
     teller.synced()
     assert (teller.book.anchor, teller.book.position) == (30, 30)
+
+
+def with_a_new_symbol() -> Teller:
+    """A second symbol was configured since the last sync; nothing is known of it."""
+    both = Settings(symbols=("XBTUSD", "ETHUSD"))
+    teller = Teller()
+    teller.event(Configured(at_us=teller.now_us, settings=both))
+    teller.settings, teller.symbol = both, "ETHUSD"
+    teller.do(["market", "open"])
+    return teller
+
+
+def test_no_row_at_the_first_sync_is_no_position() -> None:
+    """The venue tells no row of a symbol that was never traded: the books begin at nothing."""
+    teller = with_a_new_symbol()
+    teller.now_us += 10_000_000
+    teller.synced()
+    assert (teller.book.anchor, teller.book.position, teller.book.confirmed) == (0, 0, False)
+    assert teller.do(["position", "0"]) == []
+    assert teller.do(["target", "+10"]) == ["place r1 +10"]
+
+
+def test_a_row_of_nothing_is_no_agreement_before_the_books_have_begun() -> None:
+    """Books that are empty because nobody looked agree with nobody: everything is read."""
+    teller = with_a_new_symbol()
+    assert teller.do(["position", "0"]) == []
+    assert not teller.book.confirmed
+    assert teller.do(["target", "+10"]) == ["resync"]
+
+
+def test_books_that_begin_as_the_venue_says_differ_from_nothing() -> None:
+    """The first position is its own confirmation."""
+    teller = Teller(position=70)
+    assert (teller.book.confirmed, teller.book.differs_since_us) == (True, None)
+
+
+def test_position_rows_count_as_they_come() -> None:
+    """The newest to arrive is the venue's word, though an earlier one bore a later time."""
+    teller = tell(
+        """
+        target +100             -> place r1 +100
+        ok r1
+        fill r1 +100 x1                                       = filled
+        row r1 filled 100                                     = filled
+        """
+    )
+    row = teller.position_row(100)
+    teller.event(msgspec.structs.replace(row, contracts=0, venue_us=row.venue_us + 5_000_000))
+    assert teller.book.state == "filled"
+    teller.event(row)
+    assert teller.book.state == "idle"
+
+
+def test_a_resync_for_one_symbol_finds_no_difference_in_another() -> None:
+    """What agreed before it agrees still, and counts no repair."""
+    teller = Teller(Settings(symbols=("XBTUSD", "ETHUSD")))
+    teller.do(["position", "+7"])
+    teller.answer("readposition", "", "in_doubt")
+    assert teller.wait(6_000).count("resync") == 1
+    differs, agrees = teller.ledger.books["XBTUSD"], teller.ledger.books["ETHUSD"]
+    assert (differs.repairs, differs.differs_since_us is None) == (1, False)
+    assert (agrees.repairs, agrees.differs_since_us, agrees.confirmed) == (0, None, True)
 
 
 def test_what_the_account_is_worth_is_kept_by_currency() -> None:
