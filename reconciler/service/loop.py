@@ -146,6 +146,7 @@ class Loop:
             self._selector.unregister(fileno)
 
     _engine: Engine | None = None
+    beat_us = BEAT_US
 
     def run(self, engine: Engine, venue: Venue | None, done: Callable[[], bool]) -> None:
         """
@@ -179,7 +180,7 @@ class Loop:
             if venue is not None and now_us >= next_beat_us:
                 engine.handle(venue.tick(now_us))
             if now_us >= next_beat_us:
-                next_beat_us = now_us + BEAT_US
+                next_beat_us = now_us + self.beat_us
             overdue = now_us >= next_idle_us + 5 * IDLE_US  # it is never quiet: now, then
             if now_us >= next_idle_us and (overdue or not ready):
                 next_idle_us = now_us + IDLE_US

@@ -18,8 +18,8 @@ START_US = 1_790_000_000 * SECOND
 class Agenda:
     """Calls and when they are due. Equal times are kept in the order of asking."""
 
-    def __init__(self) -> None:
-        self.now_us = START_US
+    def __init__(self, starts_us: int = 0) -> None:
+        self.now_us = START_US + starts_us
         self.heap: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
 

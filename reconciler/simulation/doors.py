@@ -15,12 +15,14 @@ import msgspec
 from reconciler.bitmex.answers import OVERLOADED, Reply
 from reconciler.simulation.agenda import SECOND, Agenda
 from reconciler.simulation.draws import Draws
-from reconciler.simulation.exchange import ACCOUNT, Exchange
+from reconciler.simulation.exchange import Exchange
+from reconciler.simulation.listings import ACCOUNT, row_of
 from reconciler.simulation.weather import Weather
 from reconciler.simulation.wording import Row, encode, error, frame, http_date, image, iso
 
 _decode = msgspec.json.Decoder(dict[str, object], float_hook=str).decode
 Answer = Callable[[Reply], None]
+BACKLOG_US = 15 * SECOND  # a reader that is behind by more is disconnected
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
 
 
@@ -57,10 +59,9 @@ class Door:
         hold_us = self._draws.ms("hold", 1, 10)
         if self._draws.strikes("hold", weather.hold):
             # In order, however long; or in any order, but not longer than the bound.
-            hold_us = self._draws.ms("hold", 500, 25_000 if weather.in_order else 9_800)
-            if not weather.assumptions_hold:
-                hold_us = self._draws.ms("hold", 500, 60_000)
-        if weather.in_order and weather.assumptions_hold:
+            most = 25_000 if weather.in_order else weather.hold_most_us // 1000
+            hold_us = self._draws.ms("hold", 500, most)
+        if weather.in_order:
             self._engine_free_us = max(self._engine_free_us, self._agenda.now_us + hold_us)
             hold_us = self._engine_free_us - self._agenda.now_us
 
@@ -110,7 +111,7 @@ class Door:
             return
         then_us = self._agenda.now_us
         if self._draws.strikes("read_lag", self.weather.read_lag):
-            then_us -= self._draws.ms("read_lag", 0, 1_990)
+            then_us -= self._draws.ms("read_lag", 0, self.weather.lag_most_us // 1000)
         answer(self._reply(200, encode(self._found(parts.path, query, then_us))))
 
     def _found(self, path: str, query: dict[str, str], then_us: int) -> list[Row]:
@@ -174,6 +175,8 @@ class Feed:
         self._due_us: dict[str, int] = {}
         self._tables: set[str] = set()  # that had their image
         self._told: set[str] = set()  # symbols whose position row the client has
+        self._read_us = 0  # when a slow reader will have read all that was said
+        self.ended: Callable[[], None] = lambda: None  # the venue hangs up
         self.open = True
         self.silent = False  # half open: nothing gets through, nobody notices
         self.muted = False  # alive, but its tables are not told
@@ -212,7 +215,7 @@ class Feed:
         filter: Row = {"symbol": symbol} if symbol else {"account": ACCOUNT}
         data: list[Row] = []
         if table == "order":
-            data = [exchange.row(order) for order in exchange.alive.values()]
+            data = [row_of(order) for order in exchange.alive.values()]
         elif table == "execution":
             recent = self._draws.one("recent", (0, 0, 3, 20))
             data = [row for _, row in exchange.executions[-recent:]] if recent else []
@@ -294,6 +297,13 @@ class Feed:
                     delay_us += self._draws.ms("late_position", 500, 3_000)
         due_us = max(self._agenda.now_us + delay_us, self._due_us.get(table, 0))
         self._due_us[table] = due_us
+        if self.weather.slow_reader_us and not self._draws.calm:
+            # One after another: the reader is slow, and what waits for it grows.
+            self._read_us = max(self._read_us, due_us) + self.weather.slow_reader_us
+            due_us = self._read_us
+            if due_us - self._agenda.now_us > BACKLOG_US:
+                self.ended()
+                return
 
         def arrive() -> None:
             if self.open and not self.silent:

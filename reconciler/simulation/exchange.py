@@ -8,51 +8,24 @@ subscribed; how late, how often and whether those arrive is the network's affair
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 from reconciler.simulation import wording
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
 from reconciler.simulation.draws import Draws
+from reconciler.simulation.listings import (
+    ACCOUNT,
+    OPEN,
+    OWN,
+    STRANGER,
+    TICK,
+    Order,
+    Rules,
+    Show,
+    row_of,
+)
 from reconciler.simulation.weather import Weather
 from reconciler.simulation.wording import Row, iso
-
-ACCOUNT = 400_123
-TICK = Decimal("0.5")
-OPEN = ("New", "PartiallyFilled")
-OWN = "rc-"
-
-#: Shows one row of a table: table, action, row.
-Show = Callable[[str, str, Row], None]
-
-
-@dataclass(slots=True, kw_only=True)
-class Order:
-    """An order as the venue knows it."""
-
-    order_id: str
-    cl_ord_id: str
-    symbol: str
-    side: int
-    quantity: int
-    price: Decimal
-    reduce_only: bool
-    own: bool  # it bears an id of ours
-    filled: int = 0
-    status: str = "New"
-    text: str = "Submitted via API."
-    changed_us: int = 0  # venue time
-    past: list[tuple[int, Row]] = field(default_factory=list)  # world's time, row
-
-    @property
-    def open(self) -> bool:
-        """It may still trade."""
-        return self.status in OPEN
-
-    @property
-    def leaves(self) -> int:
-        """Contracts still to be traded."""
-        return self.quantity - self.filled if self.open else 0
 
 
 class Exchange:
@@ -71,11 +44,11 @@ class Exchange:
         self.placed: Callable[[Order], None] = lambda order: None
         rng = draws.of("start")
         lot = weather.lot
+        self.rules = {symbol: Rules(lot, TICK) for symbol in symbols}
         self.position = {s: rng.choice((0, 0, 3, -2)) * 100 // lot * lot for s in symbols}
         self.positions = {s: [(0, n)] for s, n in self.position.items()}
         self.own = dict.fromkeys(symbols, 0)  # moved by orders of ours, in all
         self.marks = {s: Decimal(100) + 10 * n for n, s in enumerate(symbols)}
-        self.market_open = dict.fromkeys(symbols, True)
         self.orders: dict[str, Order] = {}
         self.alive: dict[str, Order] = {}
         self.by_name: dict[str, list[Order]] = {}
@@ -83,6 +56,7 @@ class Exchange:
         self.executions_by_name: dict[str, list[tuple[int, Row]]] = {}
         self.fills: dict[str, tuple[str, int, str]] = {}  # what moved it: symbol, signed, name
         self._switch = 0
+        self.switch_us = 0  # when the dead man's switch fires, in the world's time; 0: not armed
 
     # -- what people and programs ask of it -------------------------------------------------------
 
@@ -91,8 +65,13 @@ class Exchange:
         symbol, name = str(asked["symbol"]), str(asked.get("clOrdID", ""))
         if symbol not in self.position:
             return 400, "Invalid symbol"
-        if not self.market_open[symbol]:
+        rules = self.rules[symbol]
+        if not rules.open:
             return 400, "Market is not open"
+        if int(str(asked["orderQty"])) % rules.lot:
+            return 400, "Invalid orderQty"
+        if Decimal(str(asked["price"])) % rules.tick:
+            return 400, "Invalid price tickSize"
         if any(o.open for o in self.by_name.get(name, ())) and name:
             return 400, "Duplicate clOrdID"
         words = str(asked.get("execInst", ""))
@@ -106,16 +85,16 @@ class Exchange:
         )
         if order.reduce_only and self.position[symbol] * order.side >= 0:
             self._end(order, "Rejected", "ReduceOnly: there is nothing to reduce", "insert")
-            return 200, self.row(order)
+            return 200, row_of(order)
         if self._draws.strikes("reject_in_200", self.weather.reject_in_200):
             self._end(order, "Rejected", "Account has insufficient Available Balance", "insert")
-            return 200, self.row(order)
+            return 200, row_of(order)
         self._execute(order, "New", 0, order.price)
         self._shrink(order, quiet=True)
         post_only = "ParticipateDoNotInitiate" in words
         if post_only and self._draws.strikes("kill_post_only", self.weather.kill_post_only):
             self._end(order, "Canceled", "Canceled: Order had execInst of ...Initiate", "insert")
-            return 200, self.row(order)
+            return 200, row_of(order)
         self.alive[order.order_id] = order
         self.placed(order)
         at_once = asked.get("timeInForce") == "ImmediateOrCancel"
@@ -136,7 +115,7 @@ class Exchange:
         if at_once and order.open:
             self._end(order, "Canceled", "Canceled: IOC", "update")
         self._fill_later(order)
-        return 200, self.row(order)
+        return 200, row_of(order)
 
     def amend(self, asked: Row) -> tuple[int, object]:
         """Change a price."""
@@ -148,7 +127,7 @@ class Exchange:
                 order.price = price
                 self._execute(order, "Replaced", 0, price)
                 self._tell(order, "update")
-                return 200, self.row(order)
+                return 200, row_of(order)
         return (400, "Invalid ordStatus") if name in self.by_name else (404, "Not Found")
 
     def cancel(self, name: str, order_id: str = "") -> tuple[int, object]:
@@ -161,7 +140,7 @@ class Exchange:
             if order.open:
                 self._execute(order, "Canceled", 0, order.price)
                 self._end(order, "Canceled", "Canceled via API.", "update")
-                answers.append(self.row(order))
+                answers.append(row_of(order))
         if answers:
             return 200, answers
         form = self._draws.of("cancel form").random()
@@ -169,7 +148,7 @@ class Exchange:
         if form < 0.4:
             stub: Row = {"clOrdID": name, "error": error or "Not Found"}
             if known:
-                stub = {**self.row(known[-1]), "error": error}
+                stub = {**row_of(known[-1]), "error": error}
             return 200, [stub]
         if form < 0.5:
             self.show(
@@ -194,11 +173,13 @@ class Exchange:
         self._switch += 1
         armed = self._switch
         now_us = self.clock.now_us()
+        self.switch_us = self._agenda.now_us + timeout_ms * 1000 if timeout_ms else 0
         if not timeout_ms:
             return 200, {"now": iso(now_us), "cancelTime": 0}
 
         def fire() -> None:
             if self._switch == armed:
+                self.switch_us = 0
                 for order in list(self.alive.values()):
                     self._end(order, "Canceled", "Canceled: cancelAllAfter", "update")
 
@@ -230,6 +211,15 @@ class Exchange:
 
         self._agenda.later(self._draws.after("person gives up", 20 * SECOND), gives_up)
 
+    def settle(self, symbol: str) -> None:
+        """A contract has come to its end: no order is left, and no position."""
+        self.rules[symbol].state = "Settled"
+        for order in list(self.alive.values()):
+            if order.symbol == symbol:
+                self._end(order, "Canceled", "Canceled: Settlement", "update")
+        if self.position[symbol]:
+            self.person_trades(symbol, -self.position[symbol], "Settlement")
+
     def pay_funding(self, symbol: str) -> None:
         """Cash, dressed as an execution of the whole position."""
         held = self.position[symbol]
@@ -260,7 +250,7 @@ class Exchange:
             quantity=quantity,
             price=price,
             reduce_only=reduce_only,
-            own=name.startswith(OWN) and not name.startswith("rc-zzzz-"),
+            own=name.startswith(OWN) and not name.startswith(("rc-zzzz-", STRANGER)),
             changed_us=self.clock.now_us(),
         )
         self.orders[order.order_id] = order
@@ -275,14 +265,14 @@ class Exchange:
 
         def fill() -> None:
             if order.open:
-                if self.market_open[order.symbol]:
+                if self.rules[order.symbol].open:
                     self._trade(order, self._part(order), action="update")
                 self._fill_later(order)
 
         self._agenda.later(self._draws.after("fill", self.weather.fill_mean_us), fill)
 
     def _part(self, order: Order) -> int:
-        rng, lot = self._draws.of("part"), self.weather.lot
+        rng, lot = self._draws.of("part"), self.rules[order.symbol].lot
         if rng.random() < 0.4 or order.leaves <= lot:
             return order.leaves
         return int(rng.random() * (order.leaves // lot)) * lot + lot
@@ -333,35 +323,9 @@ class Exchange:
 
     # -- what it shows -----------------------------------------------------------------------------
 
-    def row(self, order: Order) -> Row:
-        """The whole row of an order, as it is now."""
-        row: Row = {
-            "orderID": order.order_id,
-            "clOrdID": order.cl_ord_id,
-            "account": ACCOUNT,
-            "symbol": order.symbol,
-            "side": "Buy" if order.side > 0 else "Sell",
-            "orderQty": order.quantity,
-            "price": order.price,
-            "currency": "USD",
-            "settlCurrency": "XBt",
-            "ordType": "Limit",
-            "timeInForce": "GoodTillCancel",
-            "ordStatus": order.status,
-            "workingIndicator": order.open,
-            "leavesQty": order.leaves,
-            "cumQty": order.filled,
-            "text": order.text,
-            "transactTime": iso(order.changed_us),
-            "timestamp": iso(order.changed_us),
-        }
-        if not order.cl_ord_id:
-            del row["clOrdID"]
-        return row
-
     def _tell(self, order: Order, action: str) -> None:
         order.changed_us = self.clock.now_us()
-        row = self.row(order)
+        row = row_of(order)
         order.past.append((self._agenda.now_us, row))
         if self._draws.strikes("unknown_word", self.weather.unknown_word):
             row = {**row, "ordStatus": "Pondering"}
@@ -413,9 +377,10 @@ class Exchange:
 
     def instrument_row(self, symbol: str) -> Row:
         """The whole row of an instrument."""
-        state = "Open" if self.market_open[symbol] else "Closed"
-        lot, mark = self.weather.lot, self.marks[symbol]
-        return wording.instrument(symbol, state, lot, TICK, mark, self.clock.now_us())
+        rules, mark = self.rules[symbol], self.marks[symbol]
+        return wording.instrument(
+            symbol, rules.state, rules.lot, rules.tick, mark, self.clock.now_us()
+        )
 
     # -- what a look-up finds, as things were at a moment ------------------------------------------
 

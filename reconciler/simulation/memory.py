@@ -8,8 +8,8 @@ from typing import Any
 from reconciler.core.decisions import AnyDecision, AnyFact, PlaceOrder
 from reconciler.core.events import AnyEvent
 from reconciler.core.ledger import Ledger
-from reconciler.core.step import recall
-from reconciler.errors import Broken, StorageFault
+from reconciler.core.step import recall, step
+from reconciler.errors import Broken, NotLeader, StorageFault
 from reconciler.journal import chain, codec
 from reconciler.journal.present import Present, Run
 from reconciler.journal.rows import Rows
@@ -36,7 +36,7 @@ class MemoryJournal:
         self.fault = ""  # "before" or "after": the next commit fails, and is lost or stored
         self.recall: Callable[[Any, AnyEvent, Sequence[AnyDecision]], object] = recall
         self.shape: Callable[[], Any] = Ledger
-        self._broken = False
+        self.broken = False
         self._snapshot: tuple[int, bytes] | None = None
         self._derived = Rows(Present(), Run()) if thorough else None
         self._fills: set[tuple[object, ...]] = set()
@@ -44,20 +44,28 @@ class MemoryJournal:
     def open(self) -> None:
         """Become the writer: a new epoch."""
         self.epoch += 1
-        self._broken = False
+        self.broken = False
         self.fault = ""
 
-    def record(self, steps: Sequence[Step]) -> int:
+    def ended(self, epoch: int) -> None:
+        """The process of this epoch is gone."""
+
+    def record(self, steps: Sequence[Step], epoch: int) -> int:
         """Write steps down; when it returns they are durable."""
-        if self._broken:
+        if epoch != self.epoch:
+            raise NotLeader(f"epoch {epoch} is over: {self.epoch} has begun")
+        if self.broken:
             raise StorageFault("the journal has stopped", path="memory")
         if self.fault:
-            self._broken = True
+            self.broken = True
             if self.fault == "after":
                 self._store(steps)
             raise StorageFault("the disk is full", path="memory")
         self._store(steps)
         return self.last_seq
+
+    def tell(self) -> None:
+        """All is told with the commit: there are no tables here to be written later."""
 
     def _store(self, steps: Sequence[Step]) -> None:
         for event, decisions, facts in steps:
@@ -90,6 +98,11 @@ class MemoryJournal:
         if self.last_seq:
             self._snapshot = self.last_seq, codec.encode(ledger)
 
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether a start is shorter than the whole."""
+        return self._snapshot is not None
+
     def recover(self, *, whole: bool = False) -> Recovered:
         """The ledger after the last event; from the first row on if *whole*."""
         seq, ledger = 0, self.shape()
@@ -108,3 +121,13 @@ class MemoryJournal:
             if computed != row.hash:
                 raise Broken(f"event {row.seq} is not what was written", seq=row.seq)
             before = row.hash
+
+    def decide_again(self, found: bytes) -> str:
+        """Where deciding anew on the stored events leads elsewhere than what is stored; or ""."""
+        ledger = self.shape()
+        for row in self.rows:
+            event, _ = codec.decode_row(row.version, row.event, row.decisions)
+            decided = codec.encode_decisions(step(ledger, event).decisions).decode()
+            if decided != row.decisions:
+                return f"event {row.seq}: stored {row.decisions}, computed {decided}"
+        return "" if codec.encode(ledger) == found else "the ledger at the end is another"

@@ -64,7 +64,7 @@ class Network:
         self.market = market
         self.door = door
         self.judge = judge
-        self.rest_down = False
+        self.rest_down = self.stream_down = False
         self.after_write: Callable[[], None] = lambda: None  # a crash may happen here
         market.show = self._show
         self._feeds: list[Feed] = []
@@ -117,7 +117,7 @@ class Network:
         if strikes("slow_request", weather.slow_request):
             delay_us = self.draws.ms("slow_request", 500, 7_000)
         copies = 1
-        if not weather.assumptions_hold and strikes("twice", 0.05):
+        if strikes("twice", weather.twice):
             copies = 2
         for copy in range(copies):
             there = self.door.command if isinstance(data, bytes) else self.door.read
@@ -163,8 +163,14 @@ class SimStream(Stream):
         if network.draws.strikes("refuse_connect", network.weather.refuse_connect):
             self._later(0)
             return
+        if network.stream_down and network.draws.of("door shut").random() < 0.5:
+            self._later(0)
+            return
         self.connections += 1
         feed = network.open_feed(self._arrive)
+        feed.ended = self.ended
+        if network.stream_down:  # accepted, and closed at once
+            network.agenda.later(5_000, partial(self._cut, feed))
         self._host.call_soon(partial(self._take_over, feed))
 
     def _take_over(self, feed: Feed) -> list[AnyEvent]:
@@ -184,6 +190,10 @@ class SimStream(Stream):
             self._feed.open = False
             self.inbox.append(CLOSED)
             self._wake()
+
+    def _cut(self, feed: Feed) -> None:
+        if self._feed is feed:
+            self.ended()
 
     def read(self) -> list[AnyEvent]:
         """In the loop: take in all that came, as `Stream._drain` does."""

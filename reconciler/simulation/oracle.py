@@ -12,26 +12,29 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler.bitmex.answers import Kind
-from reconciler.bitmex.outgoing import Job
 from reconciler.core import decisions as d
 from reconciler.core import events as e
 from reconciler.core import step as core
 from reconciler.core.ledger import Book
+from reconciler.journal import codec
 from reconciler.simulation.agenda import SECOND
-from reconciler.simulation.exchange import Order
+from reconciler.simulation.at_the_wire import AtTheWire
+from reconciler.simulation.listings import Order
 from reconciler.simulation.memory import Step
-from reconciler.simulation.promises import GIVEN_UP, NEVER, UNWANTED_US, Broken
+from reconciler.simulation.promises import NEVER, OVER, UNWANTED_US, Broken
 from reconciler.simulation.retold import Retold
 
 if TYPE_CHECKING:
     from reconciler.simulation.world import World
 
 
+NAMED = ("liquidation", "settlement")  # freezes that may be left at the end: nobody is wrong
+MOST_BYTES = 200_000
+
 __all__ = ["Broken", "Oracle"]
 
 
-class Oracle:
+class Oracle(AtTheWire):
     """
     Judges one life.
 
@@ -41,21 +44,14 @@ class Oracle:
     """
 
     def __init__(self, world: World, inside: bool = True) -> None:
-        self.world = world
-        self.inside = inside
+        super().__init__(world, inside)
         self.steps = 0
-        self.checks = 0
         self.recent: deque[tuple[int, e.AnyEvent, list[d.AnyDecision]]] = deque(maxlen=40)
         self.incidents: Counter[str] = Counter()
-        self.placed_by_name: dict[str, d.PlaceOrder] = {}
-        self.written: set[str] = set()
         self.booked: dict[str, int] = {}
-        self.own_booked: Counter[str] = Counter()
         self.span: dict[str, tuple[int, int]] = {}
         self.wanted: dict[str, int | None] = {}
         self.acknowledged: dict[str, int] = {}
-        self.posts: dict[str, deque[int]] = {}
-        self.futile: dict[str, deque[int]] = {}  # posts since anything else changed
         self.position: Counter[str] = Counter()  # as the newest fact has it
         self.moved: Counter[str] = Counter()  # by fills and adjustments, in all
         self.anchors: dict[str, int] = {}
@@ -64,12 +60,11 @@ class Oracle:
         self.unwanted_us: dict[str, int] = {}  # since when an order must not be there
         self.watermark_us = 0
         self.filled: dict[str, int] = {}
-        self.doubt_since_us: dict[str, int] = {}
-
-    @property
-    def strict(self) -> bool:
-        """Whether the venue keeps to all that is assumed of it."""
-        return self.world.weather.assumptions_hold
+        self.over: set[str] = set()
+        self.versions: dict[str, int] = {}
+        self.quarantined: dict[str, int] = {}  # name -> until when a given-up order still counts
+        self.alarms: list[int] = []  # when an incident told of what is assumed not to happen
+        self.anomalies: list[tuple[int, str]] = []  # when the venue did so, and what
 
     # -- after every event of the core ------------------------------------------------------------
 
@@ -91,6 +86,7 @@ class Oracle:
         for event, decisions, facts in steps:
             if isinstance(event, e.TargetSet):
                 self.note_target(event.symbol, event.contracts)
+                self.versions[event.symbol] = event.version
             elif isinstance(event, e.Synced):
                 self.f5_watermark_never_goes_back(event)
             elif isinstance(event, e.Adjusted):
@@ -102,6 +98,8 @@ class Oracle:
             for decision in decisions:
                 if isinstance(decision, d.PlaceOrder):
                     self.o5_decided(decision, event.at_us)
+                    self.o5_prices_and_steps(decision)
+                    self.o6_worst_case(decision)
                     self.o9_ids_are_never_reused(decision)
                     self.note_intent(decision)
         if self.inside and self.world.process is not None:
@@ -123,6 +121,8 @@ class Oracle:
                 self.note_target(fact.symbol, fact.now)
         elif isinstance(fact, d.IncidentOpened):
             self.incidents[str(fact.type)] += 1
+            if fact.type in NEVER:
+                self.alarms.append(self.world.agenda.now_us)
             self.checks += 1
             if fact.type in NEVER and self.strict:
                 raise Broken("incident", f"{fact.type}: {fact.summary}")
@@ -141,12 +141,41 @@ class Oracle:
         if what:
             raise Broken("O5", f"{decision.cl_ord_id} was decided, and {what}")
 
+    def o5_prices_and_steps(self, decision: d.PlaceOrder) -> None:
+        """O5: decided for the newest target, from prices that are some, in whole lots and ticks."""
+        self.checks += 1
+        name, symbol = decision.cl_ord_id, decision.symbol
+        if not self.inside:
+            return
+        if decision.target_version != self.versions.get(symbol):
+            raise Broken("O5", f"{name} is for version {decision.target_version} of the target")
+        bid, ask = decision.bid, decision.ask
+        if bid is not None and ask is not None and bid >= ask:
+            raise Broken("O5", f"{name} was decided from bid {bid} and ask {ask}")
+        lot, tick = self.retold.rules[symbol]
+        if decision.contracts % lot or decision.price % tick:
+            raise Broken("O5", f"{name}: {decision.contracts} at {decision.price} fit no order")
+
+    def o6_worst_case(self, decision: d.PlaceOrder) -> None:
+        """O6: what was given up still counts for ten minutes, as if it might come back."""
+        self.checks += 1
+        symbol, now_us = decision.symbol, self.world.agenda.now_us
+        worst = decision.position + decision.contracts
+        for name, until_us in self.quarantined.items():
+            other = self.placed_by_name[name]
+            if other.symbol == symbol and other.contracts * decision.contracts > 0:
+                worst += other.contracts if now_us < until_us else 0
+        most = self.world.settings.limits_of(symbol).max_position_contracts
+        if abs(worst) > most and not decision.reduce_only:
+            raise Broken("O6", f"{decision.cl_ord_id}: the position could become {worst:+d}")
+
     def o7_stop_is_followed_up(self, book: Book, at_us: int) -> None:
         """O7, O4: an order that must not be there is being cancelled, soon and again."""
         self.checks += 1
         order, symbol = book.order, book.symbol
         unwanted = False
-        if order is not None and order.status == "working" and order.unbooked and not order.cancels:
+        resting = order is not None and order.status == "working" and order.unbooked
+        if order is not None and resting and order.filled < order.asked and not order.cancels:
             target = book.target.contracts if book.target else None
             final = book.position + order.unbooked
             past = target is not None and (target - final) * order.side < 0
@@ -213,6 +242,13 @@ class Oracle:
         if fact.filled < self.filled.get(fact.cl_ord_id, 0):
             raise Broken("F5", f"{fact.cl_ord_id} has filled less than before")
         self.filled[fact.cl_ord_id] = fact.filled
+        if fact.cl_ord_id in self.over and fact.status not in OVER and self.strict:
+            raise Broken("F5", f"{fact.cl_ord_id} was over, and is {fact.status} again")
+        if fact.status in OVER:
+            self.over.add(fact.cl_ord_id)
+        if fact.status == "void" and fact.cl_ord_id in self.placed_by_name:
+            drift_us = 30 * SECOND  # of a clock of ours that is 5 % fast
+            self.quarantined[fact.cl_ord_id] = self.world.agenda.now_us + 600 * SECOND - drift_us
 
     def f5_watermark_never_goes_back(self, event: e.Synced) -> None:
         """F5: the watermark that is stored never goes back, whatever an older snapshot says."""
@@ -229,119 +265,21 @@ class Oracle:
         if len(ledger.requests) > 200:
             raise Broken("V4", f"{len(ledger.requests)} requests are out")
 
-    # -- at the wire -----------------------------------------------------------------------------
-
-    def writing(self, job: Job) -> None:
-        """The first byte of a request is about to be written."""
-        if job.asked.kind is not Kind.PLACE:
-            return
-        name, symbol = job.asked.cl_ord_id, job.asked.symbol
-        decision = self.placed_by_name.get(name)
-        self.o3_single_shot(name)
-        if decision is None:
-            raise Broken("O2", f"{name} was never decided")
-        if self.inside:
-            self.o2_intent_first(name)
-            self.o5_gate(decision)
-            self.o6_limits(decision)
-            self.o7_stop_means_stop(symbol)
-            self.v2_no_livelock(decision)
-
-    def starved(self, decision: d.AnyDecision) -> None:
-        """O8: a cancel or a heartbeat is handed to the wire at once."""
-        raise Broken("O8", f"{decision} was held back")
-
-    def o3_single_shot(self, name: str) -> None:
-        """O3: at most one POST of an intent is ever written, over all runs."""
+    def v4_small(self, ledger: Any) -> None:
+        """V4: what is remembered does not grow with the hours."""
         self.checks += 1
-        if name in self.written:
-            raise Broken("O3", f"{name} was written twice")
-        self.written.add(name)
-
-    def o2_intent_first(self, name: str) -> None:
-        """O2: the intent was durable before the first byte of its POST."""
-        self.checks += 1
-        if name not in self.world.journal.intents:
-            raise Broken("O2", f"{name} is not in the journal")
-
-    def o5_gate(self, decision: d.PlaceOrder) -> None:
-        """O5: at the moment of writing, the conditions of the gate hold in truth."""
-        self.checks += 1
-        world, symbol = self.world, decision.symbol
-        process = world.process
-        assert process is not None
-        now_us = process.loop.now_us()
-        if now_us > decision.deadline_us:
-            raise Broken("O5", f"{decision.cl_ord_id} was written past its deadline")
-        if not process.gateway.in_sync:
-            raise Broken("O5", f"{decision.cl_ord_id} was written out of sync")
-        if process.gateway.silence_us(now_us) > 10 * SECOND + 300_000:
-            raise Broken("V6", f"{decision.cl_ord_id} was written into silence")
-        if not self.strict:
-            return
-        own, booked = world.exchange.own[symbol], self.own_booked[symbol]
-        if own != booked:
-            raise Broken("O5", f"{symbol}: own fills are {own:+d}, the books have {booked:+d}")
-        ledger = process.engine.ledger
-        true_us = world.venue_clock.now_us() - now_us
-        calm_us = world.agenda.now_us - world.venue_clock_set_us
-        if calm_us > 30 * SECOND and abs(true_us - ledger.clock_offset_us) > 1_500_000:
-            raise Broken("O5", f"the venue's clock is {true_us - ledger.clock_offset_us} µs off")
-
-    def o6_limits(self, decision: d.PlaceOrder) -> None:
-        """O6: order size, worst case, collar and message rate are inside their limits."""
-        self.checks += 1
-        world, symbol = self.world, decision.symbol
-        limits = world.settings.limits_of(symbol)
-        size = abs(decision.contracts)
-        if size > limits.max_order_contracts:
-            raise Broken("O6", f"{decision.cl_ord_id} is {size} contracts")
-        final = abs(decision.position + decision.contracts)
-        if final > limits.max_position_contracts and final > abs(decision.position):
-            raise Broken("O6", f"{decision.cl_ord_id} leads to {final} contracts")
-        if decision.mark is None or (
-            abs(decision.price - decision.mark) * 10_000 > decision.mark * limits.price_collar_bps
-        ):
-            raise Broken("O6", f"{decision.price} against a mark of {decision.mark}")
-        posts = self.posts.setdefault(symbol, deque())
-        posts.append(world.agenda.now_us)
-        while posts[0] < world.agenda.now_us - 59 * SECOND:
-            posts.popleft()
-        if len(posts) > limits.max_orders_per_minute:
-            raise Broken("O6", f"{len(posts)} orders in a minute")
-
-    def o7_stop_means_stop(self, symbol: str) -> None:
-        """O7: after a stop, a halt or a freeze is durable, no POST is written."""
-        self.checks += 1
-        assert self.world.process is not None
-        ledger = self.world.process.engine.ledger
-        book = ledger.books[symbol]
-        why = ledger.stopping or ledger.halted or book.halted or ledger.frozen or book.frozen
-        if why:
-            raise Broken("O7", f"a POST for {symbol} was written after: {why}")
-
-    def v2_no_livelock(self, decision: d.PlaceOrder) -> None:
-        """V2: while nothing else changes, at most six POSTs a minute are written."""
-        self.checks += 1
-        futile = self.futile.setdefault(decision.symbol, deque())
-        futile.append(self.world.agenda.now_us)
-        while futile[0] < self.world.agenda.now_us - 59 * SECOND:
-            futile.popleft()
-        if len(futile) > 6:
-            raise Broken("V2", f"{len(futile)} POSTs in a minute, and nothing else happened")
-
-    def something_changed(self, symbol: str) -> None:
-        """A reason for another POST."""
-        if symbol:
-            self.futile.pop(symbol, None)
-        else:
-            self.futile.clear()
+        size = len(codec.encode(ledger))
+        if size > MOST_BYTES:
+            raise Broken("V4", f"the ledger has grown to {size} bytes")
 
     # -- at the venue ------------------------------------------------------------------------------
 
     def placed(self, order: Order) -> None:
         """O1: one order of ours at most rests on a symbol, and none comes after it was given up."""
-        if not order.own or not self.strict:
+        if not order.own:
+            return
+        if not self.strict:
+            self._note_what_was_not_assumed(order)
             return
         self.checks += 1
         resting = self.world.exchange.own_open(order.symbol)
@@ -350,8 +288,30 @@ class Oracle:
         process = self.world.process
         if self.inside and process is not None:
             known = process.engine.ledger.book(order.symbol).orders.get(order.cl_ord_id)
-            if known is not None and known.status in GIVEN_UP:
+            if known is not None and known.status in OVER:
                 raise Broken("O1", f"{order.cl_ord_id} came alive after it was {known.status}")
+
+    def _note_what_was_not_assumed(self, order: Order) -> None:
+        """The venue has broken an assumption, and this order is what came of it."""
+        exchange, name = self.world.exchange, order.cl_ord_id
+        if len(exchange.by_name[name]) > 1:
+            self.anomaly(order.symbol, name, "a second order under one name")
+        elif name in self.over:
+            self.anomaly(order.symbol, name, "an order that came after it was given up")
+
+    def anomaly(self, symbol: str, name: str, what: str) -> None:
+        """Something that has to be noticed, unless the account is frozen for the like of it."""
+        process = self.world.process
+        open_now = process.engine.ledger.incidents if process is not None else {}
+        if not any(name.partition(" ")[0] in NEVER for name in open_now):
+            self.anomalies.append((self.world.agenda.now_us, f"{symbol} {name}: {what}"))
+
+    def detected(self) -> None:
+        """What the venue did that it is assumed not to do was noticed, and said."""
+        for at_us, what in self.anomalies:
+            self.checks += 1
+            if not any(alarm_us >= at_us for alarm_us in self.alarms):
+                raise Broken("detection", f"{what}, and nobody was told")
 
     def traded(self, order: Order, contracts: int) -> None:
         """O4: an own fill stays between where its intent began and the targets since."""
@@ -424,6 +384,8 @@ class Oracle:
                 raise Broken("V1", f"an order rests on {symbol}")
         if not self.inside:
             return
+        self.detected()
+        self.v4_small(ledger)
         missing = []
         for at_us, row in world.exchange.executions:
             name = str(row["execID"])
@@ -436,9 +398,8 @@ class Oracle:
         for symbol, book in ledger.books.items():
             if book.position != world.exchange.position[symbol]:
                 raise Broken("F2", world.told())
-            if book.frozen and book.frozen_by != "liquidation":  # a named state
+            if book.frozen and book.frozen_by not in NAMED:  # a named state
                 raise Broken("V1", f"still frozen: {world.told()}")
-        named = ("sibling", "liquidation")
-        left = [name for name in ledger.incidents if not name.startswith(named)]
+        left = [name for name in ledger.incidents if not name.startswith(("sibling", *NAMED))]
         if left and self.strict:
             raise Broken("V1", f"incidents are left open: {left}")

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, Protocol
 
 from reconciler.bitmex.config import BitmexConfig
 from reconciler.core import intake
-from reconciler.core.events import AnyEvent, Configured, Started, Stopping
+from reconciler.core import step as core
+from reconciler.core.events import AnyEvent, Configured, Started, Stopping, StreamLost
 from reconciler.core.settings import Settings
 from reconciler.core.step import Outcome
-from reconciler.errors import ReconcilerError, Refused, UsageError
+from reconciler.errors import NotLeader, ReconcilerError, Refused, UsageError
 from reconciler.service.engine import Engine
 from reconciler.service.loop import Loop
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
@@ -25,7 +26,13 @@ from reconciler.simulation.memory import MemoryJournal, Step
 from reconciler.simulation.network import Network, SimGateway
 
 STOP_WITHIN_US = 12 * SECOND
-CRASH_POINTS = ("while waiting", "before a commit", "after a commit", "after a write")
+CRASH_POINTS = (
+    "while waiting",
+    "before a commit",
+    "after a commit",
+    "after a write",
+    "before the tables",
+)
 
 
 class Crash(BaseException):
@@ -78,6 +85,7 @@ class _SimLoop(Loop):
 
     def __init__(self, process: Process, clock: Clock) -> None:
         super().__init__()
+        self.beat_us = process.beat_us
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
@@ -92,10 +100,12 @@ class Hooked:
     def __init__(
         self,
         journal: Any,
+        epoch: int,
         interrupt: Callable[[str], None],
         recorded: Callable[[Sequence[Step]], None],
     ) -> None:
         self._journal = journal
+        self._epoch = epoch
         self._interrupt = interrupt
         self._recorded = recorded
 
@@ -109,12 +119,17 @@ class Hooked:
         self._interrupt("before a commit")
         before = self.last_seq
         try:
-            seq = int(self._journal.record(steps))
+            seq = int(self._journal.record(steps, self._epoch))
         finally:
             if self.last_seq > before:  # a commit that failed may have happened all the same
                 self._recorded(steps)
         self._interrupt("after a commit")
         return seq
+
+    def tell(self) -> None:
+        """Write the tables of what was sent, unless killed first."""
+        self._interrupt(CRASH_POINTS[-1])
+        self._journal.tell()
 
     def snapshot(self, ledger: object) -> None:
         """Keep recovery short."""
@@ -134,14 +149,18 @@ class Process:
         decide: Decide,
         recorded: Callable[[Sequence[Step]], None],
         finished: Callable[[], bool],
+        beat_us: int,
     ) -> None:
         self.agenda = agenda
         self.clock = clock
         self.journal = journal
         self.settings = settings
+        self.epoch = journal.epoch
         self.crash_at = ""
+        self.deposed = False  # suspended, and another has taken its place
         self.ready = False
         self.paused_until_us = 0
+        self.beat_us = beat_us
         self._world_is_over = finished
         self._over = False
         self._stop_by_us: int | None = None
@@ -155,7 +174,7 @@ class Process:
         self.loop = _SimLoop(self, clock)
         self.gateway = SimGateway(config, self.loop, network, self._wake)
         recovered = journal.recover()
-        hooked: Any = Hooked(journal, self._interrupt, recorded)
+        hooked: Any = Hooked(journal, self.epoch, self._interrupt, recorded)
         self.engine = Engine(recovered.ledger, hooked, self.loop.now_us, decide)
         self.gateway.on_quote = self.engine.quote_changed
 
@@ -166,7 +185,7 @@ class Process:
         Returns:
             How it ended: "crash", "stopped", "failed" or "over".
         """
-        epoch = self.journal.epoch
+        epoch = self.epoch
         engine = self.engine
         now_us = self.loop.now_us()
         engine.venue = self.gateway  # before the first event, as `Service` does
@@ -195,6 +214,8 @@ class Process:
         finally:
             self.gateway.kill()
             self._over = True
+        if self.deposed:
+            return "failed"
         return "over" if self._world_is_over() else "stopped"
 
     # -- what the world does to it
@@ -262,6 +283,22 @@ class Process:
             return ()
 
         self.post(make)
+
+    def suspend(self) -> None:
+        """SIGSTOP, for so long that its connections are gone and another has its journal."""
+        self.deposed = True
+        self.crash_at = ""
+        self.gateway.kill()
+        self.engine._decide = core.step  # nobody watches it: what it thinks changes nothing
+
+    def refused(self) -> bool:
+        """SIGCONT: one turn of the loop. Whether it ended as one that may not write."""
+        try:
+            self.engine.handle([StreamLost(at_us=self.loop.now_us(), reason="a pause")])
+        except NotLeader:
+            self.engine.cancel_from_memory()
+            return True
+        return False
 
     def stop(self) -> None:
         """SIGTERM."""

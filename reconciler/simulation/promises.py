@@ -18,7 +18,7 @@ NEVER = frozenset(
     }
 )
 UNWANTED_US = 3 * SECOND
-GIVEN_UP = ("void", "refused", "closed")
+OVER = ("void", "refused", "closed")  # an order that is over stays over
 
 
 class Broken(AssertionError):

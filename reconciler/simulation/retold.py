@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 
 from reconciler.core import events as e
 
@@ -19,6 +20,7 @@ class Retold:
         self._stopping = ""
         self._halted_all = False
         self._halted: set[str] = set()
+        self.rules: dict[str, tuple[int, Decimal]] = {}  # lot and tick
         self._open: dict[str, bool] = {}
         self._clock: tuple[int, int] | None = None  # when, error
         self._throttled_us = 0
@@ -46,6 +48,7 @@ class Retold:
                 self._halted_all = self._halted_all and bool(event.symbols)
             case e.InstrumentSeen():
                 self._open[event.symbol] = event.open
+                self.rules[event.symbol] = event.lot, event.tick
             case e.ClockMeasured():
                 self._clock = event.at_us, event.error_us
             case e.Throttled():

@@ -46,6 +46,11 @@ class Weather:
     old_position: float = 0.3
     unknown_word: float = 0.0
     strange_frame: float = 0.0
+    bad_quote: float = 0.0
+    slow_reader_us: int = 0  # what it takes to read one frame
+    # the process
+    crash_again: float = 0.0  # while it starts
+    beat_us: int = 250_000  # how often the loop looks at the gateway's timers
     # events, by their mean time between
     drop_us: int = 0
     half_open_us: int = 0
@@ -63,6 +68,13 @@ class Weather:
     rest_down_us: int = 0
     halt_us: int = 0
     venue_clock_us: int = 0
+    door_shut_us: int = 0
+    flap_us: int = 0
+    rules_us: int = 0
+    settle_us: int = 0
+    takeover_us: int = 0
+    wall_us: int = 0
+    stranger_us: int = 0
     target_us: int = 15 * SECOND
     quote_us: int = 3 * SECOND
     # clocks
@@ -75,7 +87,12 @@ class Weather:
     dead_man_s: int = 0
     three_messages: bool = False
     storm_us: int = 90 * SECOND
-    assumptions_hold: bool = True  # A1 and A2
+    starts_us: int = 0  # after the usual moment: the time of day
+    # what is assumed of the venue, and may not hold
+    assumptions_hold: bool = True  # none of the following
+    twice: float = 0.0  # A1: one request is acted on twice
+    hold_most_us: int = 9_800_000  # A2, when it is out of order: longer than ten seconds
+    lag_most_us: int = 1_990_000  # A3: a read is older than two seconds
 
     def shown(self) -> str:
         """What differs from fair weather, for people."""
@@ -126,9 +143,37 @@ MEANS: dict[str, tuple[int, int]] = {  # seconds: rare, common
     "venue_clock_us": (120, 60),
 }
 
+MORE_MEANS: dict[str, tuple[int, int]] = {
+    "door_shut_us": (150, 60),
+    "flap_us": (120, 40),
+    "rules_us": (120, 40),
+    "takeover_us": (200, 80),
+    "wall_us": (150, 60),
+}
+DRIFTS = (0, 0, 50, -50, 300, -300)
 
-def draw(rng: random.Random) -> Weather:
-    """The weather of a seed. Each fault is off in half of the seeds, rare or common in the rest."""
+#: Seeds from here on are lives of every kind. Those before it are short storms, as they were when
+#: the seeds that are kept had been found.
+MIXED_FROM = 1_000_000_000
+QUIET_SHARE = 0.06
+BROKEN_SHARE = 0.05
+HOUR = 3_600 * SECOND
+
+
+def draw(seed: int, rng: random.Random) -> Weather:
+    """The weather of a seed, of its kind."""
+    if seed < MIXED_FROM:
+        return storm(rng)
+    chance = rng.random()
+    if chance < QUIET_SHARE:
+        return quiet(rng)
+    if chance < QUIET_SHARE + BROKEN_SHARE:
+        return broken(rng)
+    return long_storm(rng)
+
+
+def storm(rng: random.Random) -> Weather:
+    """Each fault is off in half of the seeds, rare or common in the rest."""
     weather = Weather()
     for name, (rare, common) in ODDS.items():
         setattr(weather, name, rng.choice((0.0, 0.0, rare, common)))
@@ -143,7 +188,7 @@ def draw(rng: random.Random) -> Weather:
     weather.quote_us = rng.choice((1, 3, 8)) * SECOND
     weather.own_ahead_us = rng.choice((0, 0, -3, 7, -3_600, 3_600)) * SECOND
     weather.venue_ahead_us = rng.randint(-3 * SECOND, 3 * SECOND)
-    weather.drift_ppm = rng.choice((0, 0, 50, -50, 300, -300))
+    weather.drift_ppm = rng.choice(DRIFTS)
     weather.symbols = rng.choice((1, 1, 2))
     weather.lot = rng.choice((1, 100, 100))
     weather.dead_man_s = rng.choice((0, 0, 60))
@@ -155,4 +200,65 @@ def draw(rng: random.Random) -> Weather:
         weather.drop_us = weather.half_open_us = weather.mute_us = 0
         weather.rest_down_us = weather.market_us = weather.halt_us = weather.stop_us = 0
         weather.pause_us = weather.storage_us = 0
+    return weather
+
+
+def long_storm(rng: random.Random) -> Weather:
+    """A storm of minutes, with what the short ones have not."""
+    weather = storm(rng)
+    _more(weather, rng)
+    weather.storm_us = rng.choice((90, 180, 300)) * SECOND
+    return weather
+
+
+def _more(weather: Weather, rng: random.Random) -> None:
+    for name, (seldom, often) in MORE_MEANS.items():
+        setattr(weather, name, rng.choice((0, 0, seldom, often)) * SECOND)
+    weather.bad_quote = rng.choice((0.0, 0.0, 0.05, 0.3))
+    weather.slow_reader_us = rng.choice((0, 0, 0, 20_000, 200_000))
+    weather.crash_again = rng.choice((0.0, 0.0, 0.3))
+    weather.drift_ppm = rng.choice((*DRIFTS, 10_000, -10_000))
+    weather.dead_man_s = rng.choice((0, 0, 60, 15))
+    if rng.random() < 0.1:  # a contract that ends
+        weather.settle_us = rng.choice((30, 90)) * SECOND
+
+
+def quiet(rng: random.Random) -> Weather:
+    """Hours in which little happens: audits, funding, midnight, drift, and now and then a fault."""
+    weather = Weather()
+    faults = (*ODDS, *MEANS, *MORE_MEANS)
+    for name in rng.sample(faults, 6):
+        rare = ODDS[name][0] / 4 if name in ODDS else rng.choice((1, 2)) * HOUR
+        setattr(weather, name, rare)
+    weather.funding_us = rng.choice((1, 8)) * HOUR
+    weather.fill_mean_us = rng.choice((4, 60)) * SECOND
+    weather.target_us = rng.choice((10, 30, 60)) * 60 * SECOND
+    weather.quote_us = rng.choice((20, 60)) * SECOND
+    weather.own_ahead_us = rng.choice((0, -3, 7, 3_600)) * SECOND
+    weather.venue_ahead_us = rng.randint(-3 * SECOND, 3 * SECOND)
+    weather.drift_ppm = rng.choice((*DRIFTS, 10_000, -10_000))
+    weather.lot = rng.choice((1, 100))
+    weather.dead_man_s = rng.choice((0, 0, 0, 60))
+    weather.beat_us = 250_000 if rng.random() < 0.1 else 1_000_000
+    weather.storm_us = rng.choice((3, 4, 5)) * HOUR
+    weather.starts_us = rng.randint(0, 24 * HOUR)
+    return weather
+
+
+def broken(rng: random.Random) -> Weather:
+    """A storm at a venue that does not keep to what is assumed of it."""
+    weather = storm(rng)
+    weather.storm_us = rng.choice((90, 180)) * SECOND
+    weather.assumptions_hold = False
+    kind = rng.choice(("twice", "hold", "lag", "stranger"))
+    if kind == "twice":
+        weather.twice = rng.choice((0.05, 0.3))
+    elif kind == "hold":
+        weather.in_order = False
+        weather.hold, weather.hold_most_us = 0.3, 60 * SECOND
+        weather.lose_answer = 0.3
+    elif kind == "lag":
+        weather.read_lag, weather.lag_most_us = 0.5, 15 * SECOND
+    else:
+        weather.stranger_us = 40 * SECOND
     return weather

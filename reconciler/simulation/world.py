@@ -13,7 +13,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from reconciler.core.events import Halted, Resumed
 from reconciler.core.lifecycle import State
 from reconciler.core.settings import Limits, Settings
 from reconciler.journal import codec
@@ -22,6 +21,7 @@ from reconciler.simulation.agenda import SECOND, START_US, Agenda, Clock
 from reconciler.simulation.doors import Door
 from reconciler.simulation.draws import Draws
 from reconciler.simulation.exchange import Exchange
+from reconciler.simulation.happenings import Happenings
 from reconciler.simulation.memory import MemoryJournal
 from reconciler.simulation.network import Network
 from reconciler.simulation.oracle import Broken, Oracle
@@ -31,6 +31,7 @@ from reconciler.simulation.weather import Weather
 SYMBOLS = ("XBTUSD", "ETHUSD")
 CONVERGE_US = 120 * SECOND
 CONVERGE_STEPS = 2_000
+AGAIN_EVERY = 10  # of so many seeds one is decided again, from its journal
 DOUBT_US = 45 * SECOND
 
 
@@ -55,9 +56,10 @@ class World:
     ) -> None:
         self.seed = seed
         self.draws = Draws(seed, muted)
-        self.weather = weather or swarm.draw(self.draws.of("weather"))
+        self.weather = weather or swarm.draw(seed, self.draws.of("weather"))
         weather = self.weather
-        self.agenda = Agenda()
+        self.mixed = seed >= swarm.MIXED_FROM
+        self.agenda = Agenda(weather.starts_us)
         self.draws.now = lambda: self.agenda.now_us
         self.symbols = SYMBOLS[: weather.symbols]
         self.venue_clock = Clock(self.agenda, weather.venue_ahead_us)
@@ -87,7 +89,8 @@ class World:
         self.finished = False
         self.healed_us = self.healed_steps = 0
         self.seconds_to_converge = 0
-        self.restarts = 0
+        self.restarts = self.takeovers = 0
+        self.happenings = Happenings(self)
 
     # -- the life ----------------------------------------------------------------------------------
 
@@ -98,7 +101,12 @@ class World:
         Raises:
             Broken: A promise was not kept.
         """
-        self._storm()
+        self.happenings.begin()
+        self._go_on()
+        self._end()
+
+    def _go_on(self) -> None:
+        """One run of the service after another, until the end."""
         start_us = self.agenda.now_us
         while not self.finished:
             while self.agenda.due_us() <= start_us:
@@ -108,7 +116,6 @@ class World:
             self.restarts += 1
             pause_us = self.draws.ms(f"down after {ended}", 10, 8_000)
             start_us = self.agenda.now_us + (100_000 if self.healed_us else pause_us)
-        self._end()
 
     def _run(self) -> str:
         """One run of the service, until it ends in some way."""
@@ -123,9 +130,15 @@ class World:
             self.oracle.step,
             self.oracle.recorded,
             lambda: self.finished,
+            self.weather.beat_us,
         )
         self.oracle.r3_acknowledged_is_durable(process.engine.ledger)
+        if self.draws.strikes("crash_again", self.weather.crash_again):
+            process.crash_at = self.draws.one("crash_again at", CRASH_POINTS[1:3])
         ended = process.run()
+        self.journal.ended(process.epoch)
+        if process.deposed:
+            return ended
         self._v5_orderly_stop(ended)
         if self.draws.of("snapshot").random() < 0.3:
             self.journal.snapshot(self.journal.recover().ledger)
@@ -133,52 +146,36 @@ class World:
             self.own_ahead_us += self.draws.one("wall", (-3_600, -7, 7, 3_600)) * SECOND
         return ended
 
-    def _storm(self) -> None:
-        """Faults, people and new targets, each in its own time."""
-        weather = self.weather
-        self.later(1 * SECOND, partial(self._new_target, self.symbols[0]))
-        for name, happen in self._happenings().items():
-            mean_us = getattr(weather, name)
-            if mean_us:
-                self._again(name, mean_us, happen)
-        for symbol in self.symbols:
-            self._quote(symbol)
-        self.later(weather.storm_us, self._heal)
+    def take_over(self) -> None:
+        """
+        The process that runs is suspended, and another one started in its place.
 
-    def _happenings(self) -> dict[str, Callable[[], None]]:
-        return {
-            "target_us": self._any_target,
-            "drop_us": self._drop,
-            "half_open_us": self._half_open,
-            "mute_us": self._mute,
-            "second_partial_us": self._second_partial,
-            "crash_us": self._crash,
-            "storage_us": self._storage_fault,
-            "pause_us": self._pause,
-            "stop_us": self._stop,
-            "person_us": self._person,
-            "person_order_us": self._person_order,
-            "liquidation_us": self._liquidation,
-            "funding_us": self._funding,
-            "market_us": self._market,
-            "rest_down_us": self._rest_down,
-            "halt_us": self._halt,
-            "venue_clock_us": self._venue_clock,
-        }
+        All that is left of the world's time passes inside this call: the process that was
+        suspended waits beneath it. It wakes for one turn, and finds that it may not write.
+        """
+        old = self.process
+        assert old is not None
+        self.takeovers += 1
+        old.suspend()
+        wakes_us = self.draws.ms("wakes", 100, 60_000)
+        self.later(wakes_us, partial(self._wakes, old))
+        self.agenda.now_us += self.draws.ms("takes over", 1, 3_000)
+        self._go_on()
+
+    def _wakes(self, old: Process) -> None:
+        """R5: a process whose place was taken can write nothing, and sends no order."""
+        if self.finished:
+            return
+        if self.journal.epoch == old.epoch:  # its place is not taken yet
+            self.later(SECOND, partial(self._wakes, old))
+            return
+        self.oracle.checks += 1
+        if not old.refused():
+            raise Broken("R5", f"epoch {old.epoch} wrote after {self.journal.epoch} had begun")
 
     def later(self, delay_us: int, call: Callable[[], None]) -> None:
         """Have *call* called after a while."""
         self.agenda.later(delay_us, call)
-
-    def _again(self, name: str, mean_us: int, happen: Callable[[], None]) -> None:
-        def now() -> None:
-            if self.healed_us:
-                return
-            if name == "target_us" or self.draws.strikes(name, 1.0):
-                happen()
-            self._again(name, mean_us, happen)
-
-        self.later(self.draws.after(f"when {name}", mean_us), now)
 
     @property
     def up(self) -> Process | None:
@@ -186,165 +183,25 @@ class World:
         process = self.process
         return process if process is not None and not process._over else None
 
-    # -- what happens ------------------------------------------------------------------------------
-
-    def _any_target(self) -> None:
-        self._new_target(self.draws.one("target", self.symbols))
-
-    def _new_target(self, symbol: str, ttl: bool = True) -> None:
-        process = self.up
-        if process is None:
-            return
-        contracts = self.draws.of("target").randint(-3, 3) * 100
-        policy = self.draws.one("target", ("passive", "passive", "urgent"))
-        ttl_us = 0
-        if ttl and self.draws.of("target").random() < 0.1:
-            ttl_us = self.draws.ms("target", 1_000, 60_000)
-        process.set_target(symbol, contracts, policy, ttl_us, self.oracle.acknowledge)
-
-    def _quote(self, symbol: str) -> None:
-        exchange, rng = self.exchange, self.draws.of("price")
-        base = 100 + 10 * self.symbols.index(symbol)
-        mark = exchange.marks[symbol]
-        mark += type(mark)(rng.choice((-1, 0, 0, 1))) / 2
-        exchange.marks[symbol] = min(max(mark, type(mark)(base - 5)), type(mark)(base + 5))
-        feed = self.network.feed
-        if feed is not None:
-            feed.row("quote", "insert", feed.quote_row(symbol))
-            row: dict[str, object] = {"symbol": symbol, "markPrice": exchange.marks[symbol]}
-            feed.row("instrument", "update", row)
-        self.later(self.draws.after("quote", self.weather.quote_us), partial(self._quote, symbol))
-
-    def _drop(self) -> None:
-        process, feed = self.up, self.network.feed
-        if process is not None and feed is not None:
-            feed.open = False
-            self.later(self.draws.ms("notice", 0, 3_000), process.gateway.sim_stream.ended)
-
-    def _half_open(self) -> None:
-        if self.network.feed is not None:
-            self.network.feed.silent = True
-
-    def _mute(self) -> None:
-        feed = self.network.feed
-        if feed is not None:
-            feed.muted = True
-
-            def speaks() -> None:
-                feed.muted = False
-
-            self.later(self.draws.ms("mute", 500, 20_000), speaks)
-
-    def _second_partial(self) -> None:
-        feed = self.network.feed
-        if feed is not None and "order" in feed._tables and not feed.muted:
-            feed.image(self.draws.one("partial", ("order", "position", "execution", "margin")))
-
-    def _crash(self) -> None:
-        process = self.up
-        if process is None:
-            return
-        process.crash_at = self.draws.one("crash", CRASH_POINTS)
-
-        def at_last() -> None:
-            if process.crash_at:
-                process.crash_at = "while waiting"
-
-        self.later(5 * SECOND, at_last)
-
-    def _storage_fault(self) -> None:
-        self.journal.fault = self.draws.one("storage", ("before", "after"))
-
-    def _pause(self) -> None:
-        if self.up is not None:
-            pause_us = self.draws.ms("pause", 500, 20_000)
-            self.up.paused_until_us = self.agenda.now_us + pause_us
-
-    def _stop(self) -> None:
-        if self.up is not None:
-            self.up.stop()
-
-    def _person(self) -> None:
-        contracts = self.draws.one("person", (-2, -1, 1, 2)) * 100
-        symbol = self.draws.one("person", self.symbols)
-        self.oracle.something_changed(symbol)
-        self.exchange.person_trades(symbol, contracts)
-
-    def _person_order(self) -> None:
-        name = self.draws.one("person order", ("", "by-hand-7", "rc-zzzz-1-000001"))
-        contracts = self.draws.one("person order", (-1, 1)) * 100
-        self.exchange.person_places(self.draws.one("person order", self.symbols), contracts, name)
-
-    def _liquidation(self) -> None:
-        symbol = self.draws.one("liquidation", self.symbols)
-        held = self.exchange.position[symbol]
-        if held:
-            self.exchange.person_trades(symbol, -held, "Liquidation")
-            self.later(self.draws.ms("operator", 3_000, 15_000), self._resume)
-
-    def _funding(self) -> None:
-        self.exchange.pay_funding(self.draws.one("funding", self.symbols))
-
-    def _market(self) -> None:
-        self._open_market(self.draws.one("market", self.symbols), False)
-
-    def _open_market(self, symbol: str, is_open: bool) -> None:
-        self.exchange.market_open[symbol] = is_open
-        self.oracle.something_changed(symbol)
-        feed = self.network.feed
-        if feed is not None:
-            state = "Open" if is_open else "Closed"
-            feed.row("instrument", "update", {"symbol": symbol, "state": state})
-        if not is_open:
-            reopen = partial(self._open_market, symbol, True)
-            self.later(self.draws.ms("market", 500, 20_000), reopen)
-
-    def _rest_down(self) -> None:
-        self.network.rest_down = True
-
-        def up() -> None:
-            self.network.rest_down = False
-
-        self.later(self.draws.ms("rest", 1_000, 20_000), up)
-
-    def _halt(self) -> None:
-        if self.up is None:
-            return
-        symbols = self.draws.one("halt", ((), self.symbols[:1]))
-        self._tell(Halted, symbols)
-        self.later(self.draws.ms("halt", 500, 20_000), self._resume)
-
-    def _resume(self) -> None:
-        if self.up is not None:
-            self.oracle.something_changed("")
-            self._tell(Resumed, ())
-
-    def _tell(self, kind: type[Halted] | type[Resumed], symbols: tuple[str, ...]) -> None:
-        process = self.up
-        if process is not None:
-            now_us = process.loop.now_us()
-            event = kind(at_us=now_us, by="sim", reason="drill", symbols=symbols)
-            process.post(lambda ledger: [event])
-
-    def _venue_clock(self) -> None:
-        self.venue_clock_set_us = self.agenda.now_us
-        self.venue_clock.jump(self.draws.ms("venue clock", -900, 900))
-
     # -- fair weather ------------------------------------------------------------------------------
 
-    def _heal(self) -> None:
+    def heal(self) -> None:
         """No faults from now on, and nobody but us."""
         self.healed_us = self.agenda.now_us
         self.draws.calm = True
-        self.network.rest_down = False
+        self.network.rest_down = self.network.stream_down = False
         self.weather.fill_mean_us = 2 * SECOND
+        if self.weather.quote_us > 8 * SECOND:
+            self.weather.quote_us = 3 * SECOND
+            for symbol in self.symbols:
+                self.happenings._quote(symbol)
         self.journal.fault = ""
         for order in list(self.exchange.alive.values()):
             if not order.own:
                 self.exchange._end(order, "Canceled", "Canceled by hand.", "update")
         for symbol in self.symbols:
-            if not self.exchange.market_open[symbol]:
-                self._open_market(symbol, True)
+            if not self.exchange.rules[symbol].open:
+                self.happenings.open_market(symbol, True)
         feed = self.network.feed
         if feed is not None:
             feed.muted = False
@@ -352,8 +209,8 @@ class World:
             self.process.crash_at = ""
             self.process.paused_until_us = 0
         self.later(9 * SECOND, self._last_targets)
-        self.later(40 * SECOND, self._resume)
-        self.later(75 * SECOND, self._resume)
+        self.later(40 * SECOND, self.happenings.resume)
+        self.later(75 * SECOND, self.happenings.resume)
 
     def _last_targets(self) -> None:
         """An operator has a look, and says what to hold."""
@@ -361,9 +218,9 @@ class World:
             self.later(SECOND, self._last_targets)
             return
         self.healed_us, self.healed_steps = self.agenda.now_us, self.oracle.steps
-        self._resume()
+        self.happenings.resume()
         for symbol in self.symbols:
-            self._new_target(symbol, ttl=False)
+            self.happenings.new_target(symbol, ttl=False)
         self.later(SECOND, self._look)
 
     def _look(self) -> None:
@@ -415,8 +272,13 @@ class World:
         found = codec.encode(self.journal.recover(whole=True).ledger)
         if found != codec.encode(self.process.engine.ledger):
             raise Broken("R1", "the journal, folded from its first row, is another ledger")
-        if codec.encode(self.journal.recover().ledger) != found:
+        if self.journal.has_snapshot and codec.encode(self.journal.recover().ledger) != found:
             raise Broken("R1", "the newest snapshot and its tail are another ledger")
+        if self.seed % AGAIN_EVERY == 0:
+            self.oracle.checks += 1
+            difference = self.journal.decide_again(found)
+            if difference:
+                raise Broken("R1", f"decided again: {difference}")
 
     def settled(self) -> bool:
         """Whether every symbol is on its target."""
@@ -429,7 +291,9 @@ class World:
         if book.target is None or book.state is not State.IDLE or not book.confirmed:
             return False
         truth = self.exchange.position[book.symbol]
-        blocked = book.waiting_for.startswith("room below")  # a named state
+        blocked = book.waiting_for.startswith(("room below", "nothing: the gap"))  # named states
+        if self.exchange.rules[book.symbol].state == "Settled":
+            blocked = book.waiting_for.startswith("the market to open")
         return bool(truth == book.position and (book.position == book.target.contracts or blocked))
 
     def told(self) -> str:
@@ -447,4 +311,4 @@ class World:
     @property
     def simulated_s(self) -> float:
         """How long it lasted, in its own time."""
-        return (self.agenda.now_us - START_US) / SECOND
+        return (self.agenda.now_us - START_US - self.weather.starts_us) / SECOND
