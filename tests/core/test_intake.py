@@ -187,6 +187,32 @@ def test_what_is_refused_leaves_no_trace(
     assert canonical(door.teller.ledger) == before
 
 
+def test_by_needs_no_position_when_there_is_a_target() -> None:
+    """A target that was recorded before the venue was seen can be moved."""
+    ledger = Ledger(settings=SETTINGS)
+    first = accept(ledger, wanted(300), 5).event
+    assert first is not None
+    step(ledger, first)
+    assert accept(ledger, wanted(None, by=-100), 6).contracts == 200
+
+
+@pytest.mark.parametrize(
+    ("contracts", "told"), [(1_100, 1_100), (MOST_CONTRACTS, MOST_CONTRACTS), (10**30, 0)]
+)
+def test_the_fields_of_a_refusal_are_numbers_that_programs_can_read(
+    contracts: int, told: int
+) -> None:
+    """The value that was refused, unless no program could hold it."""
+    with pytest.raises(LimitExceeded) as refused:
+        accept(Ledger(settings=SETTINGS), wanted(contracts), 5)
+    assert refused.value.fields == {
+        "symbol": SYMBOL,
+        "contracts": told,
+        "limit": 1_000,
+        "rule": "limits.max_position_contracts",
+    }
+
+
 def test_relative_to_nothing_is_refused() -> None:
     """Before a target and a position are known there is nothing to count from."""
     ledger = Ledger(settings=SETTINGS)
