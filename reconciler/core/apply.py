@@ -28,6 +28,7 @@ from reconciler.core.events import (
     OrderSeen,
     Outcome,
     PositionSeen,
+    Priced,
     Quoted,
     Resumed,
     Started,
@@ -49,6 +50,8 @@ HORIZON_US = 3_600_000_000  # rows this much older than the watermark are known 
 def apply(turn: Turn, event: AnyEvent) -> None:
     """Move the ledger by *event*."""
     turn.ledger.at_us = turn.at_us
+    if isinstance(event, Priced) and isinstance(event.quote, Quoted):
+        _quoted(turn, event.quote)
     _HANDLERS[type(event)](turn, event)
 
 
@@ -69,7 +72,7 @@ def _started(turn: Turn, event: Started) -> None:
     for book in ledger.books.values():
         book.quote = None
         book.position_id = book.position_read_again_us = 0
-        book.refused_until_us = book.foreign_until_us = 0
+        book.refused_until_us = book.foreign_until_us = book.anchor_again_us = 0
         book.placed_us = []
         book.waiting_for = ""
         for order in book.own_orders():
@@ -185,7 +188,7 @@ def _synced(turn: Turn, event: Synced) -> None:
     resting = set(event.open_order_ids)
     for book in ledger.books.values():
         if book.anchor is None:
-            fills.set_anchor(turn, book)
+            fills.find_anchor(turn, book)
         book.foreign_orders = {k: v for k, v in book.foreign_orders.items() if k in resting}
         for order in book.own_orders():
             if order.status == "working" and order.order_id not in resting:
@@ -194,7 +197,7 @@ def _synced(turn: Turn, event: Synced) -> None:
         if first:
             if book.target is not None:
                 book.target.gap_since_us = 0  # nobody could work it
-            book.confirmed = book.venue_position == book.position
+            book.confirmed = book.anchor is not None and book.venue_position == book.position
             book.differs_since_us = None if book.confirmed else turn.at_us
         _forget_old(turn, book)
     turn.touch_all()

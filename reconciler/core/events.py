@@ -120,7 +120,11 @@ class InstrumentSeen(Event, frozen=True, kw_only=True):
 
 
 class Quoted(Event, frozen=True, kw_only=True):
-    """The prices that a decision is about to use. Sent only when the ledger wants them."""
+    """
+    The prices that a decision is about to use, when the ledger wants them.
+
+    An event of its own, or part of the row after which an order is likely: one turn, not two.
+    """
 
     symbol: str
     bid: Decimal | None
@@ -143,6 +147,7 @@ class OrderSeen(Event, frozen=True, kw_only=True):
     source: Source
     venue_us: int
     text: str = ""
+    quote: Quoted | msgspec.UnsetType = msgspec.UNSET  # prices that came at the same moment
 
 
 class ExecutionSeen(Event, frozen=True, kw_only=True):
@@ -163,6 +168,7 @@ class ExecutionSeen(Event, frozen=True, kw_only=True):
     source: Source
     venue_us: int
     text: str = ""
+    quote: Quoted | msgspec.UnsetType = msgspec.UNSET  # prices that came at the same moment
 
 
 class PositionSeen(Event, frozen=True, kw_only=True):
@@ -173,6 +179,7 @@ class PositionSeen(Event, frozen=True, kw_only=True):
     source: Source
     venue_us: int
     entry_price: Decimal | None = None
+    quote: Quoted | msgspec.UnsetType = msgspec.UNSET
 
 
 class MarginSeen(Event, frozen=True, kw_only=True):
@@ -257,6 +264,7 @@ class TargetSet(Event, frozen=True, kw_only=True):
     key: str = ""  # makes a repeat harmless
     expires_us: int | None = None
     on_expiry: str = "hold"  # hold | flatten | freeze
+    quote: Quoted | msgspec.UnsetType = msgspec.UNSET
 
 
 class Halted(Event, frozen=True, kw_only=True):
@@ -292,6 +300,9 @@ class Adjusted(Event, frozen=True, kw_only=True):
 class Tick(Event, frozen=True, kw_only=True):
     """Time has passed: the moment that the ledger asked to be woken at has come."""
 
+
+#: Events that may bring the prices for the order that follows from them.
+Priced = OrderSeen | ExecutionSeen | PositionSeen | TargetSet
 
 AnyEvent = (
     Started

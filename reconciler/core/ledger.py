@@ -126,8 +126,12 @@ class Book(msgspec.Struct, kw_only=True):
     version: int = 0  # of the newest target ever set
     keys: dict[str, tuple[int, int]] = {}  # idempotency key: (version, contracts)
 
-    anchor: int | None = None  # the venue's position at the first sight of it
+    anchor: int | None = None  # the venue's position at the first sure sight of it
     anchor_venue_us: int = 0  # of that sight: what others traded before is in it
+    anchor_row: tuple[int, int] | None = None  # contracts, venue time: the anchor, if none is near
+    anchor_read: tuple[int, int] | None = None  # the newest row that was looked up before it
+    anchor_tries: int = 0  # rows that somebody traded too near to
+    anchor_again_us: int = 0  # when to look again
     position: int = 0  # anchor and every booked execution and adjustment since
     venue_position: int | None = None
     venue_position_venue_us: int = 0
@@ -160,6 +164,13 @@ class Book(msgspec.Struct, kw_only=True):
     def order(self) -> Order | None:
         """The one order that the state speaks of."""
         return self.orders[self.live] if self.live else None
+
+    @property
+    def may_place(self) -> bool:
+        """Whether an order may follow the next row: no order works, and there is a gap."""
+        if self.target is None or self.state in (State.PLACING, State.WORKING):
+            return False
+        return self.target.contracts != self.position
 
     def own_orders(self) -> Iterator[Order]:
         """The symbol's orders that may still trade or still lack fills, the state's own first."""

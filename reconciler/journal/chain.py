@@ -101,3 +101,19 @@ def end(db: sqlite3.Connection) -> tuple[int, bytes, int]:
         "SELECT seq, hash, at_us FROM journal ORDER BY seq DESC LIMIT 1"
     ).fetchone()
     return found or (0, GENESIS, 0)
+
+
+def behind(db: sqlite3.Connection) -> int | None:
+    """
+    The first event whose tables were not written, because the process ended before it could.
+
+    Only the newest commit can be such a one: no other begins before the tables are written. And
+    where an order was placed there is a transition.
+    """
+    found: tuple[int | None] | None = db.execute(
+        "SELECT commit_seq FROM journal ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    if found is None or found[0] is None:
+        return None
+    told = db.execute("SELECT 1 FROM transitions WHERE seq >= ? LIMIT 1", found).fetchone()
+    return found[0] if told is None else None

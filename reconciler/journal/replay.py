@@ -156,6 +156,9 @@ def _compare(
     with faults.ours(path):
         stored = {name: _Stored(db, name) for name in COMPARED}
         snapshot = snapshots.newest(db)
+        behind = chain.behind(db)
+    now = rows.now.symbols
+    told: list[Values] | None = None
     for row in chain.verified(db):
         try:
             event, _ = codec.decode_row(row.version, row.event, row.decisions)
@@ -164,9 +167,13 @@ def _compare(
         decisions, facts = step(ledger, event)
         if (decided := codec.encode_decisions(decisions).decode()) != row.decisions:
             raise Differs(row.seq, "decisions", row.decisions, decided)
+        if row.seq == behind:  # a crash kept the tables from being written: the next start does
+            told = [values_of(one) for _, one in sorted(now.items())]
         rows.take(row.seq, row.epoch, event, decisions, facts)
         made = rows.drain()
         for name, there in stored.items():
+            if told is not None and name != "intents":
+                continue
             try:
                 counts.rows += there.compare(row.seq, made.get(name, ()))
             except TypeError as error:  # a number that is none
@@ -178,14 +185,15 @@ def _compare(
         counts.decisions += len(decisions)
     for there in stored.values():
         there.expect_no_more()
-    counts.rows += _compare_now(db, rows)
+    if told is None:
+        told = [values_of(one) for _, one in sorted(now.items())]
+    counts.rows += _compare_now(db, told)
 
 
-def _compare_now(db: sqlite3.Connection, rows: Rows) -> int:
+def _compare_now(db: sqlite3.Connection, computed: list[Values]) -> int:
     """The newest state of each symbol; its seq is that of the last event."""
     columns = ", ".join(SymbolNow.__slots__)
     stored = db.execute(f"SELECT {columns} FROM symbol_now ORDER BY symbol").fetchall()
-    computed = [values_of(now) for _, now in sorted(rows.now.symbols.items())]
     for there, here in zip_longest(stored, computed):
         if there != here:
             raise Differs(chain.end(db)[0], "symbol_now", there, here)

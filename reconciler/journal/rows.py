@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
+from reconciler.errors import Broken
 from reconciler.journal.books import Cost, book
 from reconciler.journal.present import LIVE, Present, Run, SymbolNow, exact, pack, values_of
 
@@ -85,6 +86,30 @@ class Rows:
             self._hour = event.at_us // HOUR_US
             for symbol in self.now.symbols.values():
                 self._count_time(symbol)
+
+    def require_room(
+        self, steps: Sequence[tuple[e.AnyEvent, Sequence[Any], Sequence[Any]]]
+    ) -> None:
+        """
+        The database's rule of one live intent a symbol, before its rows are made.
+
+        Raises:
+            Broken: A second one would be live.
+        """
+        live = dict(self.now.live)
+        for _, decisions, facts in steps:
+            for fact in facts:
+                if type(fact) is d.OrderChanged and fact.status not in LIVE:
+                    if live.get(fact.symbol) == fact.cl_ord_id:
+                        del live[fact.symbol]
+            for decision in decisions:
+                if type(decision) is d.PlaceOrder:
+                    name, symbol = decision.cl_ord_id, decision.symbol
+                    if live.setdefault(symbol, name) != name:
+                        raise Broken(
+                            f"the journal refuses a row: a second live intent of {symbol}, {name},"
+                            f" beside {live[symbol]}"
+                        )
 
     def drain(self) -> dict[str, list[Values]]:
         """Every row since the last time, by statement; the caller may keep the lists."""
@@ -262,16 +287,20 @@ def _position_seen(rows: Rows, event: e.PositionSeen) -> None:
 # One writer a fact. Transitions, fills, cash and positions are compared by the replay.
 
 
-def _place(rows: Rows, place: d.PlaceOrder) -> None:
-    rows.add(
-        "intents",
-        *(place.cl_ord_id, rows.seq, rows.n, place.request_id, rows.at_us, rows.epoch),
+def intent(place: d.PlaceOrder, seq: int, n: int, at_us: int, epoch: int) -> Values:
+    """The row of a decision to place an order: it needs nothing but the decision."""
+    return (
+        *(place.cl_ord_id, seq, n, place.request_id, at_us, epoch),
         *(place.symbol, place.contracts, exact(place.price)),
         *(int(place.post_only), int(place.reduce_only), int(place.immediate)),
         *(place.expires_us, place.deadline_us, place.target_version, place.instrument_version),
         *(place.position, exact(place.bid), exact(place.ask), exact(place.mark)),
         *(place.policy, place.reason),
     )
+
+
+def _place(rows: Rows, place: d.PlaceOrder) -> None:
+    rows.add("intents", *intent(place, rows.seq, rows.n, rows.at_us, rows.epoch))
     rows.order(
         *(place.cl_ord_id, place.symbol, 1, "intended", "", ""),
         *(place.contracts, exact(place.price), 0, 0, "", place.target_version),

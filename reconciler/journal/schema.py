@@ -13,7 +13,7 @@ from pathlib import Path
 from reconciler.errors import Broken, ConfigError, SchemaError
 
 #: The revision of `migrations/` that this program reads and writes.
-SCHEMA = "0001"
+SCHEMA = "0002"
 
 #: "Recj": says in the file's header whose database it is.
 APPLICATION_ID = 0x5265636A
@@ -101,9 +101,7 @@ def require_as_made(db: sqlite3.Connection, path: Path) -> None:
     Raises:
         Broken: A table, index, trigger or view was changed, added or dropped.
     """
-    made: tuple[str] | None = db.execute(
-        "SELECT value FROM meta WHERE key = ?", (MADE,)
-    ).fetchone()
+    made: tuple[str] | None = db.execute("SELECT value FROM meta WHERE key = ?", (MADE,)).fetchone()
     if made != (fingerprint(db),):
         raise Broken(
             f"the tables, indexes, triggers or views of {path} are not those that were made",

@@ -6,8 +6,15 @@ The store: every event and all that follows from it, in one transaction, before 
     ...
     outcome = step(ledger, event)
     journal.record([(event, outcome.decisions, outcome.facts)])  # returned: it is on the disk
+    ...  # send
+    journal.tell()
     ...
     journal.close(ledger)
+
+An order waits for nothing but what makes it safe: the events with what was decided on them, and
+the intents. The other tables follow from these, so a commit with an order in it leaves them to
+`tell`, right after the send; a start tells what a crash kept from being told. All other commits
+hold everything.
 
 One thread at a time. After the first error that leaves a write in question, every call refuses:
 a disk that failed once is not asked again.
@@ -18,7 +25,7 @@ from __future__ import annotations
 import platform
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,17 +33,17 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from reconciler.core.decisions import AnyDecision, AnyFact
+from reconciler.core.decisions import AnyDecision, AnyFact, PlaceOrder
 from reconciler.core.events import AnyEvent
 from reconciler.errors import Broken, ConfigError, NotLeader, ReconcilerError, StorageFault
 from reconciler.journal import chain, codec, faults, files, readers, schema, snapshots, writer
 from reconciler.journal.lock import Lock
 from reconciler.journal.present import Run, load
-from reconciler.journal.rows import Rows
+from reconciler.journal.rows import Rows, Values, intent
 from reconciler.journal.statements import HOT
 
 Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
-Recall = Callable[[Any, AnyEvent, Sequence[AnyDecision]], object]
+Recall = Callable[[Any, AnyEvent, Sequence[AnyDecision]], Sequence[AnyFact]]
 
 #: Rows whose chain is verified at every start, even if a snapshot is newer.
 VERIFY_ROWS = 1_000
@@ -65,7 +72,8 @@ class Journal:
         self._writer = connection
         self._db = connection.db
         self._fault: BaseException | None = None
-        self._durable = self._db.execute("PRAGMA synchronous").fetchone()[0] >= 2
+        self._synchronous = int(self._db.execute("PRAGMA synchronous").fetchone()[0])
+        self._durable = self._synchronous >= 2
         self._identity = files.identity(path)
         self._run = run
         self._meta = writer.meta(self._db)
@@ -73,6 +81,8 @@ class Journal:
         self._rows = Rows(load(self._db), run)
         self._tip_seq, self._tip_due_ns = self.last_seq, 0
         self._commits = 0  # since SQLite's log was last worked off
+        self._untold: list[Step] = []  # the newest steps, if their tables are to be written yet
+        self._behind = chain.behind(self._db)  # the first event that a crash kept from being told
         self._open = True
         self.epoch = 0
 
@@ -185,11 +195,15 @@ class Journal:
                 ledger = shape()
             for row in chain.verified(self._db, seq):
                 try:
-                    decoded = codec.decode_row(row.version, row.event, row.decisions)
+                    event, decisions = codec.decode_row(row.version, row.event, row.decisions)
                 except msgspec.MsgspecError as error:
                     raise faults.damaged(self.path, f"event {row.seq}: {error}") from error
-                fold(ledger, *decoded)
+                facts = fold(ledger, event, decisions)
                 folded += 1
+                if self._behind is not None and row.seq >= self._behind:
+                    self._rows.take(row.seq, row.epoch, event, decisions, facts)
+            if self._behind is not None:
+                self._write_tables()
         self._run.recovered_events = folded
         took = (time.perf_counter_ns() - started) // 1000
         return Recovered(ledger, self.last_seq, folded, took)
@@ -198,6 +212,8 @@ class Journal:
         """
         Write steps down, all in one transaction. When it returns they are on the disk.
 
+        With an order among them it is the least that the order needs; `tell` writes the rest.
+
         Args:
             steps: Event, decisions and facts of each, in the order in which they were stepped.
 
@@ -205,17 +221,20 @@ class Journal:
             The seq of the last event.
 
         Raises:
-            Broken: The database refuses a row: a second live intent, a fill booked twice.
+            Broken: A row is refused: a second live intent, a fill booked twice.
             NotLeader: A newer epoch exists; another process has taken over.
             StorageFault: Writing failed, or nobody knows whether it did.
         """
+        if self._untold or self._behind is not None:
+            self.tell()
         self._usable()
         if not steps:
             return self.last_seq
-        db, rows, epoch = self._db, self._rows, self.epoch
+        rows, epoch = self._rows, self.epoch
         seq, link = self.last_seq, self._hash
         encode, encode_decisions, digest = codec.encode, codec.encode_decisions, chain.digest
-        journal_rows = []
+        journal_rows: list[Values] = []
+        intents: list[Values] = []
         try:
             for event, decisions, facts in steps:
                 seq += 1
@@ -223,27 +242,82 @@ class Journal:
                 kind, symbol = codec.kind_of(event), getattr(event, "symbol", "")
                 head = (seq, event.at_us, epoch, kind, symbol, codec.FORMAT)
                 link = digest(link, *head, raw, decided)
-                journal_rows.append((*head, raw.decode(), decided.decode(), link))
-                rows.take(seq, epoch, event, decisions, facts)
-            others = rows.drain()
-            db.execute("BEGIN IMMEDIATE")
-            db.executemany(HOT["journal"], journal_rows)
-            if others:
-                for name, sql in HOT.items():
-                    if name in others:
-                        db.executemany(sql, others[name])
-            db.execute("COMMIT")
+                journal_rows.append((*head, raw.decode(), decided.decode(), link, None))
+                n = len(facts)
+                for decision in decisions:
+                    if type(decision) is PlaceOrder:
+                        n += 1
+                        intents.append(intent(decision, seq, n, event.at_us, epoch))
+            others: Mapping[str, Sequence[Values]] = {}
+            if intents:
+                rows.require_room(steps)
+                journal_rows[-1] = (*journal_rows[-1][:-1], self.last_seq + 1)
+                others = {"intents": intents}
+            else:
+                self._take(self.last_seq, steps)
+                others = rows.drain()
+            self._write(journal_rows, others)
         except BaseException as error:
             if (told := self._fail(error)) is error:
                 raise
             raise told from error
+        if intents:
+            self._untold = list(steps)
         self.last_seq, self._hash = seq, link
         self._commits += 1
         return seq
 
+    def tell(self) -> None:
+        """
+        Write the tables of what was recorded ahead of them. Harmless when nothing was.
+
+        Not synced by itself: a power failure may take it, and then the next start tells it again.
+
+        Raises:
+            As `record`.
+        """
+        self._usable()
+        if self._behind is not None:
+            raise ReconcilerError("the journal is behind its events: recover it first")
+        if not self._untold:
+            return
+        with self._failing():
+            self._take(self.last_seq - len(self._untold), self._untold)
+            self._untold = []
+            self._write_tables()
+
+    def _take(self, seq: int, steps: Sequence[Step]) -> None:
+        for event, decisions, facts in steps:
+            seq += 1
+            self._rows.take(seq, self.epoch, event, decisions, facts)
+
+    def _write_tables(self) -> None:
+        """All that `rows` has but the intents, which went ahead."""
+        others = self._rows.drain()
+        others.pop("intents", None)
+        if self._durable:
+            self._db.execute("PRAGMA synchronous = NORMAL")
+        self._write([], others)
+        if self._durable:
+            self._db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        self._behind = None
+        self._commits += 1
+
+    def _write(self, journal: Sequence[Values], others: Mapping[str, Sequence[Values]]) -> None:
+        """One transaction."""
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        if journal:
+            db.executemany(HOT["journal"], journal)
+        if others:
+            for name, sql in HOT.items():
+                if name in others:
+                    db.executemany(sql, others[name])
+        db.execute("COMMIT")
+
     def snapshot(self, ledger: object, *, logic: str = "") -> None:
         """Store *ledger* as it is after the last event, and let the oldest of three go."""
-        self._usable()
+        self.tell()
         if self.last_seq == 0:
             return
         logic = logic or core_logic()
@@ -257,7 +331,7 @@ class Journal:
         Args:
             idle: False while events wait: then only a log that has grown large is worked on.
         """
-        self._usable()
+        self.tell()
         with self._failing():
             size = self.log_bytes()
             if size > WAL_BYTES and self._commits > WAL_COMMITS:  # the file keeps its size
@@ -315,7 +389,8 @@ class Journal:
         self._open = False
         close: Callable[[], None] = partial(self._writer.abandon, self.path)
         try:
-            if self._fault is None:
+            if self._fault is None and self._behind is None:
+                self.tell()
                 if ledger is not None:
                     self.snapshot(ledger)
                 with self._failing():

@@ -84,6 +84,8 @@ journal = table(
     words("event"),  # canonical JSON
     words("decisions"),  # canonical JSON, an array
     Column("hash", LargeBinary, nullable=False),  # `chain.digest` of the row before and this one
+    # In the last row of a commit whose tables were written after it: the first of its rows.
+    number("commit_seq", null=True),
 )
 
 snapshots = table(

@@ -2,6 +2,7 @@
 Step, record, send: in this order, always.
 
     events ─> core.step ─> journal: one commit ─> venue.send ─> (answers come back as events)
+                                                      └─> journal: the tables that did not precede
 
 Everything here happens in one thread, the loop's. If the commit fails nothing is sent, and
 nothing ever again: the ledger in memory is then ahead of the disk, so the process must end.
@@ -27,9 +28,11 @@ from reconciler.core.events import (
     AnyEvent,
     Halted,
     Outcome,
+    Priced,
     Quoted,
     Started,
     Stopping,
+    TargetSet,
 )
 from reconciler.core.ledger import Ledger
 from reconciler.journal import Journal
@@ -77,6 +80,7 @@ class Engine:
                 for _, decisions, _ in steps:
                     for decision in decisions:
                         pending.extend(self._send(self.venue, decision))
+            self._tell()
             for watch in self.watchers:
                 watch(steps)
 
@@ -128,6 +132,8 @@ class Engine:
             event = pending.popleft()
             if event.at_us < ledger.at_us and not isinstance(event, Started):
                 event = msgspec.structs.replace(event, at_us=ledger.at_us)
+            if not pending and isinstance(event, Priced):
+                event = self._with_quote(event)
             decisions, facts = self._decide(ledger, event)
             steps.append((event, decisions, facts))
             if not pending:
@@ -160,6 +166,14 @@ class Engine:
                     quotes.append(quote)
         return quotes
 
+    def _with_quote(self, event: Priced) -> Priced:
+        """The event with the prices that an order after it will need, if one is likely."""
+        book = self.ledger.books.get(event.symbol)
+        if book is None or not (book.may_place or isinstance(event, TargetSet)):
+            return event
+        quote = self._quote(event.symbol)
+        return event if quote is None else msgspec.structs.replace(event, quote=quote)
+
     def _quote(self, symbol: str) -> Quoted | None:
         return self.venue.quote(symbol) if self.venue is not None else None
 
@@ -168,6 +182,14 @@ class Engine:
             self.journal.record(steps)
         except BaseException:
             self.failed = True  # in memory more has happened than on the disk
+            raise
+
+    def _tell(self) -> None:
+        """Write the tables that an order did not wait for."""
+        try:
+            self.journal.tell()
+        except BaseException:
+            self.failed = True
             raise
 
 

@@ -47,6 +47,9 @@ class MemoryJournal:
         self.broken = False
         self.fault = ""
 
+    def close(self) -> None:
+        """Nothing is left of it."""
+
     def ended(self, epoch: int) -> None:
         """The process of this epoch is gone."""
 

@@ -24,6 +24,7 @@ from reconciler.service.loop import Loop
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
 from reconciler.simulation.memory import MemoryJournal, Step
 from reconciler.simulation.network import Network, SimGateway
+from reconciler.simulation.realfile import FileJournal
 
 STOP_WITHIN_US = 12 * SECOND
 CRASH_POINTS = (
@@ -144,7 +145,7 @@ class Process:
         agenda: Agenda,
         clock: Clock,
         network: Network,
-        journal: MemoryJournal,
+        journal: MemoryJournal | FileJournal,
         settings: Settings,
         decide: Decide,
         recorded: Callable[[Sequence[Step]], None],

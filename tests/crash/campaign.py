@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from reconciler.journal.schema import SCHEMA
 from reconciler.simulation.images import Damage, Image, moments
 from tests.crash.checks import Lost, check
 from tests.crash.life import LIVES, Life, Promise, restart
@@ -185,7 +186,7 @@ def _crash_again(
     """Recover from an image and lose power meanwhile; some of those images, again and again."""
     row = case.count("/") + 1
     promise = life.promise_at(moment.done)
-    if row == ROW or promise.restored or promise.schema != "0001":
+    if row == ROW or promise.restored or promise.schema != SCHEMA:
         return
     first, root = scratch / f"first {row}", scratch / f"again {row}"
     image.put(first)

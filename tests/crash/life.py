@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reconciler.journal import care, codec, schema
+from reconciler.journal.schema import SCHEMA
 from reconciler.journal.store import Journal
 from reconciler.simulation.disk import Disk, Fault
 from tests.journal.making import Books, recovered, stepped, story
@@ -29,6 +30,9 @@ LEFT_OUT = ("meta", "runs", "snapshots", "alembic_version")
 #: Where the journal is, beneath the root of the disk. Its folder is new, too.
 HOME = Path("home") / "journal.db"
 
+#: The schema after ours: what an upgrade leads to.
+NEWER = f"{int(SCHEMA) + 1:04}"
+
 
 class Promise(NamedTuple):
     """What may no longer be lost."""
@@ -36,7 +40,7 @@ class Promise(NamedTuple):
     made: bool = False  # there is a journal
     seq: int = 0
     epoch: int = 0
-    schema: str = "0001"
+    schema: str = SCHEMA
     copies: tuple[tuple[str, int], ...] = ()  # backups: name, and seq they reach at least
     restored: int = 0  # an older backup, to this seq, is in the place of the journal
 
@@ -90,8 +94,9 @@ class Life:
         self.begun = start + len(steps)
         self.before_record(start + len(steps))
         journal.record(steps)
-        self.keep(journal.last_seq)
         self.promised(seq=journal.last_seq)
+        journal.tell()  # of what is sent by now
+        self.keep(journal.last_seq)
 
     def before_record(self, seq: int) -> None:
         """A careless life promises here what is not written yet."""
@@ -227,8 +232,8 @@ def upgrade_again(life: Life) -> None:
     """The newer program, for the first time or after it was stopped."""
     with life.disk:
         life.phase("upgrade")
-        done = care.upgrade(life.path, migrations=newer_schema(), head="0002")
-        life.promised(schema="0002")
+        done = care.upgrade(life.path, migrations=newer_schema(), head=NEWER)
+        life.promised(schema=NEWER)
         if done.backup is not None:
             life.copied(done.backup, life.promise.seq)
 
@@ -239,9 +244,9 @@ def newer_schema() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="reconciler-migrations-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     shutil.copytree(schema.migrations_folder(), folder, dirs_exist_ok=True)
-    (folder / "versions" / "0002_more.py").write_text(
+    (folder / "versions" / f"{NEWER}_more.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '0002', '0001', None, None\n"
+        f"revision, down_revision = {NEWER!r}, {SCHEMA!r}\nbranch_labels = depends_on = None\n"
         "def upgrade():\n"
         "    op.get_bind().exec_driver_sql('CREATE TABLE notes (words TEXT) STRICT')\n"
     )

@@ -66,9 +66,9 @@ def step(books: Books, event: e.AnyEvent) -> tuple[list[d.AnyDecision], list[d.A
     return decisions, facts
 
 
-def recall(books: Books, event: e.AnyEvent, _: Sequence[d.AnyDecision]) -> object:
+def recall(books: Books, event: e.AnyEvent, _: Sequence[d.AnyDecision]) -> list[d.AnyFact]:
     """The stub's decisions follow from the event, so recalling is stepping."""
-    return step(books, event)
+    return step(books, event)[1]
 
 
 def place(

@@ -80,9 +80,9 @@ def newer(tmp_path: Path, sql: str) -> Path:
             to = folder / file.relative_to(schema.migrations_folder())
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(file.read_bytes())
-    (folder / "versions" / "0002_more.py").write_text(
+    (folder / "versions" / "0003_more.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '0002', '0001', None, None\n"
+        "revision, down_revision, branch_labels, depends_on = '0003', '0002', None, None\n"
         f"def upgrade():\n    for sql in {sql.split(';')!r}:\n"
         "        op.get_bind().exec_driver_sql(sql)\n"
     )
@@ -98,15 +98,15 @@ def test_an_upgrade_makes_a_backup_and_then_migrates(path: Path, tmp_path: Path)
     """The older file is kept, the newer one has the new table, the journal is what it was."""
     folder = newer(tmp_path, "CREATE TABLE notes (words TEXT) STRICT")
     before = replay(path, step=step, shape=Books).ledger_hash
-    done = care.upgrade(path, migrations=folder, head="0002")
-    assert (done.before, done.after) == ("0001", "0002")
+    done = care.upgrade(path, migrations=folder, head="0003")
+    assert (done.before, done.after) == ("0002", "0003")
     assert done.backup is not None
-    assert care.current(done.backup) == ("0001", "0001")
-    assert care.current(path).found == "0002"
+    assert care.current(done.backup) == ("0002", "0002")
+    assert care.current(path).found == "0003"
     assert "notes" in tables_of(path)
     assert "notes" not in tables_of(done.backup)
     assert replay(done.backup, step=step, shape=Books).ledger_hash == before
-    with pytest.raises(SchemaError, match="0002"):
+    with pytest.raises(SchemaError, match="0003"):
         opened(path)
 
 
@@ -122,8 +122,8 @@ def test_an_upgrade_that_fails_changes_nothing(path: Path, tmp_path: Path, sql: 
     """Whether SQL fails or the journal would change: the old schema and every row stay."""
     folder = newer(tmp_path, f"CREATE TABLE notes (words TEXT) STRICT;{sql}")
     with pytest.raises(Exception, match=r"nonsense|incomplete|would change|event 3|damaged"):
-        care.upgrade(path, migrations=folder, head="0002")
-    assert care.current(path).found == "0001"
+        care.upgrade(path, migrations=folder, head="0003")
+    assert care.current(path).found == "0002"
     assert "notes" not in tables_of(path)
     with opened(path) as journal:
         assert journal.last_seq == 120
@@ -131,7 +131,7 @@ def test_an_upgrade_that_fails_changes_nothing(path: Path, tmp_path: Path, sql: 
 
 def test_nothing_to_upgrade(path: Path) -> None:
     """The newest schema needs no upgrade and makes no backup."""
-    assert care.upgrade(path) == ("0001", "0001", None)
+    assert care.upgrade(path) == ("0002", "0002", None)
     assert not (path.parent / "backups").exists()
 
 

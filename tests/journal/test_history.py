@@ -87,6 +87,7 @@ def test_a_new_order_is_asked_for_once_answered_or_not(tmp_path: Path) -> None:
     answered = e.Answered(at_us=at_us, request_id=1, outcome=e.Outcome.DONE, status=200)
     with opened(path) as journal:
         journal.record(stepped(Books(), [target("XBTUSD", 300, 1)]))
+        journal.tell()
         with History.open(path) as history:
             (before,) = history.order("rc-k3f9-1-1")["requests"].dicts()
             journal.record([(answered, [], [])])

@@ -70,14 +70,21 @@ def test_one_commit_a_batch_or_one_an_event_make_the_same_rows(tmp_path: Path) -
     with opened(one) as journal:
         for each in stepped(Books(), events):
             journal.record([each])
+        journal.tell()
         single = journal.last_hash
         rows_one = all_rows(one)
+        commits_one = [row[-1] for row in rows_one["journal"]]
+        rows_one["journal"] = [row[:-1] for row in rows_one["journal"]]
     with opened(many) as journal:
         steps = stepped(Books(), events)
         for start in range(0, len(steps), 37):
             assert journal.record(steps[start : start + 37]) == min(start + 37, len(steps))
+        journal.tell()
         assert journal.last_hash == single
-        assert all_rows(many) == rows_one
+        rows_many = all_rows(many)
+        rows_many["journal"] = [row[:-1] for row in rows_many["journal"]]
+        assert rows_many == rows_one
+    assert any(commits_one)  # which rows shared a commit is all that differs
     assert len(rows_one["fills"]) > 20
 
 
@@ -89,9 +96,11 @@ def test_a_restart_goes_on_as_if_there_had_been_none(tmp_path: Path) -> None:
     for part in (events[:50], events[50:]):
         with opened(apart) as journal:
             journal.record(stepped(books, part))
+            journal.tell()
             rows = all_rows(apart)
     with opened(whole) as journal:
         journal.record(stepped(Books(), events))
+        journal.tell()
         expected = all_rows(whole)
     for name in ("symbol_now", "orders", "fills", "daily", "on_target", "positions", "targets"):
         assert rows[name] == expected[name], name
@@ -201,7 +210,7 @@ def test_the_journal_has_no_gaps(path: Path) -> None:
         with pytest.raises(sqlite3.IntegrityError, match="out of order"):
             journal._db.execute(
                 "INSERT INTO journal SELECT 9, at_us, epoch, kind, symbol, version, event,"
-                " decisions, hash FROM journal WHERE seq = 3"
+                " decisions, hash, NULL FROM journal WHERE seq = 3"
             )
 
 
@@ -213,7 +222,7 @@ def test_a_second_live_intent_is_impossible(path: Path) -> None:
         other = target("ETHUSD", 100, 1)
         journal.record([(other, [place(2, "rc-2", "ETHUSD", 100, other)], [])])
         journal.record([(wish, [], [changed("rc-1", "XBTUSD", "in_doubt")])])
-        with pytest.raises(Broken, match=r"orders\.symbol"):
+        with pytest.raises(Broken, match="a second live intent of XBTUSD, rc-3, beside rc-1"):
             journal.record([(wish, [place(3, "rc-3", "XBTUSD", 100, wish)], [])])
         with pytest.raises(StorageFault, match="has stopped"):
             journal.record([(wish, [], [])])
@@ -232,6 +241,7 @@ def test_an_order_and_its_successor_may_share_a_commit(path: Path) -> None:
             (wish, [place(2, "rc-2", "XBTUSD", 100, wish)],
              [changed("rc-1", "XBTUSD", "closed")]),
         ])  # fmt: skip
+        journal.tell()
         (live,) = journal._db.execute("SELECT cl_ord_id FROM orders WHERE live = 1")
         assert live == ("rc-2",)
 
