@@ -14,6 +14,7 @@ calls only to sync a folder, tells when the names in it are made durable.
 from __future__ import annotations
 
 import _sqlite3
+import atexit
 import ctypes
 import os
 import sqlite3
@@ -106,9 +107,11 @@ class _File(Structure):
 class _Watched:
     """One open file: who sees it, what they call it, and SQLite's own methods for it."""
 
-    __slots__ = ("close", "key", "observer", "path", "sync", "truncate", "write")
+    __slots__ = ("close", "key", "observer", "own_at", "path", "sync", "truncate", "write")
 
-    def __init__(self, observer: Observer, key: object, path: str, methods: _Methods) -> None:
+    def __init__(self, observer: Observer, key: object, path: str, own_at: int) -> None:
+        methods = _Methods.from_address(own_at)
+        self.own_at = own_at
         self.observer = observer
         self.key = key
         self.path = path
@@ -150,7 +153,7 @@ class _Shim:
         self.observer: Observer | None = None
         self.files: dict[int, _Watched] = {}
         self.broken: BaseException | None = None  # an error in a hook, which C cannot pass on
-        self._tables: dict[int, tuple[_Methods, _Methods]] = {}  # address -> SQLite's own, ours
+        self._tables: dict[int, _Methods] = {}  # address of SQLite's own -> ours
         self._open = _Open(self.base.xOpen)
         self._delete = _Delete(self.base.xDelete)
         get = _GetSystemCall(self.base.xGetSystemCall)
@@ -164,6 +167,7 @@ class _Shim:
         self.vfs.xOpen = self._hook(_Open, self._opening)
         self.vfs.xDelete = self._hook(_Delete, self._deleting)
         self._directory_hook = self._hook(_OpenDirectory, self._opening_folder)
+        atexit.register(self._let_go)
 
     def start(self, observer: Observer) -> None:
         self.observer = observer
@@ -176,6 +180,19 @@ class _Shim:
         self.library.sqlite3_vfs_unregister(ctypes.addressof(self.vfs))
         self.library.sqlite3_vfs_register(self.base_at, 1)
         self.observer = None
+
+    def _let_go(self) -> None:
+        """
+        Give what is still open SQLite's own methods: ours do not outlive the interpreter.
+
+        It closes connections after it has let go of us. Each holds the address of our file system,
+        so that stays where it is, and does what SQLite's own does.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.vfs))
+        self.vfs.xOpen, self.vfs.xDelete = self.base.xOpen, self.base.xDelete
+        for at, file in self.files.items():
+            _File.from_address(at).pMethods = file.own_at
+        self.files.clear()
 
     def _set_directory(self, at: int | None) -> None:
         _SetSystemCall(self.base.xSetSystemCall)(self.base_at, b"openDirectory", at)
@@ -209,21 +226,20 @@ class _Shim:
             return code
         if (key := observer.opened(path, made=new)) is not None:
             file = _File.from_address(at)
-            own, ours = self._methods(file.pMethods)
-            self.files[at] = _Watched(observer, key, path, own)
-            file.pMethods = ctypes.addressof(ours)
+            self.files[at] = _Watched(observer, key, path, file.pMethods)
+            file.pMethods = ctypes.addressof(self._methods(file.pMethods))
         return OK
 
-    def _methods(self, at: int) -> tuple[_Methods, _Methods]:
-        """SQLite's own methods at *at*, and the same with four of them ours."""
+    def _methods(self, at: int) -> _Methods:
+        """SQLite's own methods at *at*, with four of them ours."""
         if at not in self._tables:
-            own, ours = _Methods.from_address(at), _Methods()
+            ours = _Methods()
             ctypes.memmove(ctypes.byref(ours), at, ctypes.sizeof(_Methods))
             ours.xClose = self._hook(_Close, self._closing)
             ours.xWrite = self._hook(_Write, self._writing)
             ours.xTruncate = self._hook(_Truncate, self._truncating)
             ours.xSync = self._hook(_Sync, self._syncing)
-            self._tables[at] = own, ours
+            self._tables[at] = ours
         return self._tables[at]
 
     def _closing(self, at: int) -> int:

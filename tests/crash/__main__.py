@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import multiprocessing
 import secrets
 import shutil
 import sys
@@ -13,19 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from reconciler.simulation.images import Damage
-from tests.crash.campaign import Failure, Tally, campaign, repeat
+from tests.crash.campaign import Failure, Tally, repeat
+from tests.crash.crowd import EACH, ENOUGH, run
 from tests.crash.faulty import Case, World, faults, suffer
 from tests.crash.hostile import hostile
 from tests.crash.life import LIVES
 
-#: How often each life is lived, of ten, and images of each.
-SHARES = {"whole": 6, "process": 2, "upgrade": 1, "restore": 1}
-EACH = 500
-#: Failures after which a run ends.
-ENOUGH = 20
 #: Cases that once failed, one a line, and what it was. They are tried in every run of the tests.
 CASES = Path(__file__).with_name("cases.txt")
 
@@ -44,45 +38,6 @@ def memory() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-class Task(NamedTuple):
-    """A life, and how many images of it."""
-
-    name: str
-    seed: int
-    count: int
-    scratch: Path
-
-
-def tasks(images: int, seed: int, scratch: Path) -> Iterator[Task]:
-    """Lives for so many images, each in a folder of its own."""
-    order = [name for name, share in SHARES.items() for _ in range(share)]
-    for number, first in enumerate(range(0, images, EACH)):
-        folder = scratch / str(number)
-        yield Task(order[number % len(order)], seed + number, min(EACH, images - first), folder)
-
-
-def lived(task: Task) -> Tally:
-    """One task, done."""
-    tally = Tally()
-    campaign(task.name, task.seed, task.count, task.scratch, tally, enough=ENOUGH)
-    shutil.rmtree(task.scratch)
-    return tally
-
-
-def run(images: int, seed: int, tally: Tally, scratch: Path, jobs: int) -> None:
-    """Live one life after another, *jobs* at a time, until there were so many images."""
-    with contextlib.ExitStack() as stack:
-        planned = tasks(images, seed, scratch)
-        found: Iterator[Tally] = map(lived, planned)
-        if jobs > 1:  # spawned: SQLite's file system is taken over once a process
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(jobs))
-            found = pool.imap_unordered(lived, planned)
-        for one in found:
-            tally.add(one)
-            if len(tally.failures) >= ENOUGH:
-                return
 
 
 def table(tally: Tally, seconds: float) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,3 +100,21 @@ def test_sqlite_is_as_it_was(tmp_path: Path) -> None:
     with opened(tmp_path / "home" / "journal.db"):
         pass
     assert disk.ops == []
+
+
+#: A journal that was opened on a watched disk, and is closed by the end of the interpreter.
+OUTLIVES = """
+import builtins, sys
+from pathlib import Path
+from tests.crash.life import Life
+
+life = Life(Path(sys.argv[1]), 3)
+with life.disk:
+    builtins.kept = life.open()
+"""
+
+
+def test_a_process_that_ends_with_a_watched_file_open_ends_in_peace(scratch: Path) -> None:
+    """SQLite closes its files after Python has let go of our hooks: they are out of its way."""
+    ran = subprocess.run([sys.executable, "-c", OUTLIVES, str(scratch)], check=False)
+    assert ran.returncode == 0  # below zero: a signal

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.simulation.images import Damage
-from tests.crash.__main__ import SHARES, again, memory, once_failed
+from tests.crash.__main__ import again, memory, once_failed
 from tests.crash.campaign import NAMING, Moment, Tally, campaign, images, live
 from tests.crash.checks import check
+from tests.crash.crowd import SHARES
 from tests.crash.life import Life, restore_again
 
 #: Together 5,000, beside those of further power losses.
