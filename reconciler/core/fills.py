@@ -8,10 +8,11 @@ over a set: the order of arrival and repeats do not matter. The venue's position
 from __future__ import annotations
 
 from reconciler.core.decisions import CashBooked, FillBooked
-from reconciler.core.events import Adjusted, ExecutionKind, ExecutionSeen, PositionSeen
+from reconciler.core.events import Adjusted, ExecutionKind, ExecutionSeen, PositionSeen, Source
 from reconciler.core.ledger import Book, Order
 from reconciler.core.turn import Turn
 
+NEAR_US = 1_000_000  # a trade so near to a position row may be in it or not
 #: The kinds of execution that move the position.
 MOVES = frozenset(
     {
@@ -99,8 +100,8 @@ def book_funding(turn: Turn, book: Book, row: ExecutionSeen) -> None:
 
 def see_position(turn: Turn, book: Book, row: PositionSeen) -> None:
     """Remember what the venue says, and whether it says so after the newest execution."""
-    if book.anchor is None and row.venue_us < book.venue_position_venue_us:
-        return  # a read that was overtaken: the anchor is the newest row, not the last to come
+    if book.anchor is None and row.source is Source.READ:
+        book.anchor_read = row.contracts, row.venue_us
     book.venue_position = row.contracts
     book.venue_position_venue_us = max(book.venue_position_venue_us, row.venue_us)
     agrees = row.contracts == book.position and book.anchor is not None
@@ -119,20 +120,51 @@ def _agree(turn: Turn, book: Book, how: str) -> None:
     turn.thaw(book, "position_differs", how)
 
 
-def set_anchor(turn: Turn, book: Book) -> None:
+def find_anchor(turn: Turn, book: Book) -> None:
     """
-    Take the venue's position as the start of our books, once, at the first sync.
+    At the end of a resync: take the venue's position as the start of our books, once.
 
-    Executions that the venue's row already contains (by the venue's own time) are not added.
+    The row that was just looked up holds every trade from before the watermark (A3), and from
+    before its own time. But around a trade a row of the old quantity may bear the time of the
+    trade, and its execution may come later than the row. So it is taken only once all that
+    happened near that moment is known, and nothing did. Else there will be another row.
     """
-    anchor = book.venue_position or 0
-    book.anchor, book.anchor_venue_us = anchor, book.venue_position_venue_us
-    book.position = anchor + sum(
-        contracts
-        for venue_us, contracts in book.early.values()
-        if venue_us > book.venue_position_venue_us
+    ledger = turn.ledger
+    contracts, row_us = book.anchor_read or (0, 0)
+    newest = contracts, max(row_us, ledger.watermark_us - NEAR_US)
+    book.anchor_read = None
+    for row in (book.anchor_row, newest):
+        if row is None:
+            continue
+        book.anchor_row = row
+        near_us = NEAR_US >> book.anchor_tries  # whoever never pauses is asked for less and less
+        if any(abs(venue_us - row[1]) <= near_us for venue_us, _ in book.early.values()):
+            book.anchor_row = None
+            book.anchor_tries += 1
+        elif row[1] + near_us <= ledger.watermark_us:
+            set_anchor(turn, book, *row)
+            if row_us < book.venue_position_venue_us:  # the look-up was overtaken: ask once more
+                book.confirmed, book.differs_since_us = False, turn.at_us
+            return
+        else:
+            break
+    start_us = book.anchor_row[1] if book.anchor_row else newest[1]
+    book.early = {k: v for k, v in book.early.items() if v[0] >= start_us - NEAR_US}
+    timing = ledger.settings.timing
+    wait_us = timing.read_lag_us + NEAR_US + timing.position_read_us
+    book.anchor_again_us = turn.at_us + (wait_us << min(book.anchor_tries, 3))
+    turn.touch(book)
+
+
+def set_anchor(turn: Turn, book: Book, contracts: int, venue_us: int) -> None:
+    """Executions that the row already contains (by the venue's own time) are not added."""
+    book.anchor, book.anchor_venue_us = contracts, venue_us
+    book.position = contracts + sum(
+        moved for moved_us, moved in book.early.values() if moved_us > venue_us
     )
     book.early = {}
+    book.anchor_row, book.anchor_tries, book.anchor_again_us = None, 0, 0
+    book.repairs = 0
     book.confirmed = book.position == book.venue_position
     book.differs_since_us = None if book.confirmed else turn.at_us
     turn.position_moved(book)

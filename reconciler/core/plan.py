@@ -362,8 +362,9 @@ class Planner:
         if not ledger.in_sync or book.confirmed:
             return
         if book.anchor is None:
-            if book.target is not None:  # a symbol first heard of since the last sync
-                self._want_resync(f"{book.symbol} is new")
+            self._wake(book.anchor_again_us)
+            if self.at_us >= book.anchor_again_us and (book.target or book.anchor_again_us):
+                self._want_resync(f"{book.symbol} has no first position")
             return
         if book.frozen:
             return

@@ -80,6 +80,8 @@ def _watch_position(turn: Turn, book: Book) -> None:
         return
     if ledger.sync_asked_us is not None or book.venue_position == book.position:
         return
+    if book.anchor is None:
+        return  # there are no books yet
     if turn.at_us >= book.differs_since_us + 2 * ledger.settings.timing.position_grace_us:
         turn.freeze(
             book,

@@ -34,7 +34,7 @@ IDLE_TIMES = {
     "at_us", "horizon_us", "clock_offset_us", "clock_error_us", "clock_at_us",
     "throttled_until_us", "placed_us", "dead_man_acked_us", "dead_man_asked_us",
     "since_us", "venue_position_venue_us", "waiting_since_us", "priced_us", "set_us", "expires_us",
-    "gap_since_us", "wake_us", "anchor_venue_us",
+    "gap_since_us", "wake_us", "anchor_venue_us", "anchor_again_us",
 }  # fmt: skip
 #: Times for people, and those of the anchor, which is older than all that happens here.
 BOOK_NOTES = tuple(

@@ -260,6 +260,7 @@ def opening(bounds: Bounds) -> State:
         CLOCK,
     ):
         step(state.ledger, event)
-    world.feed(world.position_event(bounds.start, NOW_US - UNIT_US, e.Source.READ))
+    # Nobody has traded here for long: the first position is sure at once.
+    world.feed(world.position_event(bounds.start, NOW_US - 2 * UNIT_US, e.Source.READ))
     world.feed(e.Synced(at_us=NOW_US, watermark_us=NOW_US - UNIT_US, open_order_ids=()))
     return state

@@ -101,7 +101,7 @@ def the_anchor_moves(patch: pytest.MonkeyPatch) -> None:
 
     def synced(turn: Turn, event: object) -> None:
         for book in turn.ledger.books.values():
-            fills.set_anchor(turn, book)
+            fills.set_anchor(turn, book, book.venue_position or 0, book.venue_position_venue_us)
         whole(turn, event)
 
     whole = apply._synced

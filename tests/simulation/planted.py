@@ -238,8 +238,8 @@ def filled_follows_the_last_row(patch: Patch) -> None:
 @fault
 def late_rows_are_in_no_anchor(patch: Patch) -> None:
     def make(whole: Any) -> Any:
-        def set_anchor(turn: Any, book: Any) -> None:
-            whole(turn, book)
+        def set_anchor(turn: Any, book: Any, contracts: int, venue_us: int) -> None:
+            whole(turn, book, contracts, venue_us)
             book.anchor_venue_us = 0
 
         return set_anchor

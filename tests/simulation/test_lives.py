@@ -21,11 +21,6 @@ for seed in range(8):
 """
 
 
-#: Not repaired yet: a person trades in the very instant of our first look at the position, so the
-#: books begin wrong by that trade. Not unseen: the symbol freezes and shows both figures.
-OPEN = {1035: "frozen 'the books say +200, the venue says 300'"}
-
-
 @pytest.mark.parametrize("seed", ONCE_BROKEN)
 def test_a_seed_that_once_broke_a_promise_keeps_it_now(seed: int) -> None:
     """What was found once does not come back."""
@@ -37,9 +32,6 @@ def test_many_seeds_keep_every_promise(part: int) -> None:
     """Three hundred lives, each with its own weather, break no promise."""
     for seed in range(1_000 + LIVES * part, 1_000 + LIVES * (part + 1)):
         life = live(seed)
-        if seed in OPEN:
-            assert OPEN[seed] in life.error
-            continue
         assert not life.error, f"python -m reconciler.simulation --seed {seed}: {life.error}"
 
 

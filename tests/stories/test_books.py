@@ -123,19 +123,16 @@ def test_answers_about_a_forgotten_order_change_nothing() -> None:
 
 
 def test_a_first_position_that_was_overtaken_is_not_the_anchor() -> None:
-    """Of two rows before the first sync the one that is younger at the venue counts."""
-    both = Settings(symbols=("XBTUSD", "ETHUSD"))
-    teller = Teller()
-    teller.event(Configured(at_us=teller.now_us, settings=both))
-    teller.settings, teller.symbol = both, "ETHUSD"
-    teller.now_us += 10_000_000
-    young = teller.position_row(30)
-    old = msgspec.structs.replace(young, contracts=10, venue_us=young.venue_us - 5_000_000)
-    teller.event(young)
-    teller.event(old)
-    teller.now_us += 10_000_000
-    teller.synced()
-    assert (teller.book.anchor, teller.book.position) == (30, 30)
+    """A look-up may lag behind the stream: the books begin with it, and confirm it once more."""
+    teller = with_a_new_symbol()
+    teller.do(["position", "+30"])
+    teller.now_us += 500_000
+    assert "read position" in teller.synced(10)
+    assert (teller.book.anchor, teller.book.position, teller.book.confirmed) == (10, 10, False)
+    late = teller.now_us - 500_000
+    teller.execution("", 20, "y0", venue_us=late)
+    assert teller.do(["position", "+30"]) == []
+    assert (teller.book.position, teller.book.confirmed) == (30, True)
 
 
 def with_a_new_symbol() -> Teller:

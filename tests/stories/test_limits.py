@@ -252,7 +252,6 @@ def test_a_symbol_first_heard_of_after_the_sync_is_read_at_once() -> None:
     assert teller.event(Configured(at_us=teller.now_us, settings=both)) == []
     assert "first position" in teller.book.waiting_for
     teller.settings = both
-    assert teller.do(["position", "0"]) == []
     assert teller.do(["sync", "0"]) == []
     assert "instrument" in teller.book.waiting_for
     assert teller.do(["market", "open"]) == ["place r1 +10"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from tests.stories.teller import Teller, tell
+from tests.stories.teller import tell
 
 
 def test_reaches_a_target_and_says_so() -> None:
@@ -58,19 +56,3 @@ def test_lost_answer_never_arrived() -> None:
         wait 2000               -> read r1
         read r1 empty           -> place r2 +100
     """)
-
-
-def test_fills_seen_before_the_first_position_are_not_counted_twice() -> None:
-    """Executions that the first position contains are part of it; younger ones are added."""
-    teller = Teller()
-    book = teller.book
-    book.anchor, book.confirmed = None, False
-    teller.do(["foreign", "+10", "y1"])
-    teller.now_us += 1_000_000
-    row = teller.position_row(40)
-    teller.now_us += 1_000_000
-    teller.do(["foreign", "+5", "y2"])
-    teller.event(msgspec.structs.replace(row, at_us=teller.now_us))
-    teller.synced()
-    assert teller.book.anchor == 40
-    assert teller.book.position == 45
