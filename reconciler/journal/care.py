@@ -72,9 +72,7 @@ def create(path: Path, *, account: str) -> None:
             connection.db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             _run_migrations(begun)
             values = _identity(account) | {schema.MADE: schema.fingerprint(connection.db)}
-            connection.db.executemany(
-                "INSERT INTO meta (key, value) VALUES (?, ?)", values.items()
-            )
+            connection.db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", values.items())
         connection.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         connection.close()

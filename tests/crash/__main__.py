@@ -81,15 +81,14 @@ def main() -> int:
         print(f"seed {given.seed}", flush=True)
         tally = Tally()
         started = time.monotonic()
-        with contextlib.suppress(KeyboardInterrupt):
-            if given.faults or given.hostile:
-                seen, tally.failures = others(given.faults, given.hostile, given.seed, scratch)
-                print("\n".join(f"{count:9,}  {what}" for what, count in sorted(seen.items())))
-                spent = time.monotonic() - started
-                print(f"{spent:.1f} s, {len(tally.failures)} failed")
-            else:
+        if given.faults or given.hostile:
+            seen, tally.failures = others(given.faults, given.hostile, given.seed, scratch)
+            print("\n".join(f"{count:9,}  {what}" for what, count in sorted(seen.items())))
+            print(f"{time.monotonic() - started:.1f} s, {len(tally.failures)} failed")
+        else:
+            with contextlib.suppress(KeyboardInterrupt):  # then with what there is
                 run(given.images, given.seed, tally, scratch, given.jobs)
-                print(table(tally, time.monotonic() - started))
+            print(table(tally, time.monotonic() - started))
         for failure in tally.failures[:ENOUGH]:
             print(failure)
         return 1 if tally.failures else 0
