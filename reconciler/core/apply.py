@@ -302,8 +302,10 @@ def _throttled(turn: Turn, event: Throttled) -> None:
 
 
 def _dead_man(turn: Turn, event: DeadManAcked) -> None:
-    turn.ledger.dead_man_armed = event.timeout_ms > 0
-    turn.ledger.dead_man_acked_us = turn.at_us if event.timeout_ms else 0
+    ledger = turn.ledger
+    ledger.dead_man_armed = event.timeout_ms > 0
+    # The venue counts from when it was asked; the answer may have waited for us since.
+    ledger.dead_man_acked_us = ledger.dead_man_asked_us if event.timeout_ms else 0
     turn.touch_all()
 
 

@@ -279,6 +279,8 @@ def _compare(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None:
 
 def _end(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None:
     """A terminal row: the order trades no more. What it filled must now be found."""
+    if order.status in ("refused", "void"):  # and it filled: it was there all the same
+        _rise(turn, book, order, f"{row.source} row: {row.status}, {row.filled} filled")
     was = order.status
     order.over_us, order.over_venue_us = turn.at_us, row.venue_us
     order.venue_status = row.status
@@ -360,7 +362,7 @@ def _rise(turn: Turn, book: Book, order: Order, evidence: str) -> None:
     turn.order_changed(order, evidence)
     turn.freeze_account(
         "zombie_order",
-        f"{order.cl_ord_id} was thought over and is alive ({evidence}); cancelling it",
+        f"{order.cl_ord_id} was thought over and was not ({evidence}); what is left is cancelled",
     )
 
 

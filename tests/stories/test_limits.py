@@ -221,6 +221,18 @@ def test_the_dead_mans_switch_is_armed_first_and_kept_so() -> None:
     assert teller.wait(15_000) == ["arm 60000"]
 
 
+def test_a_promise_that_was_read_late_is_as_old_as_its_request() -> None:
+    """While we stood still the switch may have fired: an old answer says nothing of that."""
+    teller = Teller(Settings(symbols=(SYMBOL,), dead_man_us=60_000_000))
+    teller.do(["armed", "60000"])
+    assert teller.wait(15_000) == ["arm 60000"]
+    teller.now_us += 61_000_000  # the machine was asleep
+    assert "arm 60000" in teller.do(["armed", "60000"])
+    assert teller.target(100) == []
+    assert "dead man" in teller.book.waiting_for
+    assert teller.do(["armed", "60000"]) == ["place r1 +100"]
+
+
 def test_an_orderly_stop_disarms_the_switch_once() -> None:
     """Disarmed when no order is left, and asked for again only if that failed."""
     teller = Teller(Settings(symbols=(SYMBOL,), dead_man_us=60_000_000))

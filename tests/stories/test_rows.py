@@ -70,6 +70,31 @@ def test_an_order_that_was_refused_and_filled_is_a_zombie() -> None:
     assert teller.book.position == 40
 
 
+def test_an_order_that_was_given_up_and_is_filled_in_its_first_row_is_a_zombie() -> None:
+    """Held for a minute, then filled at once: nobody saw it alive, and the account waits for us."""
+    teller = tell("""
+        target +100             -> place r1 +100
+        lost r1                 -> read r1
+        read r1 empty
+        wait 9_000              -> read r1, cancel r1
+        nothing r1
+        read r1 empty
+        wait 8_000              -> read r1
+        read r1 empty
+        wait 2_000              -> read r1
+        read r1 empty
+        wait 2_000              -> read r1
+        target 0
+        read r1 empty                                         = idle
+    """)
+    assert "incident zombie_order" in teller.do(["row", "r1", "filled", "100"])
+    assert teller.book.waiting_for.startswith("a decision: frozen")
+    teller.do(["fill", "r1", "+100", "x1"])
+    teller.do(["position", "+100"])
+    assert (teller.book.position, teller.book.state) == (100, "idle")
+    assert teller.ledger.frozen
+
+
 def test_an_execution_on_the_wrong_side_is_booked_and_stops_the_symbol() -> None:
     """The books follow what happened; nobody trades on before a person has looked."""
     teller = tell(WORKING)
