@@ -169,7 +169,10 @@ class BitmexGateway(Venue):
         elif isinstance(decision, (ReadOrder, ReadPosition)):
             self._look_ups.ask(decision)
             return ()
-        job = self._outgoing.job(decision, self._vitals.venue_us(now_us) // 1_000_000 + EXPIRES_S)
+        expires_s = 0  # a new order brings its own
+        if not isinstance(decision, PlaceOrder):
+            expires_s = self._vitals.venue_us(now_us) // 1_000_000 + EXPIRES_S
+        job = self._outgoing.job(decision, expires_s)
         budget.spend(now_us, order=job.asked.kind is not Kind.DEAD_MAN)
         job.sent, job.sent_orders = budget.sent, budget.sent_orders
         failure = self._wire.write(job)

@@ -287,20 +287,16 @@ def _position_seen(rows: Rows, event: e.PositionSeen) -> None:
 # One writer a fact. Transitions, fills, cash and positions are compared by the replay.
 
 
-def intent(place: d.PlaceOrder, seq: int, n: int, at_us: int, epoch: int) -> Values:
-    """The row of a decision to place an order: it needs nothing but the decision."""
-    return (
-        *(place.cl_ord_id, seq, n, place.request_id, at_us, epoch),
+def _place(rows: Rows, place: d.PlaceOrder) -> None:
+    rows.add(
+        "intents",
+        *(place.cl_ord_id, rows.seq, rows.n, place.request_id, rows.at_us, rows.epoch),
         *(place.symbol, place.contracts, exact(place.price)),
         *(int(place.post_only), int(place.reduce_only), int(place.immediate)),
         *(place.expires_us, place.deadline_us, place.target_version, place.instrument_version),
         *(place.position, exact(place.bid), exact(place.ask), exact(place.mark)),
         *(place.policy, place.reason),
     )
-
-
-def _place(rows: Rows, place: d.PlaceOrder) -> None:
-    rows.add("intents", *intent(place, rows.seq, rows.n, rows.at_us, rows.epoch))
     rows.order(
         *(place.cl_ord_id, place.symbol, 1, "intended", "", ""),
         *(place.contracts, exact(place.price), 0, 0, "", place.target_version),

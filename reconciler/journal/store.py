@@ -11,8 +11,8 @@ The store: every event and all that follows from it, in one transaction, before 
     ...
     journal.close(ledger)
 
-An order waits for nothing but what makes it safe: the events with what was decided on them, and
-the intents. The other tables follow from these, so a commit with an order in it leaves them to
+An order waits for nothing but what makes it safe: the events, and with them what was decided, the
+order itself among it. All tables follow from these, so a commit with an order in it leaves them to
 `tell`, right after the send; a start tells what a crash kept from being told. All other commits
 hold everything.
 
@@ -39,7 +39,7 @@ from reconciler.errors import Broken, ConfigError, NotLeader, ReconcilerError, S
 from reconciler.journal import chain, codec, faults, files, readers, schema, snapshots, writer
 from reconciler.journal.lock import Lock
 from reconciler.journal.present import Run, load
-from reconciler.journal.rows import Rows, Values, intent
+from reconciler.journal.rows import Rows, Values
 from reconciler.journal.statements import HOT
 
 Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
@@ -230,39 +230,32 @@ class Journal:
         self._usable()
         if not steps:
             return self.last_seq
-        rows, epoch = self._rows, self.epoch
+        rows, epoch, first = self._rows, self.epoch, self.last_seq + 1
         seq, link = self.last_seq, self._hash
         encode, encode_decisions, digest = codec.encode, codec.encode_decisions, chain.digest
-        journal_rows: list[Values] = []
-        intents: list[Values] = []
+        journal: list[Values] = []
+        orders = False
         try:
-            for event, decisions, facts in steps:
+            for event, decisions, _ in steps:
                 seq += 1
                 raw, decided = encode(event), encode_decisions(decisions)
                 kind, symbol = codec.kind_of(event), getattr(event, "symbol", "")
                 head = (seq, event.at_us, epoch, kind, symbol, codec.FORMAT)
                 link = digest(link, *head, raw, decided)
-                journal_rows.append((*head, raw.decode(), decided.decode(), link, None))
-                n = len(facts)
-                for decision in decisions:
-                    if type(decision) is PlaceOrder:
-                        n += 1
-                        intents.append(intent(decision, seq, n, event.at_us, epoch))
-            others: Mapping[str, Sequence[Values]] = {}
-            if intents:
+                journal.append((*head, raw.decode(), decided.decode(), link, None))
+                orders = orders or any(type(one) is PlaceOrder for one in decisions)
+            if orders:
                 rows.require_room(steps)
-                journal_rows[-1] = (*journal_rows[-1][:-1], self.last_seq + 1)
-                others = {"intents": intents}
+                journal[-1] = (*journal[-1][:-1], first)
+                self._write(journal, {})
+                self._untold = list(steps)
             else:
-                self._take(self.last_seq, steps)
-                others = rows.drain()
-            self._write(journal_rows, others)
+                self._take(first, steps)
+                self._write(journal, rows.drain())
         except BaseException as error:
             if (told := self._fail(error)) is error:
                 raise
             raise told from error
-        if intents:
-            self._untold = list(steps)
         self.last_seq, self._hash = seq, link
         self._commits += 1
         return seq
@@ -282,19 +275,17 @@ class Journal:
         if not self._untold:
             return
         with self._failing():
-            self._take(self.last_seq - len(self._untold), self._untold)
+            self._take(self.last_seq + 1 - len(self._untold), self._untold)
             self._untold = []
             self._write_tables()
 
-    def _take(self, seq: int, steps: Sequence[Step]) -> None:
-        for event, decisions, facts in steps:
-            seq += 1
+    def _take(self, first: int, steps: Sequence[Step]) -> None:
+        for seq, (event, decisions, facts) in enumerate(steps, first):
             self._rows.take(seq, self.epoch, event, decisions, facts)
 
     def _write_tables(self) -> None:
-        """All that `rows` has but the intents, which went ahead."""
+        """All that `rows` has."""
         others = self._rows.drain()
-        others.pop("intents", None)
         if self._durable:
             self._db.execute("PRAGMA synchronous = NORMAL")
         self._write([], others)
@@ -306,6 +297,9 @@ class Journal:
     def _write(self, journal: Sequence[Values], others: Mapping[str, Sequence[Values]]) -> None:
         """One transaction."""
         db = self._db
+        if len(journal) == 1 and not others:  # a statement is a transaction
+            db.execute(HOT["journal"], journal[0])
+            return
         db.execute("BEGIN IMMEDIATE")
         if journal:
             db.executemany(HOT["journal"], journal)

@@ -10,6 +10,7 @@ nothing ever again: the ledger in memory is then ahead of the disk, so the proce
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -186,6 +187,7 @@ class Engine:
 
     def _tell(self) -> None:
         """Write the tables that an order did not wait for."""
+        os.sched_yield()  # a venue on this machine may be waiting for the processor
         try:
             self.journal.tell()
         except BaseException:
