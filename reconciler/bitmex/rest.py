@@ -230,10 +230,22 @@ class Reader:
         )
         return events
 
-    def instrument(self, symbol: str, wanted: Callable[[], bool]) -> list[dict[str, object]]:
-        """The full row of an instrument; none when the venue does not list it."""
-        page = messages.rows(self._get("/instrument", {"symbol": symbol, "count": 1}, wanted))
-        return [row for row in page if row.get("symbol") == symbol]
+    def instruments(
+        self, symbols: tuple[str, ...], wanted: Callable[[], bool]
+    ) -> list[dict[str, object]]:
+        """The trading rules of *symbols* in one answer; no row for what the venue doesn't list."""
+        if not symbols:
+            return []
+        query = {
+            "filter": json.dumps({"symbol": symbols}),
+            "columns": json.dumps(rows.RULES),
+            "count": PAGE,
+        }
+        page = messages.rows(self._get("/instrument", query, wanted))
+        found = [row for row in page if row.get("symbol") in symbols]
+        for row in found:
+            rows.instrument_seen(row, 0)  # if it can't be read, the look-up has failed
+        return found
 
     # -- below them
 

@@ -41,6 +41,11 @@ STATUS = {
     "Triggered": OrderStatus.NEW,
 }
 SIGN = {"Buy": 1, "Sell": -1}
+#: The columns of an instrument that `instrument_seen` reads.
+RULES = (
+    "symbol", "state", "lotSize", "tickSize", "maxOrderQty", "maxPrice", "isInverse", "isQuanto",
+    "multiplier", "settlCurrency", "quoteCurrency", "makerFee", "takerFee",
+)  # fmt: skip
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST = 2**53  # of a whole number: a thousand of them still fit a column of the journal

@@ -1,16 +1,16 @@
 """
 The full resync: what the stream cannot tell, because it happened while nobody listened.
 
-Executions from before the watermark, then open orders, then positions, read by REST while the
-stream goes on. The rows and the `Synced` that ends them are handed over together; a result that
-comes after the connection was lost is thrown away whole.
+Executions from before the watermark, then open orders, positions and trading rules, read by REST
+while the stream goes on. The rows and the `Synced` that ends them are handed over together; a
+result that comes after the connection was lost is thrown away whole.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -22,10 +22,9 @@ from reconciler.venue import Host
 from .answers import Failure
 from .rest import Found, Reader, ReadFailed
 from .rows import Row
-from .tables import Accounts
+from .tables import LAG_US, Accounts
 
 OVERLAP_US = 60_000_000  # read again before the watermark
-LAG_US = 2_000_000  # a read shows everything older than this
 AGAIN_MAX_US = 15_000_000
 
 
@@ -34,7 +33,7 @@ class _Result:
     executions: list[AnyEvent]
     orders: Found
     positions: list[AnyEvent]
-    instruments: list[Row] = field(default_factory=list)
+    instruments: Sequence[Row] = ()
 
 
 class Sync:
@@ -89,12 +88,12 @@ class Sync:
         self._reading, self._again = True, False
         since_us = (self.watermark_us or self._venue_us(now_us)) - OVERLAP_US
         asked, self._asked = self._asked, []
-        missing = tuple(s for s in self._symbols if not self._accounts.knows_rules(s))
+        unruled = not all(map(self._accounts.knows_rules, self._symbols))
         account = self._accounts.account
         generation = self._generation
 
         def task() -> None:
-            self._read(generation, since_us, now_us, asked, missing, account)
+            self._read(generation, since_us, now_us, asked, unruled, account)
 
         self._reader.ask(task)
 
@@ -109,7 +108,7 @@ class Sync:
         since_us: int,
         began_us: int,
         asked: list[int],
-        missing: tuple[str, ...],
+        unruled: bool,
         account: int | None,
     ) -> None:
         def wanted() -> bool:
@@ -122,11 +121,15 @@ class Sync:
                 orders=reader.open_orders(account, wanted),
                 positions=reader.positions(self._symbols, account, wanted),
             )
-            for symbol in missing:
-                result.instruments.extend(reader.instrument(symbol, wanted))
         except (ReadFailed, ProtocolError) as error:
             self._host.call_soon(partial(self._failed, generation, asked, error))
             return
+        try:
+            result.instruments = reader.instruments(self._symbols, wanted)
+        except (ReadFailed, ProtocolError) as error:
+            if unruled:  # nothing can be traded before they were seen once
+                self._host.call_soon(partial(self._failed, generation, asked, error))
+                return
         self._host.call_soon(partial(self._done, generation, asked, result, began_us))
 
     def _failed(
@@ -152,7 +155,7 @@ class Sync:
         now_us = self._host.now_us()
         events: list[AnyEvent] = []
         for row in result.instruments:
-            if (rules := self._accounts.new_rules(row, now_us)) is not None:
+            if (rules := self._accounts.read_rules(row, began_us, now_us)) is not None:
                 events.append(rules)
         events.extend(stamped(result.executions, now_us))
         events.extend(stamped(result.orders.events, now_us))

@@ -35,6 +35,7 @@ from .rows import Row
 
 Key = tuple[object, ...]
 
+LAG_US = 2_000_000  # a read shows everything older than this
 DEAD_ROW_US = 300_000_000  # how long an order that is over is kept: it can be revived for 60 s
 DEAD = frozenset({"Filled", "Canceled", "Rejected", "Expired"})
 
@@ -159,6 +160,7 @@ class Accounts:
         self.marks: dict[str, Decimal] = {}  # from the last instrument frame
         self.strangers = 0  # rows of other accounts
         self._rules: dict[str, InstrumentSeen] = {}  # as last told, over all connections
+        self._ruled_us: dict[str, int] = {}  # when the stream last changed them
         self._positions: dict[str, tuple[int, Decimal | None]] = {}  # as last told
         self._untold_margins: dict[str, MarginSeen] = {}
         self._told_margins: dict[str, MarginSeen] = {}
@@ -259,11 +261,30 @@ class Accounts:
             mark = rows.exact(row.get("markPrice"), "markPrice")
             if mark is not None:
                 self.marks[symbol] = mark
-            if (rules := self.new_rules(row, at_us)) is not None:
+            if (rules := self._new_rules(row, at_us)) is not None:
+                self._ruled_us[symbol] = at_us
                 events.append(rules)
         return events
 
-    def new_rules(self, row: Row, at_us: int) -> InstrumentSeen | None:
+    def read_rules(self, row: Row, asked_us: int, at_us: int) -> InstrumentSeen | None:
+        """
+        The trading rules of a row that was looked up, if they are news: a row of the stream that
+        would have told them was lost.
+
+        The look-up holds all that is older than `LAG_US`: what the stream said since is newer.
+        """
+        symbol = rows.need_text(row, "symbol")
+        if asked_us < self._ruled_us.get(symbol, -LAG_US) + LAG_US:
+            return None
+        if rows.instrument_seen(row, at_us) is None:
+            return None
+        table = self.tables["instrument"]
+        for known in table.rows.values():
+            if known.get("symbol") == symbol:  # else its next change would bring back the old ones
+                known.update((name, row.get(name)) for name in rows.RULES)
+        return self._new_rules(row, at_us)
+
+    def _new_rules(self, row: Row, at_us: int) -> InstrumentSeen | None:
         """The trading rules in a full instrument row, if they are not what was told last."""
         seen = rows.instrument_seen(row, at_us)
         if seen is None:

@@ -131,7 +131,11 @@ class Door:
                 if asked.get("symbol", symbol) == symbol
             ]
         else:
-            found = [exchange.instrument_row(query["symbol"])]
+            found = [
+                exchange.instrument_row(symbol)
+                for symbol in exchange.symbols
+                if symbol in asked.get("symbol", symbol)  # type: ignore[operator]
+            ]
         start = int(query.get("start", "0"))
         return found[start : start + int(query.get("count", "100"))]
 
@@ -234,7 +238,8 @@ class Feed:
     def row(self, table: str, action: str, row: Row) -> None:
         """Something changed."""
         private = table in ("order", "execution", "position")
-        if table not in self._tables or (self.muted and private):
+        told_once = private or "state" in row  # nothing repeats it, if it is lost
+        if table not in self._tables or (self.muted and told_once):
             return
         if table == "position":
             symbol = str(row["symbol"])
@@ -242,7 +247,7 @@ class Feed:
                 self._told.add(symbol)
                 action = "insert"
         strikes, weather = self._draws.strikes, self.weather
-        if private and strikes("lose_row", weather.lose_row):
+        if told_once and strikes("lose_row", weather.lose_row):
             return
         said = frame(table, action, [row])
         for _ in range(2 if private and strikes("repeat_row", weather.repeat_row) else 1):

@@ -50,6 +50,7 @@ class Script:
         self.tasks: list[Callable[[], None]] = []
         self.since_us: list[int] = []
         self.error: ReadFailed | ProtocolError | None = None
+        self.rules: list[dict[str, object]] | ReadFailed | ProtocolError = []
 
     def ask(self, task: Callable[[], None]) -> None:
         self.tasks.append(task)
@@ -72,6 +73,11 @@ class Script:
 
     def positions(self, *asked: object) -> list[AnyEvent]:
         return []
+
+    def instruments(self, symbols: tuple[str, ...], wanted: object) -> list[dict[str, object]]:
+        if isinstance(self.rules, Exception):
+            raise self.rules
+        return self.rules
 
 
 def made() -> tuple[Sync, Script, Host]:
@@ -163,11 +169,13 @@ def test_every_request_for_a_resync_is_answered_once() -> None:
     assert [e.request_id for e in host.run() if isinstance(e, Answered)] == [2]
 
 
-def test_rules_that_the_stream_did_not_tell_are_read() -> None:
-    """A symbol whose image never told its rules is looked up, and told before the sync ends."""
+RULES: dict[str, object] = {
+    "symbol": "XBTUSD", "state": "Closed", "lotSize": 100, "tickSize": Decimal("0.1"),
+}  # fmt: skip
+
+
+def of_xbtusd() -> tuple[Sync, Script, Host]:
     host, script = Host(), Script()
-    rules = {"symbol": "XBTUSD", "state": "Open", "lotSize": 100, "tickSize": Decimal("0.1")}
-    script.instrument = lambda symbol, wanted: [rules]  # type: ignore[attr-defined]
     sync = Sync(
         script,  # type: ignore[arg-type]
         host,  # type: ignore[arg-type]
@@ -176,10 +184,38 @@ def test_rules_that_the_stream_did_not_tell_are_read() -> None:
         lambda now_us: now_us,
         lambda: True,
     )
-    for expected in (["InstrumentSeen", "Synced"], ["Synced"]):
-        sync.begin(host.time_us)
-        script.work()
-        assert [type(event).__name__ for event in host.run()] == expected
+    return sync, script, host
+
+
+def names_told(sync: Sync, script: Script, host: Host) -> list[str]:
+    """What one resync tells."""
+    sync.begin(host.time_us)
+    script.work()
+    return [type(event).__name__ for event in host.run()]
+
+
+def test_rules_that_the_stream_did_not_tell_are_read() -> None:
+    """Rules are told before a sync ends if they are news; a market that opened unseen is seen."""
+    sync, script, host = of_xbtusd()
+    script.rules = [RULES]
+    assert names_told(sync, script, host) == ["InstrumentSeen", "Synced"]
+    assert names_told(sync, script, host) == ["Synced"]
+    script.rules = [{**RULES, "state": "Open"}]
+    assert names_told(sync, script, host) == ["InstrumentSeen", "Synced"]
+
+
+@pytest.mark.parametrize("why", [ReadFailed(Failure(code="timeout")), ProtocolError("wrong")])
+def test_only_rules_that_were_never_seen_keep_a_sync_waiting(
+    why: ReadFailed | ProtocolError,
+) -> None:
+    """Orders and fills don't wait for an instrument that cannot be read, once there are rules."""
+    sync, script, host = of_xbtusd()
+    script.rules = why
+    assert names_told(sync, script, host) == []
+    script.rules = [RULES]
+    assert names_told(sync, script, host) == ["InstrumentSeen", "Synced"]
+    script.rules = why
+    assert names_told(sync, script, host) == ["Synced"]
 
 
 def reader_of(rogue: Rogue) -> tuple[Reader, list[Exchange]]:

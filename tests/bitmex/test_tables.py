@@ -250,6 +250,45 @@ def test_rules_are_told_when_they_change() -> None:
     assert (changed.open, changed.state) == (False, "Closed")
 
 
+READ = {k: Decimal(str(v)) if type(v) is float else v for k, v in INSTRUMENT.items()}
+
+
+def opened_and_lost() -> Accounts:
+    """A market that is closed; that it has opened since was lost on the way."""
+    made = Accounts(["XBTUSD"])
+    closed = {**INSTRUMENT, "state": "Closed"}
+    made.take(frame("instrument", "partial", closed, keys=["symbol"]), 1_000_000)
+    return made
+
+
+def test_a_market_that_opened_unseen_is_open_after_a_look_up() -> None:
+    """And the next change of its mark price does not close it again."""
+    made = opened_and_lost()
+    seen = made.read_rules(READ, 4_000_000, 5_000_000)
+    assert seen is not None
+    assert (seen.at_us, seen.open) == (5_000_000, True)
+    assert made.read_rules(READ, 5_000_000, 6_000_000) is None
+    tick = {"symbol": "XBTUSD", "markPrice": 61_000}
+    assert made.take(frame("instrument", "update", tick), 7_000_000) == []
+    (closed,) = made.take(frame("instrument", "update", {**tick, "state": "Closed"}), 8_000_000)
+    assert isinstance(closed, InstrumentSeen)
+    assert not closed.open
+
+
+def test_a_look_up_that_may_lag_does_not_overrule_the_stream() -> None:
+    """What the stream said less than two seconds before the question is newer than the answer."""
+    made = opened_and_lost()
+    assert made.read_rules(READ, 2_999_999, 3_100_000) is None
+    assert made.read_rules(READ, 3_000_000, 3_100_000) is not None
+
+
+def test_a_look_up_without_rules_changes_none() -> None:
+    """An answer that lacks lot or tick is no instrument; what is known of it stays."""
+    made = opened_and_lost()
+    assert made.read_rules({"symbol": "XBTUSD", "state": "Open"}, 9_000_000, 9_000_000) is None
+    assert made.take(frame("instrument", "update", {"symbol": "XBTUSD"}), 9_000_001) == []
+
+
 def test_other_symbols_and_indices_are_no_instruments() -> None:
     """A symbol that was not asked for, or one that can't be traded, tells nothing."""
     made = Accounts(["XBTUSD", ".BXBT"])
