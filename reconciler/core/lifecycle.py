@@ -9,9 +9,9 @@ Rule 3: "in doubt", "frozen" and "halted" are conditions beside the state; they 
 from __future__ import annotations
 
 import enum
-from typing import Any, Protocol
+from typing import Protocol
 
-from transitions import Machine, MachineError, Transition
+from transitions import Event, Machine, MachineError, Transition
 
 
 class State(enum.StrEnum):
@@ -49,16 +49,33 @@ TABLE: tuple[tuple[str, tuple[State, ...], State, str], ...] = (
 TRIGGERS = tuple(dict.fromkeys(row[0] for row in TABLE))
 
 
-class _Row(Transition):
-    """A row of TABLE. It has no conditions and no callbacks, and is not searched for any."""
+class HasState(Protocol):
+    """Whatever lives by the table."""
 
-    def execute(self, event_data: Any) -> bool:
-        event_data.machine.set_state(self.dest, event_data.model)
+    state: State
+
+
+class _Trigger(Event):
+    """One trigger of the machine. Rows have no conditions, callbacks or queue to be searched."""
+
+    def __init__(self, name: str, machine: Machine) -> None:
+        super().__init__(name, machine)
+        self.rows: dict[State, State] = {}
+
+    def add_transition(self, transition: Transition) -> None:
+        super().add_transition(transition)
+        self.rows[State[transition.source]] = State[transition.dest]
+
+    def trigger(self, model: HasState, *_: object, **__: object) -> bool:
+        to = self.rows.get(model.state)
+        if to is None:
+            raise MachineError(f"{model.state} allows no {self.name}")
+        model.state = to
         return True
 
 
 class _Machine(Machine):
-    transition_cls = _Row
+    event_cls = _Trigger
 
 
 # Symbols stay plain structs; auto_transitions would add ways round the table.
@@ -66,12 +83,6 @@ _MACHINE = _Machine(model=None, states=State, initial=None, auto_transitions=Fal
 for _trigger, _sources, _to, _means in TABLE:
     _MACHINE.add_transition(_trigger, list(_sources), _to)
 _EVENTS = _MACHINE.events
-
-
-class HasState(Protocol):
-    """Whatever lives by the table."""
-
-    state: State
 
 
 class IllegalTransition(Exception):
