@@ -9,7 +9,7 @@ Rule 3: "in doubt", "frozen" and "halted" are conditions beside the state; they 
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from transitions import Event, Machine, MachineError, Transition
 
@@ -66,7 +66,7 @@ class _Trigger(Event):
         super().add_transition(transition)
         self.rows[State[transition.source]] = State[transition.dest]
 
-    def trigger(self, model: HasState, *_: object, **__: object) -> bool:
+    def trigger(self, model: Any, *_: object, **__: object) -> bool:
         to = self.rows.get(model.state)
         if to is None:
             raise MachineError(f"{model.state} allows no {self.name}")
