@@ -64,7 +64,7 @@ class _Trigger(Event):
 
     def add_transition(self, transition: Transition) -> None:
         super().add_transition(transition)
-        self.rows[State[transition.source]] = State[transition.dest]
+        self.rows[State[str(transition.source)]] = State[str(transition.dest)]
 
     def trigger(self, model: Any, *_: object, **__: object) -> bool:
         to = self.rows.get(model.state)
