@@ -17,7 +17,7 @@ from reconciler.bitmex import connection as connection_module
 from reconciler.bitmex import net
 from reconciler.bitmex.answers import Asked, Failure, Kind, Reply
 from reconciler.bitmex.net import address
-from reconciler.bitmex.outgoing import Job, Outgoing
+from reconciler.bitmex.outgoing import IDS_KEPT, Job, Outgoing
 from reconciler.bitmex.signing import Signer
 from reconciler.bitmex.wire import MOST, WARM, Wire
 from reconciler.core.decisions import CancelOrder
@@ -310,11 +310,11 @@ def test_many_at_once() -> None:
 
 
 def test_cancels_go_before_orders() -> None:
-    """While all connections are busy, a cancel overtakes the orders that wait."""
-    gate = threading.Event()
+    """While all connections are busy, a cancel overtakes the orders that wait: it is the next."""
+    gate = threading.Semaphore(0)
 
     def gated(rogue: Rogue, connection: socket.socket, body: bytes) -> bool:
-        gate.wait(5)
+        gate.acquire(timeout=5)
         return accept(rogue, connection, body)
 
     with sending(gated) as sent:
@@ -322,10 +322,11 @@ def test_cancels_go_before_orders() -> None:
         sent.rogue.wait(lambda: len(sent.rogue.requests) == MOST)
         waiting = [sent.place(f"wait-{number}") for number in range(4)]
         cancel = sent.cancel("rc-0")
-        gate.set()
+        gate.release()  # one connection is free
+        sent.rogue.wait(lambda: len(sent.rogue.requests) > MOST)
+        assert sent.rogue.requests[MOST].startswith(b"DELETE")
+        gate.release(2 * MOST)
         assert all(isinstance(sent.result(job), Reply) for job in [*jobs, *waiting, cancel])
-        later = sent.rogue.requests[MOST:]
-        assert any(request.startswith(b"DELETE") for request in later[:MOST])
 
 
 def test_an_order_that_waits_past_its_deadline_is_not_sent() -> None:
@@ -406,3 +407,18 @@ def test_a_job_shows_no_signature() -> None:
     assert "thekey" not in repr(job)
     assert isinstance(job.asked, Asked)
     assert job.asked.kind is Kind.PLACE
+
+
+def test_no_order_is_made_into_a_request_twice() -> None:
+    """Not by any decision, as long as the process lives; a cancel may be repeated."""
+    outgoing = Outgoing(address("http://127.0.0.1:1", ("http", "https")), Signer("key", "s"))
+    outgoing.job(place(), 0)
+    for request_id in (1, 2):
+        with pytest.raises(AssertionError, match="before"):
+            outgoing.job(place(request_id=request_id), 0)
+    for request_id in (3, 4):
+        cancel = CancelOrder(request_id=request_id, cl_ord_id="rc-17", symbol="XBTUSD", reason="")
+        outgoing.job(cancel, 2_000_000_000)
+    for number in range(IDS_KEPT + 50):
+        outgoing.job(place(cl_ord_id=f"rc-x-{number}"), 0)
+    assert len(outgoing._placed) == IDS_KEPT
