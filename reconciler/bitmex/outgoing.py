@@ -17,6 +17,7 @@ from .net import Address
 from .signing import Signer
 
 API = "/api/v1"
+IDS_KEPT = 10_000  # client order ids of the newest orders that were made into requests
 Sent = PlaceOrder | AmendOrder | CancelOrder | ArmDeadMan
 
 
@@ -62,6 +63,7 @@ class Outgoing:
         self._amend = _Route("PUT", "/order", to, signer.api_key)
         self._cancel = _Route("DELETE", "/order", to, signer.api_key)
         self._dead_man = _Route("POST", "/order/cancelAllAfter", to, signer.api_key)
+        self._placed: dict[str, None] = {}
 
     def job(self, decision: Sent, expires_s: int) -> Job:
         """
@@ -73,6 +75,7 @@ class Outgoing:
         """
         request_id = decision.request_id
         if isinstance(decision, PlaceOrder):
+            self._place_once(decision.cl_ord_id)
             return Job(
                 asked=Asked(
                     kind=Kind.PLACE,
@@ -109,6 +112,13 @@ class Outgoing:
             data=self._bytes(route, body, expires_s),
             urgent=kind is Kind.CANCEL,
         )
+
+    def _place_once(self, cl_ord_id: str) -> None:
+        """The venue would take an id again once its order has filled: whoever asks, we don't."""
+        assert cl_ord_id not in self._placed, f"{cl_ord_id} was made into a request before"
+        self._placed[cl_ord_id] = None
+        if len(self._placed) > IDS_KEPT:
+            del self._placed[next(iter(self._placed))]
 
     def _bytes(self, route: _Route, body: bytes, expires_s: int) -> bytes:
         signature = self._signer.sign(route.verb, route.path, expires_s, body)

@@ -42,6 +42,7 @@ def _place(turn: Turn, decision: PlaceOrder) -> None:
     ledger = turn.ledger
     book = ledger.book(decision.symbol)
     assert not book.live, f"{book.symbol}: {book.live} is live; a second intent must not be"
+    assert not any(o.alive for o in book.own_orders()), f"{book.symbol}: a stray is alive"
     ledger.next_order_number += 1
     order = Order(
         cl_ord_id=decision.cl_ord_id,

@@ -155,6 +155,8 @@ def see_execution(turn: Turn, book: Book, order: Order | None, row: ExecutionSee
         return
     more = row.order_filled > order.filled
     order.filled = max(order.filled, row.order_filled)
+    if order.booked > order.filled:
+        _overfill(turn, book, order)
     if order.status in ("refused", "void", "closed"):
         exists(turn, book, order, f"execution {row.exec_id}", more)
         return

@@ -11,6 +11,7 @@ import pytest
 from reconciler.core import apply, decisions, doubt, fills, gate, orders, review
 from reconciler.core.events import Answered, OrderRead, Outcome, Started
 from reconciler.core.ledger import NEVER_US, Book, Ledger, Order
+from reconciler.core.lifecycle import State
 from reconciler.core.plan import Planner
 from reconciler.core.turn import Turn
 from reconciler.simulation import search_world
@@ -57,7 +58,7 @@ def placed_beside_a_doubt(patch: pytest.MonkeyPatch) -> None:
 
     def plan(self: Planner) -> list[decisions.AnyDecision]:
         if self.book.order is not None and self.book.order.doubt is not None:
-            self.book.state, self.book.live = "idle", ""
+            self.book.state, self.book.live = State.IDLE, ""
         return whole(self)
 
     whole = Planner.plan
