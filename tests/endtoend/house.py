@@ -26,17 +26,24 @@ from reconciler.client import HttpDoor
 from reconciler.journal import replay
 from reconciler.service.door import TargetRequest, TargetVersion
 from reconciler.service.servicefile import ServiceFile
-from tests.endtoend.zygote import Child, Zygote
+from tests.endtoend.zygote import Child
 
 T = TypeVar("T")
-Point = tuple[str, int]
 SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
 LOTS = {"XBTUSD": 100, "ETHUSD": 1, "XBTUSDT": 100}
 MOVING = ("Trade", "Liquidation", "Bankruptcy", "Settlement")
+#: Every order that was decided: it stands in its event's row before a byte is sent, and in the
+#: table `intents` soon after.
+DECIDED = (
+    "select json_extract(value, '$.cl_ord_id') cl_ord_id from journal, json_each(decisions)"
+    " where json_extract(value, '$.kind') = 'placeorder'"
+)
 COMMAND = [sys.executable, "-m", "reconciler"]
 
 
-def wait_for(what: str, look: Callable[[], T | None], within_s: float = 30) -> T:
+def wait_for(
+    what: str, look: Callable[[], T | None], within_s: float = 30, every_s: float = 0.02
+) -> T:
     """Look until there is something to see; say what was missing otherwise."""
     deadline = time.monotonic() + within_s
     while True:
@@ -45,7 +52,7 @@ def wait_for(what: str, look: Callable[[], T | None], within_s: float = 30) -> T
             return seen
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {within_s:g} s")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def free_port() -> int:
@@ -99,6 +106,7 @@ max_orders_per_minute = 1000
         self.service: subprocess.Popen[bytes] | Child | None = None
         self._session = requests.Session()
         self._session.trust_env = False
+        self._door: tuple[int, HttpDoor] | None = None  # of the process with this number
 
     def __enter__(self) -> Self:
         self.start_venue()
@@ -111,6 +119,7 @@ max_orders_per_minute = 1000
                 process.wait()
         self.log.close()
         self._session.close()
+        self._close_door()
 
     # -- processes -----------------------------------------------------------------------------
 
@@ -172,11 +181,13 @@ max_orders_per_minute = 1000
     # -- doors ---------------------------------------------------------------------------------
 
     def door_or_none(self) -> HttpDoor | None:
-        """The running service's door, if it is open."""
-        found = ServiceFile(self.database).read()
+        """The running service's door, if it has been opened."""
         assert self.service is not None
         if self.service.poll() is not None:
             raise AssertionError(f"the service ended with {self.service.returncode}: {self.tail()}")
+        if self._door is not None and self._door[0] == self.service.pid:
+            return self._door[1]
+        found = ServiceFile(self.database).read()
         if found is None or found.pid != self.service.pid:
             return None
         try:
@@ -184,7 +195,14 @@ max_orders_per_minute = 1000
             door.status()
         except Exception:
             return None
+        self._close_door()
+        self._door = found.pid, door
         return door
+
+    def _close_door(self) -> None:
+        if self._door is not None:
+            self._door[1].close()
+            self._door = None
 
     def set_target(self, symbol: str, contracts: int, policy: str = "urgent") -> TargetVersion:
         """Set a target over HTTP, as a strategy would."""
@@ -256,6 +274,7 @@ max_orders_per_minute = 1000
         assert stored == venue, (
             f"lost: {set(venue) - set(stored)}, invented: {set(stored) - set(venue)}"
         )
+        assert self.rows("select cl_ord_id from intents order by 1") == sorted(self.rows(DECIDED))
         self._check_details(self.truth())
         return {"orders": ours, "intents": intents, "fills": len(stored)}
 
@@ -298,7 +317,7 @@ max_orders_per_minute = 1000
         truth = self.truth()
         ours = [row for row in truth["orders"] if row.get("clOrdID", "").startswith("rc-")]
         made = self.database.exists()
-        intents = {row[0] for row in self.rows("select cl_ord_id from intents")} if made else set()
+        intents = {row[0] for row in self.rows(DECIDED)} if made else set()
         seen = Counter(row["clOrdID"] for row in ours if row["clOrdID"] not in self.forgiven)
         assert not [name for name, times in seen.items() if times > 1], "an order was doubled"
         assert set(seen) <= intents, f"orders without an intent: {set(seen) - intents}"
@@ -308,6 +327,8 @@ max_orders_per_minute = 1000
         assert set(sent) <= intents, f"requests without an intent: {set(sent) - intents}"
         open_now = Counter(row["symbol"] for row in ours if row["leavesQty"])
         assert all(times == 1 for times in open_now.values()), f"two live orders: {open_now}"
+        if made and not self.forgiven:
+            self._stay_within_targets(truth["executions"])
 
         venue = {
             row["execID"]: row["lastQty"] * (1 if row["side"] == "Buy" else -1)
@@ -320,89 +341,40 @@ max_orders_per_minute = 1000
         assert stored.items() <= venue.items(), "a fill that never was"
         return len(ours), len(intents), stored, venue
 
+    def unanswered(self) -> int:
+        """How many requests for an order have no answer on the disk."""
+        if not self.database.exists():
+            return 0
+        return len(
+            self.rows(
+                f"select 1 from ({DECIDED}) left join orders using (cl_ord_id)"
+                " where coalesce(status, 'intended') in ('intended', 'in_doubt')"
+            )
+        )
+
+    def _stay_within_targets(self, executions: list[dict[str, Any]]) -> None:
+        """Own fills lead from where an order was decided towards its target, and never past it."""
+        way = {
+            name: (min(position, target), max(position, target))
+            for name, position, target in self.rows(
+                "select cl_ord_id, i.position, t.contracts from intents i join targets t"
+                " on t.symbol = i.symbol and t.version = i.target_version"
+            )
+        }
+        moving = [row for row in executions if row["execType"] in MOVING]
+        if not all(row.get("clOrdID", "").startswith("rc-") for row in moving):
+            return  # other people's trades may come between a decision and its fills
+        position: Counter[str] = Counter()
+        for row in moving:
+            position[row["symbol"]] += row["lastQty"] * (1 if row["side"] == "Buy" else -1)
+            if row["clOrdID"] in way:
+                least, most = way[row["clOrdID"]]
+                assert least <= position[row["symbol"]] <= most, (
+                    f"{position[row['symbol']]} is not between {least} and {most}: {row}"
+                )
+
     def replay(self) -> int:
         """Replay the journal; how many events. A difference is a failure."""
         report = replay(self.database)
         assert report.difference is None, report.difference
         return report.events
-
-
-class Forked(House):
-    """A house whose processes are forked, can be killed at a point, and can be held."""
-
-    def __init__(
-        self,
-        folder: Path,
-        zygote: Zygote,
-        *,
-        seed: int = 7,
-        symbols: tuple[str, ...] = SYMBOLS,
-        more: str = "",
-        faults: tuple[str, ...] = (),
-        hurry: bool = True,
-    ) -> None:
-        super().__init__(folder, seed=seed, symbols=symbols, more=more, faults=faults)
-        self._zygote = zygote
-        self._hurry = hurry
-        self._lost = ""  # what was acknowledged and is not there
-
-    def spawn(self, *words: str) -> Child:
-        """Start one of our own commands."""
-        return self._fork(words)
-
-    def begin(self, point: Point | None = None, held: bool = False) -> None:
-        """Start the service, and wait for nothing."""
-        self.service = self._fork(("-vv", "-c", str(self.config), "run"), point, held)
-
-    def _fork(
-        self, words: tuple[str, ...], point: Point | None = None, held: bool = False
-    ) -> Child:
-        return self._zygote.fork(
-            list(words),
-            folder=self.folder,
-            log=self.folder / "service.log",
-            point=point,
-            held=held,
-            hurry=self._hurry,
-        )
-
-    def redirect(self, url: str) -> None:
-        """Let the service find the venue at *url*."""
-        said = self.config.read_text()
-        self.config.write_text(said.replace(f'"{self.venue_url}"', f'"{url}"'))
-
-    def service_row(self) -> dict[str, Any]:
-        """What the service says of itself."""
-        door = self.door_or_none()
-        assert door is not None
-        found: dict[str, Any] = door.status()["service"]
-        return found
-
-    def all_booked(self) -> bool:
-        """Whether the journal has all fills of the venue."""
-        _, _, stored, venue = self.never()
-        return stored == venue
-
-    def clear(self) -> None:
-        """Forget what was printed."""
-        (self.folder / "service.log").write_bytes(b"")
-
-    def compare_targets(self) -> bool:
-        """Whether the door is open; what was acknowledged before must be there."""
-        if self.door_or_none() is None:
-            return False
-        for symbol, row in self.status().items():
-            said = self.acknowledged.get(symbol)
-            if said is not None and row["target"] != said:
-                self._lost = f"{symbol}: {said} was acknowledged, {row['target']} is there"
-        return True
-
-    def raise_lost(self) -> None:
-        """Fail if `compare_targets` missed something; not where errors are expected."""
-        assert not self._lost, self._lost
-
-    def backup(self) -> str:
-        """A copy of the journal, by the service."""
-        door = self.door_or_none()
-        assert door is not None
-        return door.backup()

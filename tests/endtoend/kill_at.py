@@ -33,6 +33,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "step": ("reconciler.service.engine", "Engine._step_all"),
     "engine": ("reconciler.service.engine", "Engine._record"),
     "record": ("reconciler.journal.store", "Journal.record"),
+    "tell": ("reconciler.journal.store", "Journal.tell"),
     "send": ("reconciler.bitmex.gateway", "BitmexGateway.send"),
     "wire": ("reconciler.bitmex.wire", "Wire.write"),
     "write": ("reconciler.bitmex.connection", "Connection.write"),
@@ -111,6 +112,26 @@ def hurry() -> None:
         return msgspec.structs.replace(usual(self), timing=timing)
 
     AppConfig.core_settings = quick  # type: ignore[method-assign]
+
+
+def be_generous() -> None:
+    """
+    A hundred times the requests, at the exchange and in what the service believes of it.
+
+    A start costs six of the 120 a minute: services that are killed every second never trade.
+    """
+    from reconciler.bitmex.budget import MINUTE_RESERVE, SECOND_RESERVE, Bucket, Budget
+    from reconciler.paper.limits import Limits
+
+    Limits.PER_MINUTE, Limits.PER_SECOND = 12_000, 1_000
+    usual = Budget.__init__
+
+    def generous(self: Budget) -> None:
+        usual(self)
+        self.minute = Bucket(12_000, 60_000_000, MINUTE_RESERVE)
+        self.second = Bucket(1_000, 1_000_000, SECOND_RESERVE)
+
+    Budget.__init__ = generous  # type: ignore[method-assign]
 
 
 def main() -> int:

@@ -79,10 +79,7 @@ def kill_many(folder: Path, times: int, seed: int) -> Report:
             if last is not None:
                 last.join()
             states.update(row[0] for row in house.rows("select state from symbol_now"))
-            in_doubt += sum(
-                1
-                for _ in house.rows("select 1 from orders where status in ('intended', 'in_doubt')")
-            )
+            in_doubt += house.unanswered()
             began = time.monotonic()
             house.start()
             recovery_ms.append((time.monotonic() - began) * 1000)

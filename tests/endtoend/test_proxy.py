@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.endtoend.house import Forked, wait_for
+from tests.endtoend.forked import Forked
+from tests.endtoend.house import wait_for
 from tests.endtoend.proxy import Proxy
 from tests.endtoend.zygote import Zygote
 

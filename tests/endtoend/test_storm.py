@@ -1,4 +1,4 @@
-"""A part of the many kills; `scripts/kills --points N --syscalls N` makes as many as one likes."""
+"""A part of the many kills; `scripts/kills` makes as many as one likes, of each kind."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.endtoend import storm
 from tests.endtoend.zygote import Zygote
+
+#: Guard that is taken away -> what is seen of it.
+CAUGHT = {
+    "sent again at a restart": "sent twice|doubled",
+    "sent before it is written down": "without an intent",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +38,24 @@ def strace() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("half", range(2))
-def test_killed_at_any_point_nothing_is_doubled_or_lost(
-    half: int, zygote: Zygote, tmp_path: Path
-) -> None:
+def test_killed_at_any_moment_nothing_is_doubled_or_lost(zygote: Zygote) -> None:
     """
-    Killed before and after every step of its life, again before it has recovered, the service
-    never has two orders, forgets no acknowledged target, and books every fill once.
+    Killed while it starts, stores, sends or waits, with others trading on the account or not, the
+    service never has two orders, never goes past a target, and books every fill once.
     """
-    tally = storm.kill_at_points(zygote, tmp_path, random.randrange(10**6), times=55)
-    assert sum(tally.deaths.values()) == 55
+    tally = storm.many(storm.kill_at_random, zygote, random.randrange(10**6), times=120)
+    assert tally.deaths.total() == 120
+    assert tally.unanswered
+    assert tally.fills
+    assert tally.events
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_at_any_point_nothing_is_doubled_or_lost(zygote: Zygote) -> None:
+    """The same before and after every step of its life, again before it has recovered."""
+    tally = storm.many(storm.kill_at_points, zygote, random.randrange(10**6), times=80)
+    assert tally.deaths.total() == 80
     assert tally.fills
     assert tally.events
 
@@ -50,23 +63,30 @@ def test_killed_at_any_point_nothing_is_doubled_or_lost(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("strace")
-def test_killed_inside_a_system_call_nothing_is_doubled_or_lost(
-    zygote: Zygote, tmp_path: Path
-) -> None:
+def test_killed_inside_a_system_call_nothing_is_doubled_or_lost(zygote: Zygote) -> None:
     """The same when a write, a sync, a send or a read does not return."""
-    tally = storm.kill_at_calls(zygote, tmp_path, random.randrange(10**6), times=30)
-    assert sum(tally.deaths.values()) == 30
+    tally = storm.many(storm.kill_at_calls, zygote, random.randrange(10**6), times=40)
+    assert tally.deaths.total() == 40
     assert tally.fills
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("strace")
-def test_after_a_failed_write_nothing_is_sent(zygote: Zygote, tmp_path: Path) -> None:
+def test_after_a_failed_write_nothing_is_sent(zygote: Zygote) -> None:
     """
     EIO or ENOSPC on a write or a sync ends the service with an error that names it; the venue
     gets no request whose intent is not on the disk; the next start loses nothing acknowledged.
     """
-    tally = storm.fail_at_calls(zygote, tmp_path, random.randrange(10**6), times=20)
-    assert sum(tally.deaths.values()) == 20
+    tally = storm.many(storm.fail_at_calls, zygote, random.randrange(10**6), times=30)
+    assert tally.deaths.total() == 30
     assert tally.fills
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("guard", "said"), CAUGHT.items())
+def test_kills_catch_a_service_that_lacks_a_guard(guard: str, said: str) -> None:
+    """A service that is careless at a death is caught, so the storms above would see it."""
+    with Zygote(careless=guard) as careless, pytest.raises(AssertionError, match=said):
+        storm.many(storm.kill_at_random, careless, random.randrange(10**6), times=400)

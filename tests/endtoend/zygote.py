@@ -56,8 +56,8 @@ class Child:
 
     def send_signal(self, number: int) -> None:
         """Only while it lives: a number may be given to another process."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
+        if self.returncode is None:
+            self._zygote.ask(kill=self.pid, signal=number)
 
     def kill(self) -> None:
         """Pull the plug."""
@@ -65,12 +65,17 @@ class Child:
 
 
 class Zygote:
-    """The parent, as seen by a test."""
+    """
+    The parent, as seen by a test.
 
-    def __init__(self) -> None:
+    Args:
+        careless: What of `careless.GUARDS` its services lack; nothing, unless it is a control.
+    """
+
+    def __init__(self, careless: str = "") -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.endtoend.zygote"],
+            [sys.executable, "-m", "tests.endtoend.zygote", careless],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=CHECKOUT,
@@ -104,6 +109,7 @@ class Zygote:
         point: tuple[str, int] | None = None,
         held: bool = False,
         hurry: bool = True,
+        generous: bool = False,
     ) -> Child:
         """
         Run one command of ours in a process of its own.
@@ -115,6 +121,7 @@ class Zygote:
             point: Where it kills itself, and at which passage.
             held: It waits for `Child.go`.
             hurry: With the bounds of `kill_at.hurry`.
+            generous: With the budget of `kill_at.be_generous`.
         """
         gate = str(folder / "gate")
         if held:
@@ -122,33 +129,67 @@ class Zygote:
                 os.unlink(gate)
             os.mkfifo(gate)
         pid = self.ask(
-            words=words, folder=str(folder), log=str(log), point=point, held=held, hurry=hurry
+            words=words,
+            folder=str(folder),
+            log=str(log),
+            point=point,
+            held=held,
+            hurry=hurry,
+            generous=generous,
         )
         opened = os.open(gate, os.O_WRONLY) if held else None
         return Child(self, pid, opened)
 
 
-def serve() -> None:
-    """The parent: fork, and tell what became of the children."""
+def warm() -> None:
+    """Have everything that a child would import, read or build before its own work begins."""
+    import gc
+    import importlib
+
+    import typer.main
+
     import reconciler.api.server
     import reconciler.bitmex.gateway
-    import reconciler.cli.app
-    import reconciler.cli.care
-    import reconciler.cli.run
-    import reconciler.cli.targets
+    import reconciler.cli.preflight
     import reconciler.cli.wiring
     import reconciler.config
     import reconciler.journal.care
     import reconciler.paper
     import reconciler.service.service  # noqa: F401
+    from reconciler import logs
+    from reconciler.cli.app import GROUPS, app
 
+    for name in GROUPS:
+        importlib.import_module(f"reconciler.cli.{name}")
+    logs.configure(stream=sys.stderr)
+    parser = typer.main.get_command(app)
+    typer.main.get_command = lambda _: parser
+    gc.collect()
+    gc.freeze()  # or the first collection of every child copies all of the parent's pages
+
+
+def serve(careless: str) -> None:
+    """The parent: fork, and tell what became of the children. Only it waits for them."""
+    warm()
+    if careless:
+        from tests.endtoend.careless import GUARDS
+
+        GUARDS[careless]()
+    ended: dict[int, int] = {}
     for line in sys.stdin:
         question = json.loads(line)
-        if "poll" in question:
-            pid, status = os.waitpid(question["poll"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if pid else None
+        if "words" not in question:
+            child = question.get("poll") or question["kill"]
+            if child not in ended:
+                pid, status = os.waitpid(child, os.WNOHANG)
+                if pid:
+                    ended[child] = os.waitstatus_to_exitcode(status)
+                elif "kill" in question:
+                    os.kill(child, question["signal"])
+            answer = ended.get(child)
         else:
             answer = os.fork()
+            ended.pop(answer, None)
             if answer == 0:
                 os._exit(be(question))
         print(json.dumps(answer), flush=True)
@@ -171,6 +212,8 @@ def be(question: dict[str, Any]) -> int:
             gate.read(1)
     if question["hurry"]:
         kill_at.hurry()
+    if question["generous"]:
+        kill_at.be_generous()
     if question["point"]:
         kill_at.arm(*question["point"])
     code = 1
@@ -185,4 +228,4 @@ def be(question: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])
