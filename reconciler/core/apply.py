@@ -311,15 +311,13 @@ def _dead_man(turn: Turn, event: DeadManAcked) -> None:
 
 def _target(turn: Turn, event: TargetSet) -> None:
     book = turn.ledger.book(event.symbol)
-    if book.target is not None:
+    before, same, gap_since_us = book.target, False, 0
+    if before is not None:
         turn.facts.append(
-            TargetClosed(symbol=event.symbol, version=book.target.version, outcome="replaced")
+            TargetClosed(symbol=event.symbol, version=before.version, outcome="replaced")
         )
-    before = book.target
-    same = before is not None and (before.contracts, before.policy) == (
-        event.contracts,
-        event.policy,
-    )
+        same = (before.contracts, before.policy) == (event.contracts, event.policy)
+        gap_since_us = before.gap_since_us if same else 0
     book.version = event.version
     book.target = Target(
         contracts=event.contracts,
@@ -329,10 +327,12 @@ def _target(turn: Turn, event: TargetSet) -> None:
         set_us=turn.at_us,
         expires_us=event.expires_us,
         on_expiry=event.on_expiry,
-        gap_since_us=before.gap_since_us if before is not None and same else 0,
+        gap_since_us=gap_since_us,
     )
-    book.refusals, book.refused_until_us = 0, min(book.refused_until_us, turn.at_us + 1_000_000)
-    turn.close_incidents(event.symbol, "a new target", "core", "refused")
+    if not same:  # a strategy that repeats itself each bar is no reason to ask again
+        soon_us = turn.at_us + 1_000_000
+        book.refusals, book.refused_until_us = 0, min(book.refused_until_us, soon_us)
+        turn.close_incidents(event.symbol, "a new target", "core", "refused")
     if event.key:
         book.keys[event.key] = (event.version, event.contracts)
         while len(book.keys) > KEYS_KEPT:

@@ -243,3 +243,31 @@ def test_a_resync_that_was_done_is_not_asked_for_again_before_its_rows() -> None
     assert teller.wait(30_000) == ["resync"]
     assert teller.do(["resync", "done"]) == []
     assert teller.wait(6_000) == []
+
+
+def test_the_same_target_again_does_not_end_the_wait_after_a_refusal() -> None:
+    """A strategy that repeats itself every second makes no storm at a venue that refuses."""
+    teller = Teller()
+    teller.target(100, key="k0")
+    for number in range(1, 120):
+        if teller.book.state == "placing":
+            teller.answer("placeorder", teller.names[teller.book.live], "refused")
+        teller.wait(1_000)
+        teller.target(100, key=f"k{number}")
+    assert len(teller.names) <= 8
+    assert "refused XBTUSD" in teller.ledger.incidents
+
+
+def test_another_target_ends_the_wait_after_a_refusal() -> None:
+    """What was refused is not wanted any more: within a second the new target is tried."""
+    for words in ("target +60", "target +100 urgent"):
+        teller = Teller()
+        teller.target(100)
+        for _ in range(20):
+            if teller.book.state == "placing":
+                teller.answer("placeorder", teller.names[teller.book.live], "refused")
+            teller.wait(1_000)
+        assert teller.book.refused_until_us > teller.now_us + 2_000_000
+        teller.do(words.split())
+        assert [said for said in teller.wait(1_000) if said.startswith("place")]
+        assert "refused XBTUSD" not in teller.ledger.incidents
