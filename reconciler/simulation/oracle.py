@@ -62,6 +62,7 @@ class Oracle(AtTheWire):
         self.filled: dict[str, int] = {}
         self.over: set[str] = set()
         self.versions: dict[str, int] = {}
+        self.policies: dict[str, str] = {}
         self.quarantined: dict[str, int] = {}  # name -> until when a given-up order still counts
         self.alarms: list[int] = []  # when an incident told of what is assumed not to happen
         self.anomalies: list[tuple[int, str]] = []  # when the venue did so, and what
@@ -86,6 +87,7 @@ class Oracle(AtTheWire):
         for event, decisions, facts in steps:
             if isinstance(event, e.TargetSet):
                 self.note_target(event.symbol, event.contracts)
+                self.note_policy(event.symbol, event.policy)
                 self.versions[event.symbol] = event.version
             elif isinstance(event, e.Synced):
                 self.f5_watermark_never_goes_back(event)
@@ -336,6 +338,12 @@ class Oracle(AtTheWire):
             held = decision.position if self.inside else self.world.exchange.position[symbol]
             goal = target - (held - start)
         self.span[symbol] = min(start, goal), max(start, goal)
+
+    def note_policy(self, symbol: str, policy: str) -> None:
+        """Another way to work the same target: what was refused is not what is asked for now."""
+        if self.policies.get(symbol, policy) != policy:
+            self.something_changed(symbol)
+        self.policies[symbol] = policy
 
     def note_target(self, symbol: str, target: int | None) -> None:
         """A target is in force."""
