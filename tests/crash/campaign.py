@@ -24,6 +24,8 @@ from tests.crash.life import LIVES, Life, Promise, restart
 DEEP = 0.04
 #: Share of the images whose recovery is crashed again, how often, and how many times in a row.
 AGAIN, TIMES, ROW = 0.01, 12, 4
+#: How often more is drawn for what was like something before: a short life has few images.
+ROUNDS = 20
 #: Operations that change names.
 NAMING = ("name", "unname", "rename", "sync_names")
 
@@ -112,8 +114,9 @@ def images(life: Life, chosen: list[Moment]) -> Iterator[tuple[Moment, Image]]:
 
 
 def campaign(
-    name: str, seed: int, count: int, scratch: Path, tally: Tally, *, enough: int = 20
-) -> None:
+    name: str, seed: int, count: int, scratch: Path, tally: Tally, *, enough: int = 20,
+    sought: str = "",
+) -> None:  # fmt: skip
     """
     Live a life, and check *count* images of it, all different; a few of them are crashed again.
 
@@ -124,15 +127,16 @@ def campaign(
         scratch: A folder for files, best in memory.
         tally: Where to count, and to note what fails.
         enough: Failures after which to stop.
+        sought: Only those count whose words begin so.
     """
     draw = Random(f"{name}:{seed}")
     life = live(name, seed, scratch / "life")
     tally.operations[name] += len(life.disk.ops)
     root = scratch / "image"
     seen: set[tuple[int, Promise]] = set()
-    while (missing := count - len(seen)) > 0:
-        for moment, image in images(life, drawn(life, missing, draw)):
-            if len(tally.failures) >= enough:
+    for _ in range(ROUNDS):
+        for moment, image in images(life, drawn(life, count - len(seen), draw)):
+            if sum(failure.said.startswith(sought) for failure in tally.failures) >= enough:
                 return
             if (one := (image.likeness(), life.promise_at(moment.done))) in seen:
                 tally.alike += 1

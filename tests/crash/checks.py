@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from reconciler.errors import Broken, ConfigError, ReconcilerError, SchemaError
-from reconciler.journal import care, chain, codec, readers, replay
+from reconciler.journal import care, chain, codec, faults, readers, replay
 from reconciler.journal.files import read_tip
 from reconciler.journal.schema import SCHEMA
 from reconciler.journal.store import Journal
@@ -162,5 +162,5 @@ def _restoring(path: Path, life: Life, promise: Promise) -> int:
 def _side_file_refuses(path: Path) -> bool:
     """The one reason to refuse a journal that is there: the side file remembers a later end."""
     tip = read_tip(path)
-    with closing(readers.connect(path)) as db:
+    with faults.reading(path), closing(readers.connect(path)) as db:
         return tip is not None and tip.seq > chain.end(db)[0]

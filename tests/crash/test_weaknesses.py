@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.journal import care, files, writer
+from reconciler.journal import care, files, schema, writer
 from reconciler.journal.store import Journal
 from tests.crash.__main__ import memory
 from tests.crash.campaign import Tally, campaign
@@ -106,6 +107,78 @@ def one_by_one(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Journal, "record", record)
 
 
+def side_file_in_place(patch: pytest.MonkeyPatch) -> None:
+    """It is written over where it stands."""
+
+    def write(database: Path, tip: files.Tip) -> None:
+        fileno = os.open(files.beside(database, ".tip"), os.O_WRONLY | os.O_CREAT, 0o600)
+        os.ftruncate(fileno, 0)
+        os.write(fileno, f"{tip.seq} {tip.hash.hex()}\n".encode())
+        os.fsync(fileno)
+        os.close(fileno)
+
+    patch.setattr(files, "write_tip", write)
+
+
+def made_under_its_own_name(patch: pytest.MonkeyPatch) -> None:
+    """A journal that is there before it is whole."""
+
+    def create(path: Path, *, account: str) -> None:
+        files.create_private(path)
+        connection = writer.Writer.open(path, durability="power")
+        with connection.transaction() as begun:
+            connection.db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            care._run_migrations(begun)
+            values = care._identity(account) | {schema.MADE: schema.fingerprint(connection.db)}
+            connection.db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+        connection.close()
+        files.sync_names(path)
+
+    patch.setattr(care, "create", create)
+
+
+def upgrade_in_two(patch: pytest.MonkeyPatch) -> None:
+    """The tables of the newer schema in one transaction, its number in another."""
+
+    def migrate(path: Path, migrations: Path | None, head: str) -> None:
+        connection = writer.Writer.open(path, durability="power")
+        connection.db.execute("CREATE TABLE notes (words TEXT) STRICT")
+        connection.db.execute("UPDATE alembic_version SET version_num = ?", (head,))
+        connection.db.execute(
+            "UPDATE meta SET value = ? WHERE key = ?",
+            (schema.fingerprint(connection.db), schema.MADE),
+        )
+        connection.close()
+
+    patch.setattr(care, "_migrate", migrate)
+
+
+def upgrade_unsynced(patch: pytest.MonkeyPatch) -> None:
+    """The upgrade is told before it is on the disk."""
+    real = writer.Writer.open
+
+    def opened(path: Path, *, durability: str) -> writer.Writer:
+        found = real(path, durability=durability)
+        found.db.execute("PRAGMA synchronous = OFF")
+        return found
+
+    patch.setattr(care.writer.Writer, "open", opened)
+
+
+def restored_in_place(patch: pytest.MonkeyPatch) -> None:
+    """A restore that writes over the journal, beside its log."""
+
+    def restore(copy_of: Path, path: Path) -> None:
+        path.with_name("journal.db.tip").unlink(missing_ok=True)
+        fileno = os.open(path, os.O_WRONLY)
+        os.write(fileno, copy_of.read_bytes())
+        os.ftruncate(fileno, copy_of.stat().st_size)
+        os.fsync(fileno)
+        os.close(fileno)
+
+    patch.setattr(care, "restore", restore)
+
+
 @pytest.mark.parametrize(
     ("plant", "life", "invariant"),
     [
@@ -119,6 +192,11 @@ def one_by_one(patch: pytest.MonkeyPatch) -> None:
         (epoch_unsynced, "whole", "R5"),
         (log_first, "restore", "R"),
         (one_by_one, "whole", "R2"),
+        (side_file_in_place, "whole", "R2"),
+        (made_under_its_own_name, "whole", "R2"),
+        (upgrade_in_two, "upgrade", "R"),
+        (upgrade_unsynced, "upgrade", "R"),
+        (restored_in_place, "restore", "R"),
     ],
 )
 def test_a_planted_weakness_is_found(
@@ -127,6 +205,6 @@ def test_a_planted_weakness_is_found(
     """With a guard removed, some image of 400 breaks the invariant that the guard keeps."""
     plant(monkeypatch)
     tally = Tally()
-    campaign(life, 5, 400, scratch, tally)
+    campaign(life, 5, 400, scratch, tally, enough=1, sought=invariant)
     said = [failure.said for failure in tally.failures]
     assert any(words.startswith(invariant) for words in said), said[:3]
