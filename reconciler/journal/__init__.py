@@ -13,16 +13,19 @@ from reconciler.journal.history import History
 from reconciler.journal.replay import replay
 
 if TYPE_CHECKING:
+    from reconciler.journal.recovery import Recovered as Recovered
     from reconciler.journal.store import Journal as Journal
-    from reconciler.journal.store import Recovered as Recovered
 
 __all__ = ["History", "Journal", "Recovered", "replay"]
 
 
 def __getattr__(name: str) -> object:
-    if name in {"Journal", "Recovered"}:
-        from reconciler.journal import store
+    if name == "Journal":
+        from reconciler.journal.store import Journal
 
-        value: object = getattr(store, name)
-        return value
+        return Journal
+    if name == "Recovered":
+        from reconciler.journal.recovery import Recovered
+
+        return Recovered
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

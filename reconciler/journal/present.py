@@ -7,12 +7,15 @@ Also how single values are stored: prices as plain text, ids of a venue in few b
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final
 
+from reconciler.core import decisions as d
+from reconciler.core import events as e
+from reconciler.errors import Broken
 from reconciler.journal import chain
 
 #: Order statuses in which an intent is live: at most one of these a symbol.
@@ -69,6 +72,30 @@ class Present:
     contracts: dict[str, int] = field(default_factory=dict)  # cl_ord_id -> signed, of live orders
     places: dict[int, Place] = field(default_factory=dict)  # by request_id, until it is answered
     last_us: int = 0  # time of the last event
+
+    def require_room(
+        self, steps: Sequence[tuple[e.AnyEvent, Sequence[Any], Sequence[Any]]]
+    ) -> None:
+        """
+        The database's rule of one live intent a symbol, before its rows are made.
+
+        Raises:
+            Broken: A second one would be live.
+        """
+        live = dict(self.live)
+        for _, decisions, facts in steps:
+            for fact in facts:
+                if type(fact) is d.OrderChanged and fact.status not in LIVE:
+                    if live.get(fact.symbol) == fact.cl_ord_id:
+                        del live[fact.symbol]
+            for decision in decisions:
+                if type(decision) is d.PlaceOrder:
+                    name, symbol = decision.cl_ord_id, decision.symbol
+                    if live.setdefault(symbol, name) != name:
+                        raise Broken(
+                            f"the journal refuses a row: a second live intent of {symbol}, {name},"
+                            f" beside {live[symbol]}"
+                        )
 
 
 def load(db: sqlite3.Connection) -> Present:

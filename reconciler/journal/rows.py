@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
-from reconciler.errors import Broken
 from reconciler.journal.books import Cost, book
 from reconciler.journal.present import LIVE, Present, Run, SymbolNow, exact, pack, values_of
 
@@ -86,30 +85,6 @@ class Rows:
             self._hour = event.at_us // HOUR_US
             for symbol in self.now.symbols.values():
                 self._count_time(symbol)
-
-    def require_room(
-        self, steps: Sequence[tuple[e.AnyEvent, Sequence[Any], Sequence[Any]]]
-    ) -> None:
-        """
-        The database's rule of one live intent a symbol, before its rows are made.
-
-        Raises:
-            Broken: A second one would be live.
-        """
-        live = dict(self.now.live)
-        for _, decisions, facts in steps:
-            for fact in facts:
-                if type(fact) is d.OrderChanged and fact.status not in LIVE:
-                    if live.get(fact.symbol) == fact.cl_ord_id:
-                        del live[fact.symbol]
-            for decision in decisions:
-                if type(decision) is d.PlaceOrder:
-                    name, symbol = decision.cl_ord_id, decision.symbol
-                    if live.setdefault(symbol, name) != name:
-                        raise Broken(
-                            f"the journal refuses a row: a second live intent of {symbol}, {name},"
-                            f" beside {live[symbol]}"
-                        )
 
     def drain(self) -> dict[str, list[Values]]:
         """Every row since the last time, by statement; the caller may keep the lists."""

@@ -29,38 +29,36 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import msgspec
 
 from reconciler.core.decisions import AnyDecision, AnyFact, PlaceOrder
 from reconciler.core.events import AnyEvent
-from reconciler.errors import Broken, ConfigError, NotLeader, ReconcilerError, StorageFault
-from reconciler.journal import chain, codec, faults, files, readers, schema, snapshots, writer
+from reconciler.errors import ConfigError, NotLeader, ReconcilerError, StorageFault
+from reconciler.journal import (
+    chain,
+    codec,
+    faults,
+    files,
+    readers,
+    recovery,
+    schema,
+    snapshots,
+    writer,
+)
 from reconciler.journal.lock import Lock
 from reconciler.journal.present import Run, load
+from reconciler.journal.recovery import Recall, Recovered
 from reconciler.journal.rows import Rows, Values
 from reconciler.journal.statements import HOT
 
 Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
-Recall = Callable[[Any, AnyEvent, Sequence[AnyDecision]], Sequence[AnyFact]]
-
-#: Rows whose chain is verified at every start, even if a snapshot is newer.
-VERIFY_ROWS = 1_000
 #: A log larger than this is worked off after a commit; an empty moment truncates it.
 WAL_BYTES = 4 * 2**20
 WAL_COMMITS = 200
 #: The side file is replaced at most this often, in nanoseconds.
 TIP_EVERY_NS = 5 * 10**9
-
-
-class Recovered(NamedTuple):
-    """What `Journal.recover` found."""
-
-    ledger: Any
-    seq: int  # of the last event in it
-    events_folded: int  # after the snapshot
-    took_us: int
 
 
 class Journal:
@@ -142,7 +140,7 @@ class Journal:
             run = Run(version, environment, platform.node())
             with faults.ours(path):
                 journal = cls(path, lock, connection, run)
-                journal._verify()
+                recovery.verify(connection.db, path)
                 schema.require_as_made(connection.db, path)
             journal._begin_epoch()
             return journal
@@ -185,7 +183,7 @@ class Journal:
         """
         self._usable()
         started = time.perf_counter_ns()
-        fold, shape, logic = core(fold, shape, logic)
+        fold, shape, logic = recovery.core(fold, shape, logic)
         ledger, seq, folded = None, 0, 0
         with self._failing():
             found = snapshots.newest(self._db, logic)
@@ -245,7 +243,7 @@ class Journal:
                 journal.append((*head, raw.decode(), decided.decode(), link, None))
                 orders = orders or any(type(one) is PlaceOrder for one in decisions)
             if orders:
-                rows.require_room(steps)
+                rows.now.require_room(steps)
                 journal[-1] = (*journal[-1][:-1], first)
                 self._write(journal, {})
                 self._untold = list(steps)
@@ -314,7 +312,7 @@ class Journal:
         self.tell()
         if self.last_seq == 0:
             return
-        logic = logic or core_logic()
+        logic = logic or recovery.core_logic()
         with self._failing(), self._transaction():
             snapshots.write(self._db, ledger, self.last_seq, self._hash, logic)
 
@@ -444,28 +442,6 @@ class Journal:
         yield
         self._db.execute("COMMIT")
 
-    def _verify(self) -> None:
-        """The chain of the newest rows, and the end that the side file remembers."""
-        newest = self._db.execute("SELECT max(seq) FROM snapshots").fetchone()[0] or 0
-        for _ in chain.verified(self._db, max(0, min(newest, self.last_seq - VERIFY_ROWS))):
-            pass
-        tip = files.read_tip(self.path)
-        if tip is None or tip.seq == 0:
-            return
-        if tip.seq > self.last_seq:
-            raise Broken(
-                f"the journal ends at event {self.last_seq}, but it had {tip.seq}:"
-                " its end, or SQLite's log, was lost or replaced",
-                seq=self.last_seq + 1,
-                tip=tip.seq,
-            )
-        if chain.hash_at(self._db, tip.seq) != tip.hash:
-            raise Broken(
-                f"event {tip.seq} is not the one that was here: this is another journal"
-                " or another history of it",
-                seq=tip.seq,
-            )
-
     def _begin_epoch(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         self.epoch = writer.meta(self._db)["epoch"] + 1
@@ -485,26 +461,6 @@ class Journal:
         if self._checkpoint(how) or self._durable:
             files.write_tip(self.path, files.Tip(self.last_seq, self._hash))
             self._tip_seq = self.last_seq
-
-
-def core(fold: Recall | None, shape: type[Any] | None, logic: str) -> tuple[Recall, type[Any], str]:
-    """The core's own function, ledger and logic version, where none are given."""
-    if fold is None:
-        from reconciler.core.step import recall
-
-        fold = recall
-    if shape is None:
-        from reconciler.core.ledger import Ledger
-
-        shape = Ledger
-    return fold, shape, logic or core_logic()
-
-
-def core_logic() -> str:
-    """Version of the core's logic: a snapshot of another is not used."""
-    from reconciler.core.step import LOGIC_VERSION
-
-    return str(LOGIC_VERSION)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from reconciler.core.step import recall, step
 from reconciler.errors import Broken, NotLeader, StorageFault
 from reconciler.journal import chain, codec
 from reconciler.journal.present import Present, Run
+from reconciler.journal.recovery import Recovered
 from reconciler.journal.rows import Rows
-from reconciler.journal.store import Recovered
 
 Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
 
