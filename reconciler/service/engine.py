@@ -81,6 +81,8 @@ class Engine:
                 for _, decisions, _ in steps:
                     for decision in decisions:
                         pending.extend(self._send(self.venue, decision))
+                        if type(decision) is PlaceOrder:
+                            os.sched_yield()  # a venue on this machine may need the processor
             self._tell()
             for watch in self.watchers:
                 watch(steps)
@@ -187,7 +189,6 @@ class Engine:
 
     def _tell(self) -> None:
         """Write the tables that an order did not wait for."""
-        os.sched_yield()  # a venue on this machine may be waiting for the processor
         try:
             self.journal.tell()
         except BaseException:
