@@ -56,7 +56,7 @@ class Exchange:
         self.executions_by_name: dict[str, list[tuple[int, Row]]] = {}
         self.fills: dict[str, tuple[str, int, str]] = {}  # what moved it: symbol, signed, name
         self._switch = 0
-        self.switch_us = 0  # when the dead man's switch fires, in the world's time; 0: not armed
+        self.switch = "never armed"  # the dead man's; or "armed", "disarmed", "fired"
 
     # -- what people and programs ask of it -------------------------------------------------------
 
@@ -173,13 +173,13 @@ class Exchange:
         self._switch += 1
         armed = self._switch
         now_us = self.clock.now_us()
-        self.switch_us = self._agenda.now_us + timeout_ms * 1000 if timeout_ms else 0
+        self.switch = "armed" if timeout_ms else "disarmed"
         if not timeout_ms:
             return 200, {"now": iso(now_us), "cancelTime": 0}
 
         def fire() -> None:
             if self._switch == armed:
-                self.switch_us = 0
+                self.switch = "fired"
                 for order in list(self.alive.values()):
                     self._end(order, "Canceled", "Canceled: cancelAllAfter", "update")
 

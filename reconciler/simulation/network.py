@@ -121,7 +121,8 @@ class Network:
             copies = 2
         for copy in range(copies):
             there = self.door.command if isinstance(data, bytes) else self.door.read
-            agenda.later(delay_us + copy * 300_000, partial(there, data, back))  # type: ignore[arg-type]
+            later_us = self.draws.ms("the copy", 10, 4_000) if copy else 0
+            agenda.later(delay_us + later_us, partial(there, data, back))  # type: ignore[arg-type]
 
 
 class SimStream(Stream):

@@ -140,6 +140,8 @@ class Oracle(AtTheWire):
         """O5: when it was decided, the gate was open, as another reading of the events has it."""
         self.checks += 1
         what = self.retold.missing_for(decision.symbol, decision.position, at_us)
+        if not self.strict and what.startswith("the position row"):
+            return  # reads may be any age: no row can be told to be the newest
         if what:
             raise Broken("O5", f"{decision.cl_ord_id} was decided, and {what}")
 
@@ -226,10 +228,12 @@ class Oracle(AtTheWire):
     def f3_complete_before_closed(self, fact: d.OrderChanged) -> None:
         """F3: a closed order trades no more and has all its fills; a refused one has none."""
         self.checks += 1
-        if not self.strict:
-            return
         name = fact.cl_ord_id
         orders = self.world.exchange.by_name.get(name, [])
+        if not self.strict:
+            if fact.status == "void" and any(order.open for order in orders):
+                self.anomaly(fact.symbol, name, "an order that was given up, and rests")
+            return
         if fact.status == "closed":
             filled = sum(order.filled for order in orders)
             if any(order.open for order in orders) or filled != fact.booked:
@@ -399,11 +403,15 @@ class Oracle(AtTheWire):
             name = str(row["execID"])
             if name in world.exchange.fills and name not in self.booked:
                 symbol, moved, whose = world.exchange.fills[name]
+                if not self.strict and (ledger.frozen or ledger.book(symbol).frozen):
+                    continue
                 if whose in self.written or at_us > self.anchored_us.get(symbol, 0):
                     missing.append(f"{name}: {moved:+d}")
         if missing:
             raise Broken("F1", f"fills were never booked: {missing}")
         for symbol, book in ledger.books.items():
+            if not self.strict and (book.frozen or ledger.frozen):
+                continue  # it was noticed, and waits for a person
             if book.position != world.exchange.position[symbol]:
                 raise Broken("F2", world.told())
             if book.frozen and book.frozen_by not in NAMED:  # a named state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from reconciler.simulation.world import World
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 Muted = frozenset[tuple[str, int]]
 MOST_TRIES = 150
+MOST_S = 60.0  # of real time: lives of hours are slow
 
 
 def shrunk(seed: int, life: Life) -> tuple[Muted, World, Life]:
@@ -23,10 +25,11 @@ def shrunk(seed: int, life: Life) -> tuple[Muted, World, Life]:
     from reconciler.simulation.runs import live
 
     tries = 0
+    until_s = time.monotonic() + MOST_S
 
     def attempt(muted: Muted) -> tuple[World, Life] | None:
         nonlocal tries
-        tries += 1
+        tries = tries + 1 if time.monotonic() < until_s else MOST_TRIES
         world = World(seed, muted)
         found = live(seed, lambda _: world)
         return (world, found) if found.invariant == life.invariant else None

@@ -17,6 +17,7 @@ from reconciler.simulation.agenda import SECOND
 class Weather:
     """Odds of faults (0 to 1, each time), and mean times between events (0: never)."""
 
+    kind: str = "storm"
     # requests, on their way there
     lose_request: float = 0.0
     slow_request: float = 0.0
@@ -155,8 +156,10 @@ DRIFTS = (0, 0, 50, -50, 300, -300)
 #: Seeds from here on are lives of every kind. Those before it are short storms, as they were when
 #: the seeds that are kept had been found.
 MIXED_FROM = 1_000_000_000
-QUIET_SHARE = 0.06
-BROKEN_SHARE = 0.05
+#: Of so many seeds one is quiet, and one at a venue that breaks what is assumed of it: by number
+#: and not by chance, so that many seeds have the hours and steps that they are meant to have.
+QUIET_EVERY = 16
+BROKEN_EVERY = 23
 HOUR = 3_600 * SECOND
 
 
@@ -164,10 +167,9 @@ def draw(seed: int, rng: random.Random) -> Weather:
     """The weather of a seed, of its kind."""
     if seed < MIXED_FROM:
         return storm(rng)
-    chance = rng.random()
-    if chance < QUIET_SHARE:
+    if seed % QUIET_EVERY == 6:
         return quiet(rng)
-    if chance < QUIET_SHARE + BROKEN_SHARE:
+    if seed % BROKEN_EVERY == 11:
         return broken(rng)
     return long_storm(rng)
 
@@ -225,7 +227,7 @@ def _more(weather: Weather, rng: random.Random) -> None:
 
 def quiet(rng: random.Random) -> Weather:
     """Hours in which little happens: audits, funding, midnight, drift, and now and then a fault."""
-    weather = Weather()
+    weather = Weather(kind="quiet")
     faults = (*ODDS, *MEANS, *MORE_MEANS)
     for name in rng.sample(faults, 6):
         rare = ODDS[name][0] / 4 if name in ODDS else rng.choice((1, 2)) * HOUR
@@ -249,16 +251,28 @@ def broken(rng: random.Random) -> Weather:
     """A storm at a venue that does not keep to what is assumed of it."""
     weather = storm(rng)
     weather.storm_us = rng.choice((90, 180)) * SECOND
-    weather.assumptions_hold = False
+    weather.kind, weather.assumptions_hold = "broken", False
     kind = rng.choice(("twice", "hold", "lag", "stranger"))
     if kind == "twice":
-        weather.twice = rng.choice((0.05, 0.3))
+        weather.twice = rng.choice((0.1, 0.5))
+        weather.fill_at_once, weather.fill_mean_us = 0.8, SECOND
     elif kind == "hold":
-        weather.in_order = False
-        weather.hold, weather.hold_most_us = 0.3, 60 * SECOND
-        weather.lose_answer = 0.3
+        _without_interruptions(weather)
+        weather.in_order, weather.hold, weather.hold_most_us = False, 0.3, 60 * SECOND
+        weather.lose_request = weather.slow_request = 0.0
+        weather.storm_us, weather.target_us = 300 * SECOND, 12 * SECOND
     elif kind == "lag":
-        weather.read_lag, weather.lag_most_us = 0.5, 15 * SECOND
+        _without_interruptions(weather)
+        weather.read_lag, weather.lag_most_us = 0.9, 60 * SECOND
+        weather.lose_row = 0.2
     else:
         weather.stranger_us = 40 * SECOND
     return weather
+
+
+def _without_interruptions(weather: Weather) -> None:
+    """So that many a proof of absence comes to its end, and is wrong."""
+    weather.lose_answer = 0.4
+    for name in MEANS:
+        if name not in ("target_us", "person_us", "funding_us"):
+            setattr(weather, name, 0)

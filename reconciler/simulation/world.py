@@ -17,7 +17,7 @@ from reconciler.core.lifecycle import State
 from reconciler.core.settings import Limits, Settings
 from reconciler.journal import codec
 from reconciler.simulation import weather as swarm
-from reconciler.simulation.agenda import SECOND, START_US, Agenda, Clock
+from reconciler.simulation.agenda import SECOND, Agenda, Clock
 from reconciler.simulation.doors import Door
 from reconciler.simulation.draws import Draws
 from reconciler.simulation.exchange import Exchange
@@ -26,11 +26,13 @@ from reconciler.simulation.memory import MemoryJournal
 from reconciler.simulation.network import Network
 from reconciler.simulation.oracle import Broken, Oracle
 from reconciler.simulation.process import CRASH_POINTS, Process
+from reconciler.simulation.realfile import FileJournal
 from reconciler.simulation.weather import Weather
 
 SYMBOLS = ("XBTUSD", "ETHUSD")
 CONVERGE_US = 120 * SECOND
 CONVERGE_STEPS = 2_000
+FILE_EVERY = 50  # of so many seeds one lives with a real journal
 AGAIN_EVERY = 10  # of so many seeds one is decided again, from its journal
 DOUBT_US = 45 * SECOND
 
@@ -52,7 +54,7 @@ class World:
         muted: frozenset[tuple[str, int]] = frozenset(),
         weather: Weather | None = None,
         oracle: Callable[[World], Oracle] = Oracle,
-        journal: MemoryJournal | None = None,
+        journal: MemoryJournal | FileJournal | None = None,
     ) -> None:
         self.seed = seed
         self.draws = Draws(seed, muted)
@@ -60,6 +62,7 @@ class World:
         weather = self.weather
         self.mixed = seed >= swarm.MIXED_FROM
         self.agenda = Agenda(weather.starts_us)
+        self.began_us = self.agenda.now_us
         self.draws.now = lambda: self.agenda.now_us
         self.symbols = SYMBOLS[: weather.symbols]
         self.venue_clock = Clock(self.agenda, weather.venue_ahead_us)
@@ -67,7 +70,7 @@ class World:
         self.own_ahead_us = weather.own_ahead_us
         self.exchange = Exchange(self.agenda, self.venue_clock, self.draws, weather, self.symbols)
         self.door = Door(self.agenda, self.draws, weather, self.exchange)
-        self.journal = journal or MemoryJournal(thorough=seed % 4 == 0)
+        self.journal = journal or self._journal()
         self.process: Process | None = None
         self.oracle = oracle(self)
         self.exchange.traded = self.oracle.traded
@@ -91,6 +94,12 @@ class World:
         self.seconds_to_converge = 0
         self.restarts = self.takeovers = 0
         self.happenings = Happenings(self)
+
+    def _journal(self) -> MemoryJournal | FileJournal:
+        """In memory, as a disk is slow; but now and then the real one on the real disk."""
+        if self.mixed and self.seed % FILE_EVERY == 0:
+            return FileJournal()
+        return MemoryJournal(thorough=self.seed % 4 == 0)
 
     # -- the life ----------------------------------------------------------------------------------
 
@@ -136,12 +145,14 @@ class World:
         if self.draws.strikes("crash_again", self.weather.crash_again):
             process.crash_at = self.draws.one("crash_again at", CRASH_POINTS[1:3])
         ended = process.run()
-        self.journal.ended(process.epoch)
         if process.deposed:
+            self.journal.ended(process.epoch)
             return ended
         self._v5_orderly_stop(ended)
         if self.draws.of("snapshot").random() < 0.3:
-            self.journal.snapshot(self.journal.recover().ledger)
+            if not self.journal.broken:
+                self.journal.snapshot(self.journal.recover().ledger)
+        self.journal.ended(process.epoch)
         if self.draws.of("wall").random() < 0.2 and not self.healed_us:
             self.own_ahead_us += self.draws.one("wall", (-3_600, -7, 7, 3_600)) * SECOND
         return ended
@@ -274,7 +285,7 @@ class World:
             raise Broken("R1", "the journal, folded from its first row, is another ledger")
         if self.journal.has_snapshot and codec.encode(self.journal.recover().ledger) != found:
             raise Broken("R1", "the newest snapshot and its tail are another ledger")
-        if self.seed % AGAIN_EVERY == 0:
+        if isinstance(self.journal, FileJournal) or self.seed % AGAIN_EVERY == 0:
             self.oracle.checks += 1
             difference = self.journal.decide_again(found)
             if difference:
@@ -288,6 +299,8 @@ class World:
         return all(self._is_there(book) for book in process.engine.ledger.books.values())
 
     def _is_there(self, book: Any) -> bool:
+        if not self.weather.assumptions_hold and (book.frozen or self._account_is_frozen()):
+            return True  # what cannot be explained was noticed, and waits for a person
         if book.target is None or book.state is not State.IDLE or not book.confirmed:
             return False
         truth = self.exchange.position[book.symbol]
@@ -295,6 +308,9 @@ class World:
         if self.exchange.rules[book.symbol].state == "Settled":
             blocked = book.waiting_for.startswith("the market to open")
         return bool(truth == book.position and (book.position == book.target.contracts or blocked))
+
+    def _account_is_frozen(self) -> bool:
+        return self.process is not None and bool(self.process.engine.ledger.frozen)
 
     def told(self) -> str:
         """What the core says of every symbol."""
@@ -311,4 +327,4 @@ class World:
     @property
     def simulated_s(self) -> float:
         """How long it lasted, in its own time."""
-        return (self.agenda.now_us - START_US - self.weather.starts_us) / SECOND
+        return (self.agenda.now_us - self.began_us) / SECOND
