@@ -64,6 +64,7 @@ class NaiveBook:
     ask: Decimal | None = None
     mark: Decimal | None = None
     wants_quote: bool = False
+    may_place: bool = False  # it decides when it looks, and on nothing else
     ticket: Ticket | None = None
     seen: set[str] = field(default_factory=set)
     version: int = 0
