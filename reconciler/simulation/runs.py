@@ -39,6 +39,7 @@ class Life:
     simulated_s: float = 0.0
     restarts: int = 0
     takeovers: int = 0
+    processor_s: float = 0.0  # of real time
     trace: str = ""  # the hash of the journal's last row
     incidents: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -46,6 +47,7 @@ class Life:
 
 def live(seed: int, make: Callable[[int], World] = World) -> Life:
     """Live one seed, whatever comes of it."""
+    began_s = time.process_time()
     world = make(seed)
     life = Life(seed, world.weather.kind, isinstance(world.journal, FileJournal))
     try:
@@ -60,6 +62,7 @@ def live(seed: int, make: Callable[[int], World] = World) -> Life:
     life.steps, life.checks = world.oracle.steps, world.oracle.checks
     life.simulated_s, life.restarts = world.simulated_s, world.restarts
     life.takeovers = world.takeovers
+    life.processor_s = time.process_time() - began_s
     life.trace = world.journal.last_hash.hex()
     life.incidents = world.oracle.incidents
     life.faults = Counter(draw.kind for draw in world.draws.tape)
@@ -92,6 +95,7 @@ class Figures:
     first: int
     jobs: int
     began_s: float = field(default_factory=time.monotonic)
+    processor_s: float = 0.0
     total: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     incidents: Counter[str] = field(default_factory=Counter)
@@ -102,6 +106,7 @@ class Figures:
         """Count a life."""
         self.total.update(seeds=1, steps=one.steps, checks=one.checks, restarts=one.restarts)
         self.total.update(takeovers=one.takeovers, on_disk=one.on_disk)
+        self.processor_s += one.processor_s
         self.total["simulated_s"] += round(one.simulated_s)
         self.kinds[one.kind] += 1
         self.incidents.update(one.incidents)
@@ -121,6 +126,7 @@ class Figures:
         """At the end."""
         total, took_s = self.total, time.monotonic() - self.began_s
         speed = f"{total['steps'] / took_s:,.0f} steps/s"
+        each = total["steps"] / max(self.processor_s, 0.001)
         rows = {
             "seeds": f"{total['seeds']:,} (from {self.first})",
             "kinds": told(self.kinds),
@@ -134,6 +140,7 @@ class Figures:
             "by kind": told(self.faults),
             "incidents": told(self.incidents),
             "failures": str(len(self.failed)),
+            "a core alone": f"{self.processor_s:.0f} s, {each:,.0f} steps/s",
             "took": f"{took_s:.0f} s, {self.jobs} processes, {speed}",
         }
         return "\n".join(f"{name:>20}  {value}" for name, value in rows.items())

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.turn import Turn
 from reconciler.simulation.memory import MemoryJournal
 from reconciler.simulation.realfile import FileJournal
-from reconciler.simulation.runs import Figures, fresh, live, live_batch, story
-from reconciler.simulation.weather import MIXED_FROM
+from reconciler.simulation.runs import Figures, command, fresh, live, live_batch, muted_of, story
+from reconciler.simulation.weather import BROKEN_EVERY, MIXED_FROM
 from reconciler.simulation.world import World
 
 SEEDS = Path(__file__).with_name("seeds.txt")
@@ -103,3 +104,21 @@ def test_a_journal_without_a_fence_is_noticed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(MemoryJournal, "record", unguarded)
     lives = (live(seed) for seed in range(MIXED_FROM, MIXED_FROM + 200))
     assert any(life.invariant == "R5" for life in lives)
+
+
+def test_a_broken_assumption_that_nobody_is_told_of_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the account is never frozen, a venue that breaks A1 to A3 breaks a life."""
+    monkeypatch.setattr(Turn, "freeze_account", lambda *_: None)
+    first = MIXED_FROM + (11 - MIXED_FROM) % BROKEN_EVERY
+    lives = (live(seed) for seed in range(first, first + 20 * BROKEN_EVERY, BROKEN_EVERY))
+    assert any(life.invariant == "detection" for life in lives)
+
+
+def test_the_command_of_a_failure_names_what_it_mutes() -> None:
+    """What is printed for people is understood again."""
+    muted = frozenset({("crash_us", 0), ("lose_answer", 3)})
+    words = command(42, muted).split()
+    assert words[-3:] == ["42", "--mute", "crash_us,lose_answer:3"]
+    assert muted_of(words[-1]) == muted
