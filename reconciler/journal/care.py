@@ -224,7 +224,9 @@ def _migrate(path: Path, migrations: Path | None, head: str) -> None:
             if chain.end(db) != end:
                 raise Broken(f"the upgrade of {path} would change the journal: not done")
             db.execute(
-                "UPDATE meta SET value = ? WHERE key = ?", (schema.fingerprint(db), schema.MADE)
+                "INSERT INTO meta (key, value) VALUES (?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (schema.MADE, schema.fingerprint(db)),
             )
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:

@@ -18,6 +18,9 @@ SCHEMA = "0002"
 #: "Recj": says in the file's header whose database it is.
 APPLICATION_ID = 0x5265636A
 
+#: The schema of the first journals; some of them do not keep their `fingerprint`.
+UNSIGNED = "0001"
+
 #: Under this key ``meta`` keeps `fingerprint`, as it was when the last migration was done.
 MADE = "schema_digest"
 
@@ -102,6 +105,8 @@ def require_as_made(db: sqlite3.Connection, path: Path) -> None:
         Broken: A table, index, trigger or view was changed, added or dropped.
     """
     made: tuple[str] | None = db.execute("SELECT value FROM meta WHERE key = ?", (MADE,)).fetchone()
+    if made is None and identify(db, path) == UNSIGNED:
+        return
     if made != (fingerprint(db),):
         raise Broken(
             f"the tables, indexes, triggers or views of {path} are not those that were made",

@@ -12,7 +12,7 @@ import pytest
 from reconciler.core import events as e
 from reconciler.errors import Broken, ConfigError, NotFound, NotLeader, SchemaError
 from reconciler.journal import care, replay, schema
-from tests.journal.making import Books, opened, step, stepped, story
+from tests.journal.making import Books, opened, recall, step, stepped, story
 
 
 @pytest.fixture
@@ -172,3 +172,26 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             call(tmp_path / "none.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_of_the_first_release_is_upgraded(path: Path) -> None:
+    """
+    One of schema 0001, which kept no fingerprint and knows no commits, becomes one of ours: every
+    row is there, the replay agrees, and it goes on.
+    """
+    before = replay(path, step=step, shape=Books)
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("ALTER TABLE journal DROP COLUMN commit_seq")
+    db.execute("DELETE FROM meta WHERE key = ?", (schema.MADE,))
+    db.execute("UPDATE alembic_version SET version_num = '0001'")
+    db.close()
+    with pytest.raises(SchemaError, match="db upgrade"):
+        opened(path)
+    assert care.upgrade(path)[:2] == ("0001", schema.SCHEMA)
+    with opened(path) as journal:
+        assert journal.last_seq == before.events
+        books = journal.recover(fold=recall, shape=Books, logic="stub").ledger
+        journal.record(stepped(books, story(50, 140)[120:]))
+    after = replay(path, step=step, shape=Books)
+    assert (after.difference, after.events) == (None, before.events + 20)
+    care.verify(path)
