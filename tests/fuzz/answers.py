@@ -275,7 +275,7 @@ class Pages:
             elif what == 4:
                 found = reader.order(5, "rc-17", 1001)
             else:
-                reader.instrument("XBTUSD", lambda: True)
+                reader.instruments(("XBTUSD", "ETHUSD"), lambda: True)
             self.seen["read"] += 1
         except ProtocolError:
             self.seen["refused"] += 1
