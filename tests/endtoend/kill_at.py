@@ -24,7 +24,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "lock": ("reconciler.journal.lock", "Lock.take"),
     "open": ("reconciler.journal.writer", "Writer.open"),
     "check": ("reconciler.journal.writer", "check"),
-    "verify": ("reconciler.journal.store", "Journal._verify"),
+    "verify": ("reconciler.journal.recovery", "verify"),
     "epoch": ("reconciler.journal.store", "Journal._begin_epoch"),
     "recover": ("reconciler.journal.store", "Journal.recover"),
     "connect": ("reconciler.bitmex.stream", "Stream._connect"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
+import signal
 import statistics
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests.endtoend.kills import kill_many
@@ -32,12 +35,14 @@ def main() -> None:
     numbers = {kind: getattr(wanted, kind) for kind in STORMS}
     alone = not any(numbers.values())
     times = (200 if alone else 0) if wanted.times is None else wanted.times
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # also where a shell has it ignored
     print(f"seed {wanted.seed}", flush=True)
     if times:
         settled_each_time(times, wanted.seed)
-    for kind, number in numbers.items():
-        if number:
-            batches(kind, number, wanted.seed)
+    for kind, times in numbers.items():
+        if times:
+            batches(kind, times, wanted.seed)
 
 
 def settled_each_time(times: int, seed: int) -> None:
@@ -66,12 +71,16 @@ def batches(kind: str, number: int, seed: int) -> None:
     """Batch after batch, several at once, each in a house of its own."""
     began = time.monotonic()
 
-    def say(tally: Tally) -> None:
+    tally = Tally(Counter())
+
+    def say(so_far: Tally) -> None:
+        nonlocal tally
+        tally = so_far
         done, took = tally.deaths.total(), time.monotonic() - began
         print(f"{done} of {kind} in {took:.0f} s, {done / took:.1f}/s", flush=True)
 
-    with Zygote() as zygote:
-        tally = many(STORMS[kind], zygote, seed, number, say)
+    with Zygote() as zygote, contextlib.suppress(KeyboardInterrupt):  # says what it has seen
+        many(STORMS[kind], zygote, seed, number, say)
     print(f"{HELP[kind]}: {tally.deaths.total()}, of them {tally.deaths['in time']} merely in time")
     for what, times in tally.deaths.most_common():
         print(f"    {times:5} {what}")

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,7 +107,7 @@ def many(
             for number, size in enumerate(sizes)
         ]
         try:
-            for batch in batches:
+            for batch in as_completed(batches):
                 tally = tally.plus(batch.result())
                 say(tally)
         except BaseException:
@@ -363,7 +363,6 @@ def _at_calls(
                 assert house.service is not None
                 if house.service.poll() is None:
                     house.kill()
-                    found = ""
             deaths[f"{calls} {how.partition(':')[0]}" if found else "in time"] += 1
             house.never()
             unanswered += house.unanswered()

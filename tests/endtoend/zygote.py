@@ -80,6 +80,7 @@ class Zygote:
             stdout=subprocess.PIPE,
             cwd=CHECKOUT,
             text=True,
+            start_new_session=True,  # it ends with its input, and not by a key that is pressed
         )
 
     def __enter__(self) -> Self:
@@ -175,24 +176,26 @@ def serve(careless: str) -> None:
         from tests.endtoend.careless import GUARDS
 
         GUARDS[careless]()
-    ended: dict[int, int] = {}
+    ended: dict[int, int | None] = {}  # child -> its exit code, once it has one
     for line in sys.stdin:
         question = json.loads(line)
         if "words" not in question:
             child = question.get("poll") or question["kill"]
-            if child not in ended:
+            if ended[child] is None:
                 pid, status = os.waitpid(child, os.WNOHANG)
                 if pid:
                     ended[child] = os.waitstatus_to_exitcode(status)
                 elif "kill" in question:
                     os.kill(child, question["signal"])
-            answer = ended.get(child)
+            answer = ended[child]
         else:
             answer = os.fork()
-            ended.pop(answer, None)
             if answer == 0:
                 os._exit(be(question))
+            ended[answer] = None
         print(json.dumps(answer), flush=True)
+    for child in (child for child, code in ended.items() if code is None):
+        os.kill(child, signal.SIGKILL)  # nobody is left to look at it
 
 
 def be(question: dict[str, Any]) -> int:
