@@ -25,10 +25,12 @@ class Forked(House):
         faults: tuple[str, ...] = (),
         hurry: bool = True,
         generous: bool = False,
+        trusted: Path | None = None,
     ) -> None:
         super().__init__(folder, seed=seed, symbols=symbols, more=more, faults=faults)
         self._zygote = zygote
         self._hurry, self._generous = hurry, generous
+        self._trusted = trusted  # the certificate authority
         self._lost = ""  # what was acknowledged and is not there
 
     def spawn(self, *words: str) -> Child:
@@ -50,6 +52,7 @@ class Forked(House):
             held=held,
             hurry=self._hurry,
             generous=self._generous,
+            trusted=self._trusted,
         )
 
     def redirect(self, url: str) -> None:

@@ -111,6 +111,7 @@ class Zygote:
         held: bool = False,
         hurry: bool = True,
         generous: bool = False,
+        trusted: Path | None = None,
     ) -> Child:
         """
         Run one command of ours in a process of its own.
@@ -123,6 +124,7 @@ class Zygote:
             held: It waits for `Child.go`.
             hurry: With the bounds of `kill_at.hurry`.
             generous: With the budget of `kill_at.be_generous`.
+            trusted: The only certificate authority that it knows.
         """
         gate = str(folder / "gate")
         if held:
@@ -137,6 +139,7 @@ class Zygote:
             held=held,
             hurry=hurry,
             generous=generous,
+            trusted=None if trusted is None else str(trusted),
         )
         opened = os.open(gate, os.O_WRONLY) if held else None
         return Child(self, pid, opened)
@@ -217,6 +220,10 @@ def be(question: dict[str, Any]) -> int:
         kill_at.hurry()
     if question["generous"]:
         kill_at.be_generous()
+    if question["trusted"] is not None:
+        import requests.utils
+
+        requests.utils.DEFAULT_CA_BUNDLE_PATH = question["trusted"]
     if question["point"]:
         kill_at.arm(*question["point"])
     code = 1
