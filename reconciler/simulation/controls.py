@@ -22,6 +22,7 @@ from reconciler.core.settings import Settings
 from reconciler.core.step import Outcome
 from reconciler.simulation.memory import MemoryJournal
 from reconciler.simulation.oracle import Oracle
+from reconciler.simulation.weather import Weather
 from reconciler.simulation.world import World
 
 LOOK_US = 100_000
@@ -49,6 +50,8 @@ class Ticket:
     doubtful: bool = False
     not_found: int = 0
     looked_us: int = 0
+    booked: int = 0  # of its contracts
+    counted: int | None = None  # by its terminal row
 
 
 @dataclass(slots=True)
@@ -192,6 +195,10 @@ class Control(Oracle):
         book.seen.add(row.exec_id)
         if book.anchor is not None:
             book.position += row.contracts
+        ticket = book.ticket
+        if ticket is not None and row.cl_ord_id == ticket.decision.cl_ord_id:
+            ticket.booked += abs(row.contracts)
+            self._close(book, ticket)
         if row.cl_ord_id:
             self.own_booked[row.symbol] += row.contracts
         self.position[row.symbol] = book.position
@@ -202,6 +209,13 @@ class Control(Oracle):
             return
         ticket.doubtful, ticket.not_found = False, 0
         if row.status in e.OVER:
+            ticket.counted = max(row.filled, ticket.counted or 0)
+            self._close(book, ticket)
+
+    def _close(self, book: NaiveBook, ticket: Ticket) -> None:
+        """Over, and all its fills are there; some think that over is enough."""
+        hasty = self.weakness in ("naive", "position row is ledger", "status is enough")
+        if ticket.counted is not None and (hasty or ticket.booked >= ticket.counted):
             book.ticket = None
 
     def _answered(self, ledger: NaiveLedger, event: e.Answered | e.OrderRead) -> None:
@@ -306,12 +320,14 @@ class Control(Oracle):
         )
 
 
-def control_world(seed: int, weakness: str) -> World:
+def control_world(seed: int, weakness: str, weather: Weather | None = None) -> World:
     """The world of a seed, with a control in it. It never dies: a restart would excuse it."""
     journal = MemoryJournal(thorough=False)
     journal.recall = lambda ledger, event, decisions: None
     journal.shape = NaiveLedger
-    world = World(seed, oracle=lambda world: Control(world, weakness), journal=journal)
+    world = World(
+        seed, weather=weather, oracle=lambda world: Control(world, weakness), journal=journal
+    )
     for name in ("crash_us", "storage_us", "stop_us"):
         setattr(world.weather, name, 0)
     return world

@@ -1,22 +1,23 @@
 """
 Planted faults: guards of the product, removed or broken one at a time.
 
-Each is a name, what it takes away, and how. Only tests apply them. `find` says which seed of the
-simulation notices, and after how many.
+Each is a name, what it takes away, and how. Only tests apply them; `tests.simulation.hunt` says
+which seed of the simulation notices, and after how many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from reconciler.bitmex import answers, gateway, session, sync, tables
+from reconciler.bitmex import answers, gateway, lookups, rest, session, sync, tables
 from reconciler.core import apply, doubt, expect, fills, gate, orders, plan, review, sizing
 from reconciler.core.events import (
     Answered,
     Halted,
+    OrderRead,
     Outcome,
     PositionSeen,
     Started,
@@ -25,46 +26,15 @@ from reconciler.core.events import (
     Throttled,
 )
 from reconciler.core.ledger import Doubt, Ledger
+from reconciler.errors import StorageFault
 from reconciler.service import engine
-from reconciler.simulation.runs import live
+from reconciler.simulation import memory
 
 Patch = pytest.MonkeyPatch
 Fault = Callable[[Patch], None]
 
 
-class Found(NamedTuple):
-    """The first seed that noticed."""
-
-    seeds: int
-    seed: int
-    what: str
-
-
-def find(most: int, first: int = 0) -> Found | None:
-    """Live seeds until one fails."""
-    for seed in range(first, first + most):
-        life = live(seed)
-        if life.error:
-            return Found(seed - first + 1, seed, life.error.splitlines()[0][:90])
-    return None
-
-
 FAULTS: dict[str, Fault] = {}
-
-#: Found too, but later: the seed that is known to notice.
-SLOW = {
-    "refusals_are_not_waited_for": 278,
-    "gate without _clock": 120,
-    "a_pause_is_nothing": 646,
-    "a_stop_withdraws_nothing": 275,
-}
-#: Not found in 150 seeds: another guard stands behind them, or the world is too kind.
-UNSEEN = {
-    "filled_follows_the_last_row",
-    "no_settling",
-    "rows_never_seen_are_fine",
-    "no_expiry",
-}
 
 
 def fault(plant: Fault) -> Fault:
@@ -412,3 +382,51 @@ def the_watermark_is_our_own_clock(patch: Patch) -> None:
         return begin
 
     wrapped(patch, sync.Sync, "begin", make)
+
+
+@fault
+def a_failed_commit_is_no_end(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        def record(self: Any, steps: Any) -> None:
+            try:
+                whole(self, steps)
+            except StorageFault:
+                self.failed = False
+
+        return record
+
+    wrapped(patch, engine.Engine, "_record", make)
+
+
+@fault
+def a_start_forgets_what_was_decided(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        return lambda ledger, event, decisions: whole(ledger, event, ())
+
+    wrapped(patch, memory, "recall", make)
+
+
+@fault
+def a_look_up_that_failed_found_nothing(patch: Patch) -> None:
+    def hand_over(self: Any, found: list[Any]) -> None:
+        whole(self, [_nothing_found(event) for event in found])
+
+    whole = lookups.LookUps._hand_over
+    patch.setattr(lookups.LookUps, "_hand_over", hand_over)
+
+
+def _nothing_found(event: Any) -> Any:
+    if not isinstance(event, Answered) or event.outcome is Outcome.DONE:
+        return event
+    number = event.request_id
+    return OrderRead(at_us=0, request_id=number, cl_ord_id="", orders=0, executions=0)
+
+
+@fault
+def a_sync_is_done_before_its_fills_are_read(patch: Patch) -> None:
+    def since(self: Any, *args: Any) -> list[Any]:
+        whole(self, *args)
+        return []
+
+    whole = rest.Reader.executions_since
+    patch.setattr(rest.Reader, "executions_since", since)
