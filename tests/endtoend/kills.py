@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reconciler.errors import InDoubt, Unreachable
+from tests.endtoend.forked import Forked
 from tests.endtoend.house import LOTS, House, wait_for
+from tests.endtoend.zygote import Zygote
 
 #: The longest that ending a doubt may take: expiry, margin, hold time, two look-ups, and slack.
 SETTLED_S = 60
@@ -46,9 +48,16 @@ def one_more(house: House, rng: random.Random, targets: dict[str, int]) -> None:
         targets[symbol] = contracts
 
 
-def kill_many(folder: Path, times: int, seed: int) -> Report:
+def kill_many(folder: Path, times: int, seed: int, zygote: Zygote | None = None) -> Report:
     """
     Kill the service *times* times.
+
+    Args:
+        folder: Where it lives.
+        times: How often.
+        seed: Of targets and moments.
+        zygote: Forks services whose doubts end in seconds and whose requests do not run out; none:
+            each as a user starts it.
 
     Raises:
         AssertionError: a position is wrong, an order was doubled, a fill was lost or counted
@@ -59,7 +68,12 @@ def kill_many(folder: Path, times: int, seed: int) -> Report:
     in_doubt = 0
     recovery_ms: list[float] = []
     settle_s: list[float] = []
-    with House(folder, seed=seed, faults=FAULTS) as house:
+    made = (
+        House(folder, seed=seed, faults=FAULTS)
+        if zygote is None
+        else Forked(folder, zygote, seed=seed, faults=FAULTS, generous=True)
+    )
+    with made as house:
         house.start()
         targets: dict[str, int] = {}
         for number in range(times):

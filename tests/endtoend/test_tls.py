@@ -96,6 +96,7 @@ def test_while_nobody_proves_to_be_the_venue_nothing_is_sent(
     asked = len(house.truth()["requests"])
     house.set_target(SYMBOL, -200)
     wait_for(f"{trouble} is met", lambda: front.met[trouble] >= 3 or None)
+    assert not front.carried[trouble], "it speaks to somebody it does not know"
     assert len(house.truth()["requests"]) == asked
     assert house.truth()["positions"][SYMBOL] == 300
     front.trouble = ""

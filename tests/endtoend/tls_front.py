@@ -35,6 +35,7 @@ class TlsFront:
     Attributes:
         trouble: What happens to new connections; empty: nothing.
         met: How many connections met each trouble.
+        carried: How many of them were spoken over all the same.
     """
 
     def __init__(self, upstream: int, trusted: Path, stranger: Path) -> None:
@@ -42,6 +43,7 @@ class TlsFront:
         self._contexts = {"": context(trusted), "stranger": context(stranger)}
         self.trouble = ""
         self.met: Counter[str] = Counter()
+        self.carried: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,7 +103,11 @@ class TlsFront:
                 await asyncio.sleep(60)
             return
         await writer.start_tls(self._contexts[trouble])
+        if not (begun := await reader.read(65_536)):
+            return
+        self.carried[trouble] += 1
         venue_reader, venue_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
+        venue_writer.write(begun)
         back = asyncio.create_task(pump(venue_reader, writer))
         try:
             await pump(reader, venue_writer)
