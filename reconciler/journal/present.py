@@ -84,9 +84,11 @@ class Present:
         """
         live = dict(self.live)
         for _, decisions, facts in steps:
-            for fact in facts:
-                if type(fact) is d.OrderChanged and fact.status not in LIVE:
-                    if live.get(fact.symbol) == fact.cl_ord_id:
+            for fact in facts:  # as `rows` takes it: one that is live again takes the room, too
+                if type(fact) is d.OrderChanged:
+                    if fact.status in LIVE:
+                        live.setdefault(fact.symbol, fact.cl_ord_id)
+                    elif live.get(fact.symbol) == fact.cl_ord_id:
                         del live[fact.symbol]
             for decision in decisions:
                 if type(decision) is d.PlaceOrder:
@@ -98,11 +100,18 @@ class Present:
                         )
 
 
-def load(db: sqlite3.Connection) -> Present:
-    """The newest state of symbols and live orders, as the last transaction left it."""
+def load(db: sqlite3.Connection, behind: int | None = None) -> Present:
+    """
+    The newest state of symbols and live orders, as the last transaction left it.
+
+    Args:
+        behind: The first event whose tables are not written yet: the present is that before it.
+    """
     columns = ", ".join(SymbolNow.__slots__)
     found = (SymbolNow(*row) for row in db.execute(f"SELECT {columns} FROM symbol_now"))
     present = Present({now.symbol: now for now in found}, last_us=chain.end(db)[2])
+    if behind is not None:
+        _step_back(present, db, behind)
     for name, symbol, live, contracts in db.execute(
         "SELECT cl_ord_id, symbol, live, contracts FROM orders"
         f" WHERE status IN ({', '.join('?' * len(LIVE))})",
@@ -114,6 +123,21 @@ def load(db: sqlite3.Connection) -> Present:
             present.contracts[name] = contracts
     return present
 
+
+def _step_back(present: Present, db: sqlite3.Connection, behind: int) -> None:
+    """What only a process remembers, which is gone: when it was, and whose answers it awaited."""
+    before = db.execute("SELECT at_us FROM journal WHERE seq = ?", (behind - 1,)).fetchone()
+    present.last_us = before[0] if before else 0
+    for request_id, *place in db.execute(UNANSWERED):
+        present.places[request_id] = (*place,)
+
+
+#: Orders without an answer. A start forgets those of older runs: who heard their answers is gone.
+UNANSWERED: Final = """
+    SELECT request_id, seq, at_us, epoch, cl_ord_id, symbol FROM intents i
+    WHERE seq > (SELECT coalesce(max(seq), 0) FROM runs)
+        AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.request_id = i.request_id)
+"""
 
 #: The row of a symbol, in the order of its columns.
 values_of: Final[Callable[[SymbolNow], tuple[Any, ...]]] = attrgetter(*SymbolNow.__slots__)

@@ -143,6 +143,7 @@ class Rows:
     def _count_time(self, now: SymbolNow) -> None:
         """Add the time since it was last counted to the days that it fell on."""
         start, now.counted_us = now.counted_us, max(now.counted_us, self.at_us)
+        self._dirty.add(now.symbol)
         if now.target is None:
             return
         while start < now.counted_us:
@@ -150,7 +151,6 @@ class Rows:
             sums = self._on_target.setdefault((start // DAY_US, now.symbol), [0, 0])
             sums[0 if now.on_target else 1] += until - start
             start = until
-        self._dirty.add(now.symbol)
 
     def count_day(self, at_us: int, symbol: str, currency: str, *sums: int) -> None:
         day = self._daily.setdefault((at_us // DAY_US, symbol, currency), [0] * 7)

@@ -76,11 +76,11 @@ class Journal:
         self._run = run
         self._meta = writer.meta(self._db)
         self.last_seq, self._hash, _ = chain.end(self._db)
-        self._rows = Rows(load(self._db), run)
+        self._behind = chain.behind(self._db)  # the first event that a crash kept from being told
+        self._rows = Rows(load(self._db, self._behind), run)
         self._tip_seq, self._tip_due_ns = self.last_seq, 0
         self._commits = 0  # since SQLite's log was last worked off
         self._untold: list[Step] = []  # the newest steps, if their tables are to be written yet
-        self._behind = chain.behind(self._db)  # the first event that a crash kept from being told
         self._open = True
         self.epoch = 0
 
@@ -246,16 +246,16 @@ class Journal:
                 rows.now.require_room(steps)
                 journal[-1] = (*journal[-1][:-1], first)
                 self._write(journal, {})
-                self._untold = list(steps)
             else:
                 self._take(first, steps)
                 self._write(journal, rows.drain())
+            self.last_seq, self._hash = seq, link  # an interruption between these ends it, too
+            self._untold = list(steps) if orders else []
+            self._commits += 1
         except BaseException as error:
             if (told := self._fail(error)) is error:
                 raise
             raise told from error
-        self.last_seq, self._hash = seq, link
-        self._commits += 1
         return seq
 
     def tell(self) -> None:

@@ -175,7 +175,11 @@ class Engine:
         if book is None or not (book.may_place or isinstance(event, TargetSet)):
             return event
         quote = self._quote(event.symbol)
-        return event if quote is None else msgspec.structs.replace(event, quote=quote)
+        if quote is None:
+            return event
+        # One moment: the core takes a price of this very moment for a look at the market.
+        quote = msgspec.structs.replace(quote, at_us=event.at_us)
+        return msgspec.structs.replace(event, quote=quote)
 
     def _quote(self, symbol: str) -> Quoted | None:
         return self.venue.quote(symbol) if self.venue is not None else None

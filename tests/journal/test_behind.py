@@ -8,9 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core import events as e
 from reconciler.errors import ReconcilerError
 from reconciler.journal import codec, replay
-from tests.journal.making import Books, opened, recall, step, stepped, story
+from tests.journal.making import (
+    T0,
+    Books,
+    changed,
+    moved,
+    opened,
+    place,
+    recall,
+    started,
+    step,
+    stepped,
+    story,
+    target,
+)
 
 EVENTS = story(91, 80)
 
@@ -112,3 +126,36 @@ def test_the_tables_are_there_once_they_were_told(tmp_path: Path) -> None:
         assert rows_of(path, {"orders": "cl_ord_id"})["orders"] == []
         journal.record([steps[first + 1]])
         assert len(rows_of(path, {"orders": "cl_ord_id"})["orders"]) == 1
+
+
+def test_an_hour_and_an_answer_in_what_was_not_told_are_told_by_the_start(tmp_path: Path) -> None:
+    """An hour ends, an answer comes and an order is decided in one commit: no row of it is lost."""
+    us = 1_000_000
+    late_us = (T0 // (3_600 * us) + 1) * 3_600 * us
+    first, second = target("XBTUSD", 100, 1), target("ETHUSD", 100, 1, late_us)
+    answer = e.Answered(at_us=late_us, request_id=1, outcome=e.Outcome.REFUSED, code="margin")
+    steps = [
+        (started(1), [], []),
+        (first, [place(1, "rc-1", "XBTUSD", 100, first)],
+         [moved("XBTUSD", "place", "idle", "placing", "rc-1", 1)]),
+        (answer, [], [changed("rc-1", "XBTUSD", "refused")]),
+        (second, [place(2, "rc-2", "ETHUSD", 100, second)],
+         [moved("ETHUSD", "place", "idle", "placing", "rc-2", 1)]),
+    ]  # fmt: skip
+    whole, left = tmp_path / "whole" / "journal.db", tmp_path / "left"
+    with opened(whole) as journal:
+        journal.record(steps[:1])
+        journal.record(steps[1:2])
+        journal.tell()
+        journal.record(steps[2:])
+        shutil.copytree(whole.parent, left, ignore=shutil.ignore_patterns("*.lock"))
+        left.chmod(0o700)
+    order = TABLES | {"requests": "request_id"}
+    with opened(left / "journal.db") as journal:
+        told = {(event.at_us, type(event)): made for event, _, made in steps}
+        journal.recover(
+            fold=lambda _, event, __: told[event.at_us, type(event)], shape=Books, logic="stub"
+        )
+    assert rows_of(left / "journal.db", order) == rows_of(whole, order)
+    (asked,) = rows_of(whole, {"requests": "request_id"})["requests"]
+    assert (asked[0], asked[7], asked[8]) == (1, "refused", "margin")

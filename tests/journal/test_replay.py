@@ -11,7 +11,18 @@ import pytest
 from reconciler.core import events as e
 from reconciler.journal import codec, replay
 from reconciler.journal.replay import Report
-from tests.journal.making import Books, opened, place, step, stepped, story, target
+from tests.journal.making import (
+    T0,
+    Books,
+    execution,
+    opened,
+    place,
+    started,
+    step,
+    stepped,
+    story,
+    target,
+)
 
 
 @pytest.fixture
@@ -187,3 +198,18 @@ def test_the_real_core_replays(tmp_path: Path) -> None:
     report = replay(path)
     assert report.difference is None
     assert report.ledger_hash == codec.digest(codec.encode(ledger)).hex()
+
+
+def test_an_hour_that_ends_over_a_symbol_without_a_target_is_no_difference(tmp_path: Path) -> None:
+    """Time is counted each hour: up to when, is stored of every symbol for which it was."""
+    path = tmp_path / "journal.db"
+    events = [
+        started(1),
+        execution(1, "XBTUSD", 100),
+        e.Tick(at_us=T0 + 2 * 3_600_000_000),
+    ]
+    with opened(path) as journal:
+        journal.record(stepped(Books(), events))
+        assert replay(path, step=step, shape=Books).difference is None
+        journal.record(stepped(Books(), [e.Tick(at_us=T0 + 4 * 3_600_000_000)]))
+    assert replay(path, step=step, shape=Books).difference is None

@@ -232,6 +232,21 @@ def test_a_second_live_intent_is_impossible(path: Path) -> None:
         journal.record([(wish, [place(3, "rc-3", "XBTUSD", 100, wish)], [])])
 
 
+def test_an_order_that_lives_again_leaves_no_room_in_its_commit(path: Path) -> None:
+    """Found alive and followed by a new intent in one commit: refused before a byte is sent."""
+    wish = target("XBTUSD", 100, 1)
+    with opened(path) as journal:
+        journal.record([(wish, [place(1, "rc-1", "XBTUSD", 100, wish)], [])])
+        journal.record([(wish, [], [changed("rc-1", "XBTUSD", "void")])])
+        with pytest.raises(Broken, match="a second live intent of XBTUSD, rc-2, beside rc-1"):
+            journal.record([
+                (wish, [], [changed("rc-1", "XBTUSD", "working")]),
+                (wish, [place(2, "rc-2", "XBTUSD", 100, wish)], []),
+            ])  # fmt: skip
+    with opened(path) as journal:
+        assert journal.last_seq == 2
+
+
 def test_an_order_and_its_successor_may_share_a_commit(path: Path) -> None:
     """One batch may end an intent and place the next one of the same symbol."""
     wish = target("XBTUSD", 100, 1)
