@@ -75,13 +75,14 @@ def _started(turn: Turn, event: Started) -> None:
         book.refused_until_us = book.foreign_until_us = book.anchor_again_us = 0
         book.placed_us = []
         book.waiting_for = ""
+        for order in book.orders.values():  # one that is over may yet come alive again
+            order.cancel_sent_us = order.read_asked_us = 0
+            order.cancel_id = order.read_id = order.cancel_again_us = order.read_again_us = 0
         for order in book.own_orders():
             # Clocks of two runs are not compared: whatever we saw, we saw it just now.
             order.working_us = turn.at_us
             order.priced_us = min(order.priced_us, turn.at_us)
             order.over_us = None if order.over_us is None else min(order.over_us, turn.at_us)
-            order.cancel_sent_us = order.read_asked_us = 0
-            order.cancel_id = order.read_id = order.cancel_again_us = order.read_again_us = 0
             if order.doubt is not None or order.status == "ended":
                 order.read_again_us = turn.at_us
             if order.amend_id:

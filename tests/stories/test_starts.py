@@ -40,6 +40,22 @@ def test_an_amend_under_way_at_a_restart_leaves_a_price_that_nobody_knows() -> N
     assert [order.price_in_doubt for order in teller.book.orders.values()] == [True, False]
 
 
+def test_an_order_over_before_the_restart_that_comes_alive_again_is_cancelled() -> None:
+    """No answer of the old run is waited for, not even about an order that was over by then."""
+    tell(
+        WORKING
+        + """
+        target 0                -> cancel r1                  = cancelling
+        row r1 cancelled 0                                    = idle
+        restart
+        stream lost
+        sync 0
+        wait 1
+        row r1 new 0            -> cancel r1, incident zombie_order = cancelling
+        """
+    )
+
+
 def test_an_amend_that_was_answered_before_the_restart_costs_nothing() -> None:
     """Its price is known, so the order stays."""
     tell(AMENDED + "amended r1\nrestart = working\nstream lost\nsync 0 r1 = working")
