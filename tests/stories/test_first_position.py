@@ -180,3 +180,54 @@ def test_a_restart_goes_on_looking() -> None:
     look(teller, 45)
     assert begins(teller) == (40, 45)
     check_replay(teller)
+
+
+def test_only_what_was_looked_up_is_a_beginning() -> None:
+    """A row of the stream may be late: it is what the books are compared with, and no more."""
+    teller = newcomer()
+    row = teller.position_row(40, e.Source.READ)
+    teller.event(msgspec.structs.replace(row, venue_us=teller.now_us - 60 * SECOND))
+    teller.do(["position", "+70"])
+    teller.synced()
+    assert begins(teller) == (40, 40)
+    assert not teller.book.confirmed
+
+
+def test_a_look_up_is_of_its_own_resync() -> None:
+    """The venue tells no row of what is not held: an earlier one says nothing about now."""
+    teller = newcomer()
+    look(teller, 40)
+    trade(teller, -40, "y1", teller.now_us)
+    teller.wait(10_000)
+    teller.synced()
+    assert begins(teller) == (0, 0)
+
+
+def test_a_trade_that_came_early_is_kept_until_the_books_begin() -> None:
+    """It was too near for the first row and is not for a later one: it counts, whoever looks."""
+    teller = newcomer()
+    trade(teller, 1, "y1", teller.now_us)
+    look(teller, 1)
+    teller.wait(10_000)
+    look(teller, 1)
+    teller.wait(700)
+    trade(teller, 1, "y2", teller.now_us)
+    look(teller, 2)
+    assert begins(teller) == (None, 0)
+    teller.wait(10_000)
+    look(teller, 2)
+    assert begins(teller) == (1, 2)
+
+
+def test_the_look_for_a_beginning_is_no_repair_of_it() -> None:
+    """Books that differ when they begin have their own resync before anything is frozen."""
+    teller = newcomer()
+    teller.do(["target", "+10"])
+    look(teller, 0)
+    assert "resync" in teller.wait(3_600)
+    teller.event(teller.position_row(5, e.Source.READ))
+    teller.do(["position", "+7"])
+    teller.synced()
+    assert begins(teller) == (0, 0)
+    assert "resync" in teller.wait(6_000)
+    assert teller.book.frozen == ""
