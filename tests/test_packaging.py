@@ -94,3 +94,12 @@ def test_the_scripts_may_be_run():
     """What the README tells people to type can be typed."""
     scripts = [CHECKOUT / "scripts" / name for name in ("setup", "demo", "test", "check", "relock")]
     assert all(os.access(path, os.X_OK) for path in [*scripts, CHECKOUT / ".ci/run"])
+
+
+def test_it_does_not_run_without_its_assertions() -> None:
+    """With -O the fail-stop checks of the core would be gone: it says so and does not start."""
+    ran = subprocess.run(
+        [sys.executable, "-O", "-c", "import reconciler.core.step"], capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    assert "Run Python without -O" in ran.stderr
