@@ -25,10 +25,13 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from reconciler.errors import Broken, ConfigError, NotFound
+from reconciler.errors import Broken, ConfigError, NotFound, ReconcilerError
 from reconciler.journal import chain, faults, files, readers, schema, writer
 from reconciler.journal.lock import Lock
 from reconciler.journal.schema import SCHEMA
+
+#: More starts than a journal had between two backups, when it can't be read any more.
+UNKNOWN_EPOCHS = 1_000
 
 
 class Current(NamedTuple):
@@ -256,8 +259,8 @@ def restore(copy_of: Path, path: Path) -> Path | None:
     """
     Put a backup in the place of a journal. What was there is kept under another name.
 
-    The next run begins a new epoch, reads a long way back at the venue, and meets orders that it
-    does not know: see fault-model 3.12.
+    The next run begins an epoch that neither of them had, reads a long way back at the venue, and
+    meets orders that it does not know: see fault-model 3.12.
 
     Returns:
         Where the older journal is now; None if there was none.
@@ -282,6 +285,7 @@ def _restore(copy_of: Path, path: Path) -> Path | None:
         with closing(readers.connect(copy_of, query_only=False)) as db:
             db.execute("VACUUM INTO ?", (str(new),))
         verify(new)
+        _raise_epoch(new, _epoch_of(path))
         files.sync(new)
         tip = files.beside(path, ".tip")
         older = tip.exists()
@@ -321,6 +325,30 @@ def prune(folder: Path, *, hourly: int = 24, daily: int = 7) -> list[Path]:
     for file in removed:
         file.unlink()
     return removed
+
+
+def _epoch_of(path: Path) -> int | None:
+    """The epoch of a journal that is about to be replaced; None if it can't be told."""
+    if not path.exists():
+        return 0
+    try:
+        with faults.reading(path), faults.ours(path), closing(readers.connect(path)) as db:
+            return int(writer.meta(db)["epoch"])
+    except ReconcilerError:
+        return None  # damaged: that is why it is replaced
+
+
+def _raise_epoch(new: Path, older: int | None) -> None:
+    """Names that are made of the epoch must not come again."""
+    connection = writer.Writer.open(new, durability="process")  # synced by the caller
+    try:
+        found = int(writer.meta(connection.db)["epoch"])
+        epoch = found + UNKNOWN_EPOCHS if older is None else older
+        if epoch > found:
+            connection.db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (str(epoch),))
+        connection.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.close()
 
 
 def _tip_of(path: Path) -> files.Tip:

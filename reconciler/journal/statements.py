@@ -120,7 +120,12 @@ STATEMENTS: Final[dict[str, Insert | Update]] = {
     .where(*_this_target)
     .values(
         closed_us=bindparam("at_us"),
-        outcome=func.coalesce(_targets.outcome, bindparam("how")),
+        # One that was held and then replaced was held; any other end of it is news.
+        outcome=func.coalesce(
+            func.nullif(bindparam("how"), literal_column("'replaced'")),
+            _targets.outcome,
+            literal_column("'replaced'"),
+        ),
     ),
     "intents": _all(t.intents),
     "requests": _all(t.requests),

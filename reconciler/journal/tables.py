@@ -131,7 +131,7 @@ targets = table(
     words("on_expiry"),
     number("held_us", null=True),  # first time that the position was this, proven
     number("closed_us", null=True),
-    words("outcome", null=True),  # held | replaced | expired | halted
+    words("outcome", null=True),  # held | replaced | expired; held, then replaced: held
     UniqueConstraint("symbol", "version"),
 )
 

@@ -148,8 +148,23 @@ def test_a_restored_backup_begins_a_new_epoch(path: Path) -> None:
     assert care.verify(kept) == 121
     with opened(path) as journal:
         assert journal.last_seq == 120
-        assert journal.epoch == epoch
+        assert journal.epoch == epoch + 1
         journal.record([(e.Tick(at_us=1), [], [])])
+
+
+@pytest.mark.parametrize("damage", [b"", b"nothing that SQLite knows" * 400])
+def test_a_backup_in_the_place_of_a_wreck_begins_an_epoch_that_it_never_had(
+    path: Path, damage: bytes
+) -> None:
+    """What cannot be read may have had any of the next epochs: none of them comes again."""
+    copy = care.backup(path)
+    with opened(path) as journal:
+        epoch = journal.epoch
+    path.write_bytes(damage)
+    care.restore(copy, path)
+    with opened(path) as journal:
+        assert journal.last_seq == 120
+        assert journal.epoch > epoch + 100
 
 
 def test_old_backups_go_and_one_of_each_day_stays(tmp_path: Path) -> None:

@@ -258,3 +258,17 @@ def test_the_account_s_indices_serve_the_usual_questions(history: History) -> No
         assert index in plan
         assert "TEMP B-TREE" not in plan
     assert sqlite3.sqlite_version_info >= (3, 37)  # STRICT tables
+
+
+@pytest.mark.parametrize("end", ["expired", "replaced"])
+def test_a_target_that_was_held_tells_how_it_ended(tmp_path: Path, end: str) -> None:
+    """Held and then replaced is held; held until its time was up is expired."""
+    path = tmp_path / "journal.db"
+    wish = target("XBTUSD", 100, 1)
+    held = d.TargetHeld(symbol="XBTUSD", version=1, contracts=100, position=100)
+    closed = d.TargetClosed(symbol="XBTUSD", version=1, outcome=end, now=None)
+    with opened(path) as journal:
+        journal.record([(wish, [], [held]), (e.Tick(at_us=T0 + 1), [], [closed])])
+        with History.open(path) as history:
+            (row,) = history.rows("v_targets").dicts()
+    assert row["outcome"] == ("held" if end == "replaced" else end)
