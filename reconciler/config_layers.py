@@ -184,7 +184,7 @@ def usual_files(environ: Mapping[str, str] | None = None) -> list[Path]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors put a mark before it
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text", path=str(path)) from None
     except OSError as error:

@@ -255,14 +255,20 @@ def run(arguments: list[str]) -> int:
     form, debug = failures.wanted(arguments)
     try:
         result = app(arguments, prog_name="reconciler", standalone_mode=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
-    except ReaderGone:
+    except (ReaderGone, BrokenPipeError):
         # Nothing is left to say, not even at the end of the process.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
     except typer.Abort:
         return 130
     except Exception as error:
-        return failures.report(error, form, debug=debug)
+        code = failures.report(error, form, debug=debug)
+        try:
+            sys.stdout.flush()
+        except OSError:  # it is full: what is left is not tried again at the end of the process
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return code
     return result if isinstance(result, int) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -105,6 +106,12 @@ def _foreseen(error: Exception) -> ReconcilerError | None:
             return Unreachable(f"the database is busy: {error}")
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
             return StorageFault(f"the disk failed: {error}")
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+        if error.filename is None:
+            return StorageFault(
+                f"what was to be printed could not be written: {error.strerror}",
+                next_step="Print it elsewhere.",
+            )
     if isinstance(error, OSError) and error.filename is not None:
         return StorageFault(f"{error.filename}: {error.strerror}", next_step="See to that file.")
     return None

@@ -163,13 +163,20 @@ def now(ask: Ask) -> dict[str, Any]:
                 "environment": config.exchange.environment,
                 "last_seq": journal.last_seq(),
             },
-            "symbols": [output.exact(row) for row in journal.status().dicts()],
+            "symbols": [_at_rest(output.exact(row)) for row in journal.status().dicts()],
             "incidents": [
                 row
                 for row in journal.rows("v_incidents", limit=0).dicts()
                 if row["closed_at"] is None
             ],
         }
+
+
+def _at_rest(row: dict[str, Any]) -> dict[str, Any]:
+    """A symbol as the journal has it: its last run waited for its own end, and that has come."""
+    if str(row["waiting_for"]).startswith("stopping:"):
+        row["waiting_for"] = "`reconciler run`" if row["gap"] else ""
+    return row
 
 
 def _status(ask: Ask, symbols: Sequence[str]) -> None:

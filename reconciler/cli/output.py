@@ -21,6 +21,7 @@ PRICES = frozenset({"price", "entry_price", "mark_price", "arrival_price", "vwap
 #: Columns whose sign matters even when it is plus.
 SIGNED = frozenset({"target", "position", "gap", "change", "net_contracts", "signed_contracts"})
 NOTHING = "–"
+NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 Row = Mapping[str, Any]
 
@@ -47,13 +48,20 @@ def write(
         writer = csv.writer(sys.stdout, lineterminator="\n")
         if head:
             writer.writerow(columns)
-        writer.writerows([plain(row[name]) for name in columns] for row in rows)
+        writer.writerows([_cell(row[name]) for name in columns] for row in rows)
     elif form == "name":
         for row in rows:
             print(inert(f"{listing.kind}/{row[listing.name]}"))
     else:
         names = list(columns) if form == "wide" else [n for n in listing.shown if n in columns]
         print_table(names, [[shown(name, row[name]) for name in names] for row in rows], head=head)
+
+
+def _cell(value: Any) -> str:
+    """A value as text that is no formula to a program of tables."""
+    text = plain(value)
+    harmless = not text.startswith(("=", "+", "-", "@")) or NUMBER.fullmatch(text)
+    return text if harmless else f"'{text}"
 
 
 def _chosen(row: Row, columns: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sqlite3
 
 from reconciler import __version__
 from reconciler.cli.app import Ask, command, group
+from reconciler.errors import ConfigError
 
 config = group("config", "The settings in force: check, show, path.")
 
@@ -21,6 +22,12 @@ def check(ask: Ask) -> None:
     settings = ask.settings()
     settings.credentials()
     wiring.bitmex_config(settings)
+    if settings.database_path.is_dir():
+        raise ConfigError(
+            f"database.url names {settings.database_path}, which is a folder",
+            next_step="Write sqlite:///path/to/journal.db.",
+            setting="database.url",
+        )
     chosen = settings.exchange
     symbols = ", ".join(chosen.symbols)
     if ask.form in {"json", "jsonl"}:

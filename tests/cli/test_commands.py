@@ -15,6 +15,7 @@ import time
 import pytest
 
 from reconciler.core.lifecycle import TABLE
+from reconciler.errors import StorageFault
 from reconciler.journal import Journal
 
 COMMANDS = [
@@ -145,6 +146,17 @@ def test_a_listing_has_its_columns_in_every_form(run, kind):
     assert all(list(row) == table[0] for row in rows)
     for form in ("table", "wide", "name"):
         assert run("get", kind, "-o", form).code == 0
+
+
+def test_a_cell_of_csv_is_no_formula(run):
+    """What a strategy calls its reason is text to every program; numbers stay numbers."""
+    for number, reason in enumerate(("=1+1", "@SUM(A1)", "-2+3", "+x", "-5", "plain")):
+        run("set", "XBTUSD", "--reason", reason, "--", str(-100 * (number + 1)))
+    table = csv.DictReader(io.StringIO(run("get", "targets", "-o", "csv", "--reverse").out))
+    assert [(row["reason"], row["contracts"]) for row in table] == [
+        ("'=1+1", "-100"), ("'@SUM(A1)", "-200"), ("'-2+3", "-300"), ("'+x", "-400"),
+        ("-5", "-500"), ("plain", "-600"),
+    ]  # fmt: skip
 
 
 def test_a_listing_can_be_cut_turned_and_chosen(run):
@@ -321,6 +333,22 @@ def test_a_reader_who_goes_away_is_no_error(home):
     )  # fmt: skip
     assert done.stdout.strip() in {"0", "141"}
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["diagram"], ["--help"], ["get", "targets", "-o", "csv"]])
+def test_a_full_disk_under_the_output_is_told(run, home, words):
+    """What could not be printed is an error that happens: one sentence, and a code."""
+    run("set", "XBTUSD", "300")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler", *words],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=30,
+        )  # fmt: skip
+    assert done.stderr == (
+        "error: what was to be printed could not be written: No space left on device."
+        " Print it elsewhere.\n"
+    )
+    assert done.returncode == StorageFault.exit_code
 
 
 def test_an_interrupted_wait_ends_with_the_signals_number(run, home):

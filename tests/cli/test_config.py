@@ -263,12 +263,21 @@ def test_config_show_tells_where_each_value_came_from(file, run):
     assert rows["exchange.environment"]["origin"] == "default"
 
 
-def test_config_check_ends_with_three_when_something_is_wrong(file, run):
+def test_config_check_ends_with_three_when_something_is_wrong(file, run, tmp_path):
     """The check is what `run` would say, without running."""
     assert run("-c", str(file("")), "config", "check").code == 0
     ended = run("-c", str(file("[limts]")), "config", "check")
     assert (ended.code, ended.out) == (3, "")
     assert "did you mean limits?" in ended.err
+    ended = run("-c", str(file(f"[database]\nurl = '{tmp_path}'")), "config", "check")
+    assert (ended.code, ended.out) == (3, "")
+    assert f"{tmp_path}, which is a folder" in ended.err
+
+
+def test_a_mark_that_an_editor_puts_before_the_text_is_no_text(file, run):
+    """UTF-8 with a byte order mark is UTF-8."""
+    path = file("\ufeff[limits]\nmax_order_contracts = 12\n")
+    assert "limits.max_order_contracts = 12" in run("-c", str(path), "config", "show").out
 
 
 def test_every_setting_is_one_that_something_uses():

@@ -89,6 +89,9 @@ def test_a_running_service_is_asked_and_stops_in_order(service, run, database, s
     assert token not in err
     assert not found.exists()
     assert "not running" in run("status").out
+    assert "stopping" not in run("status").out
+    rows = json.loads(run("status", "-o", "json").out)["symbols"]
+    assert [row["waiting_for"] for row in rows] == ["", ""]
     assert json.loads(run("replay", "-o", "json").out)["differ"] == 0
 
 
