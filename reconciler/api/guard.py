@@ -22,7 +22,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 64 * 1024  # bytes
 OPEN = {"/healthz", "/readyz"}  # without a token
-READING = {"GET", "HEAD"}
+#: No other method has a handler; of these a page in a browser may send POST without asking first.
+WRITING = {"POST", "PUT", "PATCH"}
 
 
 class Guard:
@@ -43,7 +44,7 @@ class Guard:
             headers = _headers(scope)
             self._check_sender(headers)
             self._check_token(scope["path"], headers)
-            if scope["method"] not in READING:
+            if scope["method"] in WRITING:
                 _check_content_type(headers)
             body = await _body(headers, receive)
         except (Problem, ReconcilerError) as problem:

@@ -111,7 +111,7 @@ class Routes:
         rows = self._ask(self._door.status)["symbols"]
         found = next((row for row in rows if row["symbol"] == name), None)
         if found is None:
-            raise NotFound(f"there is no symbol {name[:40]!r}", symbol=name[:40])
+            raise _no_symbol(name)
         with History.open(self._database) as history:
             orders = history.rows("v_orders", symbol=[name], limit=20).dicts()
             transitions = history.rows("v_transitions", symbol=[name], limit=20).dicts()
@@ -185,6 +185,8 @@ class Routes:
             raise Problem(400, "bad_request", f"limit is a number from 1 to {MOST_ROWS}.")
         symbol = request.query.get("symbol")
         with History.open(self._database) as history:
+            if symbol is not None and symbol not in history.symbols():
+                self._require_symbol(symbol)
             found = history.rows(
                 f"v_{kind}",
                 symbol=[symbol] if symbol else (),
@@ -193,6 +195,11 @@ class Routes:
                 limit=int(limit),
             )
         return Answer(200, {"rows": exact(found.dicts()), "next": None})
+
+    def _require_symbol(self, name: str) -> None:
+        """One of which nothing is stored yet is known to the service, or to nobody."""
+        if name not in [row["symbol"] for row in self._ask(self._door.status)["symbols"]]:
+            raise _no_symbol(name)
 
     @staticmethod
     def _ask(question: Callable[[], T]) -> T:
@@ -204,6 +211,10 @@ class Routes:
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A body without anything to say."""
+
+
+def _no_symbol(name: str) -> NotFound:
+    return NotFound(f"there is no symbol {name[:40]!r}", symbol=name[:40])
 
 
 def in_force(history: History) -> list[dict[str, Any]]:

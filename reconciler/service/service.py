@@ -22,7 +22,7 @@ from reconciler.core.events import Configured, Halted, Started, Stopping
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Settings
 from reconciler.errors import ReconcilerError, UsageError
-from reconciler.journal import Journal
+from reconciler.journal import History, Journal
 from reconciler.service import commands
 from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
 from reconciler.service.engine import Engine, Watcher
@@ -396,9 +396,18 @@ class Service:
             "last_seq": journal.last_seq,
             **(self._venue.health() if self._venue is not None else {}),
         }
-        return self.loop.ask(
+        found = self.loop.ask(
             lambda ledger: ((), lambda _: commands.status(ledger, options.account, service))
         )
+        if found["incidents"]:  # the ledger knows only that they are open
+            with History.open(options.database) as history:
+                rows = history.rows("v_incidents", limit=0).dicts()
+            told = {row["incident_id"]: row for row in rows if row["closed_at"] is None}
+            found["incidents"] = [
+                {**incident, **told.get(incident["incident_id"], {})}
+                for incident in found["incidents"]
+            ]
+        return found
 
     def backup(self) -> str:
         """See `Door.backup`."""

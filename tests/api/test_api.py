@@ -270,6 +270,8 @@ def test_readyz_says_what_is_missing(api):
         ("GET", "/api/v1/symbols/NOPE", 404),
         ("GET", "/api/v1/targets/ETHUSD", 404),
         ("GET", "/docs", 404),
+        ("GET", "/api/v1/fills?symbol=NOPE", 404),
+        ("GET", "/api/v1/targets?history=1&symbol=NOPE", 404),
         ("DELETE", TARGET, 405),
         ("GET", "/api/v1/halt", 405),
         ("GET", "/api/v1/fills?limit=1001", 400),
@@ -286,6 +288,19 @@ def test_what_is_not_there_is_told_as_a_problem(api, method, path, status):
     said = api.ask(method, path, {"contracts": 1} if method == "PUT" else None)
     assert (said.status, said.json["status"]) == (status, status)
     assert said.json["code"]
+
+
+def test_a_method_that_is_not_there_is_told_as_one(api):
+    """Nothing is asked of its body: a DELETE has none."""
+    said = api.ask("DELETE", TARGET, Content_Type="")
+    assert (said.status, said.json["status"]) == (405, 405)
+
+
+def test_a_listing_of_a_symbol_without_rows_is_empty(api):
+    """It is one of the configured ones, and nothing has happened to it."""
+    api.put({"contracts": 300})
+    said = api.ask("GET", "/api/v1/fills?symbol=ETHUSD")
+    assert (said.status, said.json["rows"]) == (200, [])
 
 
 def test_the_client_raises_what_the_service_raised(api, client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from reconciler.core import events as e
 from reconciler.errors import StorageFault
 from reconciler.journal.store import Journal
 from reconciler.service.engine import Engine
+from reconciler.service.service import Options, Service
 from tests.stories.teller import SYMBOL, Teller
 
 
@@ -203,3 +205,25 @@ def test_orders_that_wait_for_a_connection_are_withdrawn_at_a_stop(house: House)
     assert house.venue.withdrawn == 2
     house.engine.handle([e.Stopping(at_us=now_us, reason="SIGTERM")])
     assert house.venue.withdrawn == 3
+
+
+def test_a_running_service_tells_what_its_incidents_are(house: House, tmp_path: Path) -> None:
+    """Kind and symbol are in the ledger, the words in the journal: `status` has both."""
+    unknown = msgspec.structs.replace(
+        house.teller.person_row("u1", 10), cl_ord_id="rc-test-9-000001"
+    )
+    house.engine.handle([unknown])
+    house.journal.close()
+    options = Options(
+        database=house.database, settings=house.teller.settings, account="test",
+        durability="process",
+    )  # fmt: skip
+    service = Service(options, None)
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    assert service.ready.wait(10)
+    (incident,) = service.status()["incidents"]
+    service.stop("told")
+    thread.join()
+    assert incident["severity"] == "critical"
+    assert "rc-test-9-000001" in incident["summary"]
