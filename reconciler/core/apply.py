@@ -331,9 +331,7 @@ def _target(turn: Turn, event: TargetSet) -> None:
         gap_since_us=gap_since_us,
     )
     if not same:  # a strategy that repeats itself each bar is no reason to ask again
-        soon_us = turn.at_us + 1_000_000
-        book.refusals, book.refused_until_us = 0, min(book.refused_until_us, soon_us)
-        turn.close_incidents(event.symbol, "a new target", "core", "refused")
+        turn.asked_anew(book, "a new target")
     if event.key:
         book.keys[event.key] = (event.version, event.contracts)
         while len(book.keys) > KEYS_KEPT:

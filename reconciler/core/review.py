@@ -66,9 +66,12 @@ def _expire_target(turn: Turn, book: Book) -> None:
         )
     )
     if flatten:
+        if target.contracts:
+            turn.asked_anew(book, "it expired: flatten")
         target.contracts, target.expires_us, target.held = 0, None, False
         return
     book.target = None
+    turn.asked_anew(book, "the target expired")
     if target.on_expiry == "freeze":
         turn.freeze(book, "target_expired", f"target version {target.version} expired")
 
@@ -112,6 +115,7 @@ def _hold(turn: Turn, book: Book) -> None:
     target.gap_since_us = 0
     if not target.held and book.state is State.IDLE and coherent(turn.ledger, book):
         target.held = True
+        turn.asked_anew(book, "the target is reached")
         turn.facts.append(
             TargetHeld(
                 symbol=book.symbol,

@@ -17,6 +17,7 @@ from reconciler.core.lifecycle import IllegalTransition
 
 #: Freezes that end by themselves, once what was missing is found.
 REPAIRABLE = ("missing_fills", "position_differs")
+SOON_US = 1_000_000  # after a refusal of something else
 
 
 class Turn:
@@ -119,6 +120,12 @@ class Turn:
             if whose == symbol and (not kinds or kind in kinds):
                 del ledger.incidents[name]
                 self.facts.append(IncidentClosed(incident_id=number, decision=decision, by=by))
+
+    def asked_anew(self, book: Book, why: str) -> None:
+        """What the venue refused is not what is asked for now: no reason to wait for it."""
+        book.refusals = 0
+        book.refused_until_us = min(book.refused_until_us, self.at_us + SOON_US)
+        self.close_incidents(book.symbol, why, "core", "refused")
 
     def freeze(self, book: Book, kind: str, summary: str) -> None:
         """No new order for this symbol until somebody decides. Cancels go on."""

@@ -271,3 +271,53 @@ def test_another_target_ends_the_wait_after_a_refusal() -> None:
         teller.do(words.split())
         assert [said for said in teller.wait(1_000) if said.startswith("place")]
         assert "refused XBTUSD" not in teller.ledger.incidents
+
+
+REFUSED = """
+target 0                -> place r1 -100 reduce
+refused r1
+wait 1_000              -> place r2 -100 reduce
+refused r2
+wait 2_000              -> place r3 -100 reduce
+refused r3              -> incident refused
+"""
+
+
+def test_refusals_are_over_when_others_bring_the_position_to_the_target() -> None:
+    """There is nothing left to ask for: no alarm stays on for what nobody wants any more."""
+    teller = tell(
+        REFUSED
+        + """
+        foreign -100 x1
+        position 0              -> closed 1, held +0            = idle
+        """,
+        position=100,
+    )
+    assert teller.book.refusals == 0
+
+
+def test_refusals_are_over_also_where_the_venue_itself_closed_the_position() -> None:
+    """It had nothing to reduce: the liquidation's row came late. That one waits for a person."""
+    teller = tell(
+        REFUSED
+        + """
+        liquidation -100 x1     -> incident liquidation
+        position 0              -> closed 1, held +0            = idle ~ frozen: liquidation
+        """,
+        position=100,
+    )
+    assert list(teller.ledger.incidents) == ["liquidation XBTUSD"]
+
+
+def test_refusals_are_over_with_the_target_that_was_refused() -> None:
+    """Nobody wants it any more; and the flat position that follows it is tried within a second."""
+    for then in ("hold", "flatten", "freeze"):
+        teller = Teller(position=100)
+        teller.do(["target", "+300", "for", "20_000", then])
+        while teller.book.target and teller.book.target.contracts:
+            if teller.book.state == "placing":
+                teller.answer("placeorder", teller.names[teller.book.live], "refused")
+            said = teller.wait(1_000)
+        said += teller.wait(1_000)
+        assert "refused XBTUSD" not in teller.ledger.incidents
+        assert any(word.endswith("-100 reduce") for word in said) == (then == "flatten")
