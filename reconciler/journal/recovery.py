@@ -59,6 +59,17 @@ def verify(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def contradiction(seq: int, path: Path, error: AssertionError) -> Broken:
+    """The core of today finds what was decided then impossible: an older program decided it."""
+    return Broken(
+        f"event {seq} of {path} cannot be gone on from: {error}",
+        next_step="Use the program that wrote it. Or begin anew: move the journal away, with the"
+        " files beside it, see at the exchange that no order rests, and start.",
+        seq=seq,
+        path=str(path),
+    )
+
+
 def core(fold: Recall | None, shape: type[Any] | None, logic: str) -> tuple[Recall, type[Any], str]:
     """The core's own function, ledger and logic version, where none are given."""
     if fold is None:

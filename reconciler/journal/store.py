@@ -196,7 +196,10 @@ class Journal:
                     event, decisions = codec.decode_row(row.version, row.event, row.decisions)
                 except msgspec.MsgspecError as error:
                     raise faults.damaged(self.path, f"event {row.seq}: {error}") from error
-                facts = fold(ledger, event, decisions)
+                try:
+                    facts = fold(ledger, event, decisions)
+                except AssertionError as error:
+                    raise recovery.contradiction(row.seq, self.path, error) from error
                 folded += 1
                 if self._behind is not None and row.seq >= self._behind:
                     self._rows.take(row.seq, row.epoch, event, decisions, facts)

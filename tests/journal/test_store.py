@@ -14,6 +14,7 @@ from reconciler.core import events as e
 from reconciler.errors import Broken, NotLeader, StorageFault
 from reconciler.journal import chain, codec
 from tests.journal.making import (
+    T0,
     Books,
     changed,
     execution,
@@ -430,3 +431,23 @@ def test_a_clean_end_and_a_lost_one_are_told_apart(path: Path) -> None:
         journal.record([(started(3), [], [])])
         runs = journal._db.execute("SELECT run_id, exit_reason FROM v_runs").fetchall()
     assert runs == [("run-1", "SIGTERM"), ("run-2", "lost"), ("run-3", None)]
+
+
+def test_a_journal_whose_decisions_cannot_be_folded_any_more_is_refused_in_words(
+    path: Path,
+) -> None:
+    """An older program decided what the core of today thinks impossible: nothing is written."""
+
+    def fold(books: Books, event: e.AnyEvent, _: object) -> list[d.AnyFact]:
+        assert not isinstance(event, e.TargetSet), "XBTUSD: rc-1 is live"
+        return step(books, event)[1]
+
+    with opened(path) as journal:
+        journal.record(stepped(Books(), [started(1), target("XBTUSD", 100, 1)]))
+    with opened(path) as journal:
+        with pytest.raises(Broken, match=r"event 2 of .* cannot be gone on from: XBTUSD: rc-1"):
+            journal.recover(fold=fold, shape=Books, logic="stub")
+        with pytest.raises(StorageFault, match="has stopped"):
+            journal.record([(e.Tick(at_us=T0), [], [])])
+    with opened(path) as journal:
+        assert journal.last_seq == 2
