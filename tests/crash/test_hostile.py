@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from tests import drawn
 from tests.crash.__main__ import memory
 from tests.crash.hostile import Base, Spoilt, bases, hostile, odd_things
 from tests.crash.life import HOME
@@ -28,7 +29,7 @@ def test_a_spoilt_journal_is_right_or_refused(part: int, scratch: Path) -> None:
     verified, it gives the ledger of a commit, or an error of ours; nothing is changed by looking,
     nor by a start that refuses.
     """
-    seen, failures = hostile(part, 250, scratch)
+    seen, failures = hostile(drawn.seed(f"spoilt {part}"), 250, scratch)
     assert seen["files"] == 250
     assert seen["open: works"] > 25
     assert seen["open: Broken"] > 25

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from reconciler.simulation.images import Damage
+from tests import drawn
 from tests.crash.__main__ import again, memory, once_failed
 from tests.crash.campaign import NAMING, Moment, Tally, campaign, images, live
 from tests.crash.checks import check
@@ -32,11 +32,11 @@ def test_power_may_fail_at_any_moment(lived: str, scratch: Path) -> None:
     Every image starts: with a whole prefix of the commits, with everything acknowledged, with the
     ledger and the rows that were there at that commit, under a newer epoch; backups are whole.
 
-    Each run draws lives of its own; a failure names the command that repeats it. Put its case into
+    Each state of the source draws lives of its own; a failure names the command that repeats it. Put its case into
     cases.txt.
     """
     tally = Tally()
-    campaign(lived.split()[0], secrets.randbits(32), IMAGES, scratch, tally, enough=5)
+    campaign(lived.split()[0], drawn.seed(lived, 2**32), IMAGES, scratch, tally, enough=5)
     assert not tally.failures, "\n".join(map(str, tally.failures))
     assert len(tally) >= IMAGES
 

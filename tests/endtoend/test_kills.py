@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
+from tests import drawn
 from tests.endtoend.kills import kill_many
 from tests.endtoend.zygote import Zygote
 
@@ -18,7 +18,7 @@ def test_kill_nine_is_boring(tmp_path: Path) -> None:
     no order doubled, no fill lost or counted twice, and the replay finds no difference.
     """
     with Zygote() as zygote:
-        report = kill_many(tmp_path, times=8, seed=random.randrange(10**6), zygote=zygote)
+        report = kill_many(tmp_path, times=8, seed=drawn.seed("kills", 10**6), zygote=zygote)
     assert report.kills == 8
     assert report.fills
     assert report.events

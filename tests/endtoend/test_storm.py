@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import drawn
 from tests.endtoend import storm
 from tests.endtoend.zygote import Zygote
 
@@ -38,7 +38,7 @@ def test_killed_at_any_moment_nothing_is_doubled_or_lost(zygote: Zygote) -> None
     Killed while it starts, stores, sends or waits, with others trading on the account or not, the
     service never has two orders, never goes past a target, and books every fill once.
     """
-    tally = storm.many(storm.kill_at_random, zygote, random.randrange(10**6), times=120)
+    tally = storm.many(storm.kill_at_random, zygote, drawn.seed("random", 10**6), times=120)
     assert tally.deaths.total() == 120
     assert tally.unanswered
     assert tally.fills
@@ -49,7 +49,7 @@ def test_killed_at_any_moment_nothing_is_doubled_or_lost(zygote: Zygote) -> None
 @pytest.mark.timeout(600)
 def test_killed_at_any_point_nothing_is_doubled_or_lost(zygote: Zygote) -> None:
     """The same before and after every step of its life, again before it has recovered."""
-    tally = storm.many(storm.kill_at_points, zygote, random.randrange(10**6), times=80)
+    tally = storm.many(storm.kill_at_points, zygote, drawn.seed("points", 10**6), times=80)
     assert tally.deaths.total() == 80
     assert tally.deaths["in time"] < 40, "points that nobody passes"
     assert tally.fills
@@ -61,7 +61,7 @@ def test_killed_at_any_point_nothing_is_doubled_or_lost(zygote: Zygote) -> None:
 @pytest.mark.usefixtures("strace")
 def test_killed_inside_a_system_call_nothing_is_doubled_or_lost(zygote: Zygote) -> None:
     """The same when a write, a sync, a send or a read does not return."""
-    tally = storm.many(storm.kill_at_calls, zygote, random.randrange(10**6), times=40)
+    tally = storm.many(storm.kill_at_calls, zygote, drawn.seed("calls", 10**6), times=40)
     assert tally.deaths.total() == 40
     assert tally.fills
 
@@ -74,7 +74,7 @@ def test_after_a_failed_write_nothing_is_sent(zygote: Zygote) -> None:
     EIO or ENOSPC on a write or a sync ends the service with an error that names it; the venue
     gets no request whose intent is not on the disk; the next start loses nothing acknowledged.
     """
-    tally = storm.many(storm.fail_at_calls, zygote, random.randrange(10**6), times=30)
+    tally = storm.many(storm.fail_at_calls, zygote, drawn.seed("faults", 10**6), times=30)
     assert tally.deaths.total() == 30
     assert tally.fills
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -13,9 +12,10 @@ import pytest
 from reconciler.core.turn import Turn
 from reconciler.simulation.memory import MemoryJournal
 from reconciler.simulation.realfile import FileJournal
-from reconciler.simulation.runs import Figures, command, fresh, live, live_batch, muted_of, story
+from reconciler.simulation.runs import Figures, command, live, live_batch, muted_of, story
 from reconciler.simulation.weather import BROKEN_EVERY, MIXED_FROM
 from reconciler.simulation.world import World
+from tests import drawn
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 ONCE_BROKEN = [int(line.split()[0]) for line in SEEDS.read_text().splitlines() if line[0] != "#"]
@@ -31,14 +31,10 @@ for seed in map(int, sys.argv[1:]):
 
 
 def first_seed() -> int:
-    """Fresh in every run of the tests, and the same in all its processes."""
+    """Others for every state of the source."""
     if FROM in os.environ:
         return int(os.environ[FROM])
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        return fresh()
-    drawn = int.from_bytes(hashlib.sha256(run.encode()).digest()[:4])
-    return MIXED_FROM + drawn % 10**9 // 1_000 * 1_000
+    return MIXED_FROM + drawn.seed("lives") // 1_000 * 1_000
 
 
 FIRST = first_seed()
@@ -56,7 +52,7 @@ def test_fresh_lives_keep_every_promise(part: int) -> None:
     """
     In storms, in quiet hours and at a venue that is not as we assume it, no promise is broken.
 
-    Fresh seeds each time. To live the same ones again, set RECONCILER_SEEDS_FROM.
+    Other seeds for every state of the source. To live others, set RECONCILER_SEEDS_FROM.
     """
     figures = Figures(FIRST + part * PART, jobs=1)
     print(f"{FROM}={FIRST}")
