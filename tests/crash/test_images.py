@@ -32,8 +32,8 @@ def test_power_may_fail_at_any_moment(lived: str, scratch: Path) -> None:
     Every image starts: with a whole prefix of the commits, with everything acknowledged, with the
     ledger and the rows that were there at that commit, under a newer epoch; backups are whole.
 
-    Each state of the source draws lives of its own; a failure names the command that repeats it. Put its case into
-    cases.txt.
+    Each state of the source draws lives of its own; a failure names the command that repeats it.
+    Put its case into cases.txt.
     """
     tally = Tally()
     campaign(lived.split()[0], drawn.seed(lived, 2**32), IMAGES, scratch, tally, enough=5)

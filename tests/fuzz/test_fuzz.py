@@ -1,4 +1,4 @@
-"""At least 100,000 hostile inputs a run, others for every state of the source; `scripts/fuzz` gives millions."""
+"""At least 100,000 hostile inputs, others for every state of the source; the script has more."""
 
 from __future__ import annotations
 
