@@ -52,18 +52,32 @@ class VenueClock:
 
     def interval(self, now_us: int) -> tuple[int, int] | None:
         """Least and greatest offset, None while not both are known."""
-        for bounds in (self._lower, self._upper):
-            while bounds and now_us - bounds[0][0] > WINDOW_US:
-                bounds.popleft()
-        if not self._lower or not self._upper:
+        least = self.least_us(now_us)
+        if least is None or not self._upper:
             return None
-        (lower_us, least), (upper_us, greatest) = self._lower[0], self._upper[0]
-        return least - _drift(now_us - lower_us), greatest + _drift(now_us - upper_us)
+        upper_us, greatest = self._upper[0]
+        return least, greatest + _drift(now_us - upper_us)
+
+    def least_us(self, now_us: int) -> int | None:
+        """Venue time minus ours is at least this; None while nothing is known."""
+        self._forget(now_us)
+        if not self._lower:
+            return None
+        lower_us, least = self._lower[0]
+        return least - _drift(now_us - lower_us)
 
     def offset_us(self, now_us: int) -> int:
-        """Best guess of venue time minus ours; 0 when nothing is known."""
+        """
+        Best guess of venue time minus ours; 0 when nothing was ever known.
+
+        What was told last is old, or contradicted, but nearer to the truth than the wall clock.
+        """
         interval = self.interval(now_us)
-        return 0 if interval is None else sum(interval) // 2
+        if interval is not None:
+            return sum(interval) // 2
+        told_us = 0 if self._told is None else self._told.offset_us
+        least_us = self.least_us(now_us)
+        return told_us if least_us is None else max(told_us, least_us)
 
     def news(self, now_us: int) -> ClockMeasured | None:
         """The measurement, when it differs from the last one told or that is half a minute old.
@@ -87,6 +101,11 @@ class VenueClock:
             return None
         self._told = ClockMeasured(at_us=now_us, offset_us=offset, error_us=error)
         return self._told
+
+    def _forget(self, now_us: int) -> None:
+        for bounds in (self._lower, self._upper):
+            while bounds and now_us - bounds[0][0] > WINDOW_US:
+                bounds.popleft()
 
     def _add(self, at_us: int, least: int, greatest: int | None) -> None:
         lower, upper = self._lower, self._upper

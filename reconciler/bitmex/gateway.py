@@ -113,7 +113,7 @@ class BitmexGateway(Venue):
             host,
             self._accounts,
             config.symbols,
-            self._vitals.venue_us,
+            self._vitals.surely_us,
             self._read_all,
         )
 

@@ -45,14 +45,14 @@ class Sync:
         host: Host,
         accounts: Accounts,
         symbols: tuple[str, ...],
-        venue_us: Callable[[int], int],
+        surely_us: Callable[[int], int | None],
         finished: Callable[[], bool],
     ) -> None:
         self._reader = reader
         self._host = host
         self._accounts = accounts
         self._symbols = symbols
-        self._venue_us = venue_us
+        self._surely_us = surely_us
         self._finished = finished
         self._random = random.Random()
         self._generation = 0
@@ -86,7 +86,7 @@ class Sync:
             self._again = True
             return
         self._reading, self._again = True, False
-        since_us = (self.watermark_us or self._venue_us(now_us)) - OVERLAP_US
+        since_us = (self.watermark_us or self._surely_us(now_us) or now_us) - OVERLAP_US
         asked, self._asked = self._asked, []
         unruled = not all(map(self._accounts.knows_rules, self._symbols))
         account = self._accounts.account
@@ -130,7 +130,7 @@ class Sync:
             if unruled:  # nothing can be traded before they were seen once
                 self._host.call_soon(partial(self._failed, generation, asked, error))
                 return
-        self._host.call_soon(partial(self._done, generation, asked, result, began_us))
+        self._host.call_soon(partial(self._done, generation, asked, result, since_us, began_us))
 
     def _failed(
         self, generation: int, asked: list[int], error: ReadFailed | ProtocolError
@@ -145,7 +145,12 @@ class Sync:
         return []
 
     def _done(
-        self, generation: int, asked: list[int], result: _Result, began_us: int
+        self,
+        generation: int,
+        asked: list[int],
+        result: _Result,
+        since_us: int,
+        began_us: int,
     ) -> list[AnyEvent]:
         if generation != self._generation:
             self._asked = asked + self._asked
@@ -153,6 +158,13 @@ class Sync:
         self._reading = False
         self._failures, self.error = 0, ""
         now_us = self._host.now_us()
+        # By the clock as the answers have shown it: at the beginning it may not have been known.
+        # Never by a guess: a watermark that is late hides what was traded before it, for good.
+        surely_us = self._surely_us(began_us)
+        if not self.watermark_us and surely_us is not None and since_us > surely_us - LAG_US:
+            self._asked = asked + self._asked
+            self.begin(now_us)  # our clock is fast, and nothing of the last minute was read
+            return []
         events: list[AnyEvent] = []
         for row in result.instruments:
             if (rules := self._accounts.read_rules(row, began_us, now_us)) is not None:
@@ -162,8 +174,8 @@ class Sync:
         events.extend(stamped(result.positions, now_us))
         if not self._finished():
             return events  # true as they are, but not the end of a resync
-        # By the clock as the answers have shown it: at the beginning it may not have been known.
-        self.watermark_us = max(self.watermark_us, self._venue_us(began_us) - LAG_US)
+        if surely_us is not None:
+            self.watermark_us = max(self.watermark_us, surely_us - LAG_US)
         events.append(
             Synced(
                 at_us=now_us,

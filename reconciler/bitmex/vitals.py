@@ -47,6 +47,11 @@ class Vitals:
         """The venue's time, as well as we know it."""
         return now_us + self.clock.offset_us(now_us)
 
+    def surely_us(self, now_us: int) -> int | None:
+        """What the venue's time has reached for certain; None while nothing is known."""
+        least_us = self.clock.least_us(now_us)
+        return None if least_us is None else now_us + least_us
+
     def throttled(self, now_us: int) -> list[AnyEvent]:
         """That new orders must wait, when that is news."""
         throttled = self.budget.throttled(now_us)

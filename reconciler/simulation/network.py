@@ -422,7 +422,7 @@ class SimGateway(BitmexGateway):
             host,
             self._accounts,
             config.symbols,
-            self._vitals.venue_us,
+            self._vitals.surely_us,
             self._read_all,
         )
         self._sync._random = network.draws.of("sync")

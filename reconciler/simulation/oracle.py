@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NAMED = ("liquidation", "settlement")  # freezes that may be left at the end: nobody is wrong
 MOST_BYTES = 200_000
+CLOCK_SET_US = 5 * SECOND  # as far as the venue may have set its clock back, in all
 
 __all__ = ["Broken", "Oracle"]
 
@@ -257,8 +258,11 @@ class Oracle(AtTheWire):
             self.quarantined[fact.cl_ord_id] = self.world.agenda.now_us + 600 * SECOND - drift_us
 
     def f5_watermark_never_goes_back(self, event: e.Synced) -> None:
-        """F5: the watermark that is stored never goes back, whatever an older snapshot says."""
+        """F5, F1: the watermark never goes back, and never says that what is to come was read."""
         self.checks += 1
+        ahead_us = event.watermark_us - self.world.venue_clock.now_us()
+        if ahead_us > CLOCK_SET_US and self.inside:
+            raise Broken("F1", f"the watermark is {ahead_us} µs ahead of the venue's time")
         assert self.world.process is not None
         now_us = self.world.process.engine.ledger.watermark_us if self.inside else 2**62
         if now_us < self.watermark_us:

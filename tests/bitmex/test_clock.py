@@ -89,3 +89,35 @@ def test_an_answer_from_before_its_request_is_ignored() -> None:
     clock = VenueClock()
     clock.dated(START, START + 10, START)
     assert clock.interval(START) is None
+
+
+def test_words_that_contradict_each_other_leave_a_bound_and_the_last_guess() -> None:
+    """A stamp is no whole measurement; what was known before is nearer than our wall clock."""
+    clock = VenueClock()
+    now = ask(clock, -3_600 * S, START, 100, 100)
+    told = clock.news(now)
+    assert told is not None
+    clock.stamped(now - 3_600 * S + 2 * S, now)
+    assert clock.interval(now) is None
+    assert clock.least_us(now) == -3_598 * S
+    assert clock.offset_us(now) == -3_598 * S
+    assert clock.least_us(now + WINDOW_US + S) is None
+    assert clock.offset_us(now + WINDOW_US + S) == told.offset_us
+
+
+@pytest.mark.parametrize("offset_us", [0, -3_600 * S, 3_600 * S])
+def test_the_least_offset_is_never_above_the_truth(offset_us: int) -> None:
+    """With stamps, dates or both, at once or a minute later: a watermark may rest on it."""
+    draws = random.Random(11)
+    clock, now = VenueClock(), START
+    assert clock.least_us(now) is None
+    for _ in range(200):
+        now += draws.randrange(1_000, 30 * S)
+        if draws.random() < 0.5:
+            clock.stamped(now + offset_us - draws.randrange(5_000, 50 * S), now)
+        else:
+            now = ask(clock, offset_us, now, draws.randrange(90_000), draws.randrange(90_000))
+        for later_us in (0, S, 60 * S):
+            least_us = clock.least_us(now + later_us)
+            assert least_us is not None
+            assert least_us <= offset_us

@@ -80,14 +80,16 @@ class Script:
         return self.rules
 
 
-def made() -> tuple[Sync, Script, Host]:
+def made(
+    surely_us: Callable[[int], int | None] = lambda now_us: now_us + 7_000_000,
+) -> tuple[Sync, Script, Host]:
     host, script = Host(), Script()
     sync = Sync(
         script,  # type: ignore[arg-type]
         host,  # type: ignore[arg-type]
         Accounts([]),
         (),
-        lambda now_us: now_us + 7_000_000,
+        surely_us,
         lambda: True,
     )
     return sync, script, host
@@ -116,6 +118,42 @@ def test_what_comes_after_the_loss_is_thrown_away() -> None:
     sync.abandon()
     assert host.run() == []
     assert sync.watermark_us == 0
+
+
+def test_the_watermark_is_never_a_guess() -> None:
+    """
+    While the venue's clock is unknown, the watermark stays: on a machine an hour fast it would
+    name a time to come, and every execution before that would be called known, and be lost.
+    """
+    ahead_us: list[int | None] = [7_000_000]
+    sync, script, host = made(lambda now_us: None if ahead_us[0] is None else now_us + ahead_us[0])
+    for known_us in (7_000_000, None):
+        ahead_us[0] = known_us
+        sync.begin(host.time_us)
+        script.work()
+        (synced,) = host.run()
+        assert isinstance(synced, Synced)
+        assert synced.watermark_us == 1_800_000_005_000_000
+        host.time_us += 30_000_000
+    assert script.since_us[1] == 1_800_000_005_000_000 - 60_000_000
+
+
+def test_a_fast_machine_reads_its_first_minute_once_answers_have_told_the_time() -> None:
+    """Executions were asked for since a time to come: none were found, and that says nothing."""
+    ahead_us: list[int | None] = [None]
+    sync, script, host = made(lambda now_us: None if ahead_us[0] is None else now_us + ahead_us[0])
+    sync.ask(1)
+    sync.begin(host.time_us)
+    ahead_us[0] = -3_600_000_000  # the answers are dated
+    script.work()
+    assert host.run() == []
+    script.work()
+    synced, answered = host.run()
+    venue_us = host.time_us - 3_600_000_000
+    assert script.since_us == [host.time_us - 60_000_000, venue_us - 60_000_000]
+    assert isinstance(synced, Synced)
+    assert synced.watermark_us == venue_us - 2_000_000
+    assert isinstance(answered, Answered)
 
 
 def test_the_watermark_never_goes_back() -> None:
