@@ -14,7 +14,6 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 
@@ -22,7 +21,8 @@ import msgspec
 
 from reconciler.simulation import search_judge, search_moves, search_story
 from reconciler.simulation.search_moves import Move
-from reconciler.simulation.search_state import Bounds, State, decode, encode
+from reconciler.simulation.search_pages import forget
+from reconciler.simulation.search_state import Bounds, Bytes, State, decode, encode
 from reconciler.simulation.search_world import World, opening
 
 CHUNK = 200  # states that a worker takes at once
@@ -33,7 +33,7 @@ class Expanded(NamedTuple):
     """What may follow on one state."""
 
     digests: bytes  # 16 bytes for each move
-    new: list[tuple[int, bytes]]  # move number, and a state that this worker had not seen
+    new: list[tuple[int, Bytes]]  # move number, and a state that this worker had not seen
     end: str  # why a path may rest here
     broken: str  # by the last of the moves
     beyond: bool
@@ -70,11 +70,6 @@ class Report(NamedTuple):
         )
 
 
-def digest_of(data: bytes) -> bytes:
-    """The name of a state."""
-    return blake2b(data, digest_size=16).digest()
-
-
 class Worker:
     """Expands states. Remembers which it has handed over, and hands nothing over twice."""
 
@@ -83,23 +78,22 @@ class Worker:
         self.fold_one_in = fold_one_in
         self.sent: set[bytes] = set()
 
-    def expand(self, data: bytes) -> Expanded:
+    def expand(self, data: Bytes) -> Expanded:
         """Make every move that *data* allows."""
         bounds, sent = self.bounds, self.sent
         state = decode(data)
         end = search_judge.end_of(state, bounds)
         digests = bytearray()
-        new: list[tuple[int, bytes]] = []
+        new: list[tuple[int, Bytes]] = []
         for number, move in enumerate(search_moves.moves(state, bounds)):
             after = decode(data)
-            fold = self.fold_one_in and (data[-1] + len(data) + number) % self.fold_one_in == 0
             try:
-                search_moves.make(World(after, bounds, bool(fold)), move)
+                search_moves.make(World(after, bounds, self.fold_one_in), move)
             except Exception as error:  # whatever the core trips over is a finding
                 broken = f"{type(error).__name__}: {error}"
                 return Expanded(bytes(digests), new, end, broken, state.beyond)
             found = encode(after)
-            digest = digest_of(found)
+            digest = found.digest
             digests += digest
             if digest not in sent:
                 sent.add(digest)
@@ -113,10 +107,9 @@ _worker: Worker
 def _begin(bounds: Bounds, fold_one_in: int) -> None:
     global _worker
     _worker = Worker(bounds, fold_one_in)
-    gc.disable()  # nothing here refers to itself
 
 
-def _expand(chunk: list[bytes]) -> list[Expanded]:
+def _expand(chunk: list[Bytes]) -> list[Expanded]:
     return [_worker.expand(data) for data in chunk]
 
 
@@ -170,19 +163,21 @@ class Search:
 
     def _breadth_first(self) -> tuple[Violation | None, bool]:
         first = first_state(self.bounds)
-        self._learn(digest_of(first), 0, 0)
+        self._learn(first.digest, 0, 0)
         frontier = [first]
         base = 0  # the number of the frontier's first state
         with _pool(self.workers, self.bounds, self.fold_one_in) as expand:
             while frontier:
                 if len(self.known) > self.most:
                     return None, False
-                following: list[bytes] = []
-                results = expand(frontier)
-                for number, result in enumerate(results, base):
+                following: list[Bytes] = []
+                # Those that hold the same ledger one after the other: it is worked out once.
+                order = sorted(range(len(frontier)), key=lambda index: frontier[index].page)
+                results = expand([frontier[index] for index in order])
+                for index, result in zip(order, results, strict=True):
                     if result.broken:
-                        return self._violation(number, result), False
-                    self._take_in(number, result, following)
+                        return self._violation(base + index, result), False
+                    self._take_in(base + index, result, following)
                 base += len(frontier)
                 frontier = following
                 self.depth += bool(frontier)
@@ -194,7 +189,7 @@ class Search:
         self.by.append(move)
         self.fair.append(-1)
 
-    def _take_in(self, number: int, result: Expanded, following: list[bytes]) -> None:
+    def _take_in(self, number: int, result: Expanded, following: list[Bytes]) -> None:
         digests, known = result.digests, self.known
         self.transitions += len(digests) // 16
         for move, data in result.new:
@@ -282,17 +277,19 @@ class _pool:
 
     def __enter__(self) -> _pool:
         self.alone = Worker(*self.given) if self.workers == 1 else None
+        gc.disable()  # what refers to itself, `forget` takes apart
         if self.alone is None:
             context = multiprocessing.get_context("fork")  # with whatever guard a test took away
             self.pool = context.Pool(self.workers, _begin, self.given)
         return self
 
     def __exit__(self, *_: object) -> None:
+        gc.enable()
         if self.alone is None:
             self.pool.terminate()
             self.pool.join()
 
-    def __call__(self, frontier: list[bytes]) -> Iterator[Expanded]:
+    def __call__(self, frontier: list[Bytes]) -> Iterator[Expanded]:
         if self.alone is not None:
             yield from map(self.alone.expand, frontier)
             return
@@ -307,13 +304,14 @@ def first_move() -> Move:
     return "target", 0, 0
 
 
-def first_state(bounds: Bounds) -> bytes:
+def first_state(bounds: Bounds) -> Bytes:
     """Where every search begins."""
     return encode(replay(bounds, [first_move()]))
 
 
 def replay(bounds: Bounds, moves: list[Move]) -> State:
     """The state that *moves* lead to."""
+    forget()  # the core may be another one by now
     state = opening(bounds)
     for move in moves:
         search_moves.make(World(state, bounds), move)

@@ -8,6 +8,8 @@ nothing happens that the core calls impossible.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reconciler.core import decisions as d
 from reconciler.core.lifecycle import State as SymbolState
 from reconciler.core.turn import REPAIRABLE
@@ -38,7 +40,7 @@ def can_trade(post: Post) -> bool:
     return post.phase in ("queued", "open") or (post.phase == "wire" and post.expires_us >= NOW_US)
 
 
-def judge_facts(state: State, facts: list[d.AnyFact]) -> None:
+def judge_facts(state: State, facts: Iterable[d.AnyFact]) -> None:
     """Mark what was booked."""
     for fact in facts:
         if isinstance(fact, d.FillBooked):
@@ -68,7 +70,7 @@ def judge_place(state: State, order: d.PlaceOrder) -> None:
     for post in state.posts:
         if can_trade(post):
             raise Broken(f"O1: {order.cl_ord_id} while r{post.number} is {post.phase}")
-    if not state.ledger.in_sync or state.stream in ("down", "joining"):
+    if not state.ledger.in_sync or state.stream in ("gone", "down", "joining"):
         raise Broken(f"O5: {order.cl_ord_id} is placed while out of sync")
     if state.book.venue_position != order.position:
         raise Broken(f"O5: planned from {order.position:+d}, the venue said otherwise")

@@ -9,11 +9,15 @@ states that differ only in when they were reached have the same bytes, and are o
 
 from __future__ import annotations
 
+from hashlib import blake2b
+from typing import NamedTuple
+
 import msgspec
 
 from reconciler.core.events import OrderStatus, Started
 from reconciler.core.ledger import NEVER_US, Book, Ledger
 from reconciler.core.settings import Limits, Policy, Settings, Timing
+from reconciler.simulation.search_pages import Page, page_at
 
 SYMBOL = "XBTUSD"
 UNIT_US = 10_000_000  # the core's fixed times (10 s, 30 s...) are then one unit, three units...
@@ -38,6 +42,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     in_order: bool = False  # commands are handled in order, and kept as long as the venue likes
     lag: int = 1  # a read shows all that is older
     patience: int = 1  # rows, answers and cancels take no longer; what does was lost
+    leaps: bool = True  # what is no news arrives at once: see `search_news`
     core_hold: int = 1  # what the core assumes of the venue
     core_lag: int = 1
 
@@ -118,10 +123,9 @@ class Change(msgspec.Struct, array_like=True, frozen=True):
     what: str  # in | fill | over
 
 
-class State(msgspec.Struct, array_like=True):
-    """All of it."""
+class State(msgspec.Struct, array_like=True, dict=True):
+    """All of it: what is written here, and `page`, which holds the ledger."""
 
-    ledger: Ledger
     posts: list[Post]
     cancels: list[Cancel]
     replies: list[Reply]
@@ -130,7 +134,7 @@ class State(msgspec.Struct, array_like=True):
     position_rows: list[tuple[int, int]]  # contracts, venue time
     changes: list[Change]  # that a read may still hide
     others: list[Fill]  # trades of somebody else
-    stream: str  # up | dead (not noticed yet) | down | joining
+    stream: str  # up | dead (not noticed yet) | down | joining | gone (so is the process)
     stream_us: int  # since then
     resync_us: int  # a resync that was asked for on a live stream began then; 0: none
     position_asked_us: int
@@ -142,6 +146,21 @@ class State(msgspec.Struct, array_like=True):
     ends: int
     audits: int
     beyond: bool = False  # the core wanted one order more than the bounds allow
+
+    @property
+    def page(self) -> Page:
+        """Where the ledger stands."""
+        page: Page = self.__dict__["page"]
+        return page
+
+    @page.setter
+    def page(self, page: Page) -> None:
+        self.__dict__["page"] = page
+
+    @property
+    def ledger(self) -> Ledger:
+        """To be read only: other states have the same one."""
+        return self.page.ledger
 
     @property
     def book(self) -> Book:
@@ -218,11 +237,25 @@ _DECODER = msgspec.msgpack.Decoder(State)
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
-def encode(state: State) -> bytes:
+class Bytes(NamedTuple):
     """The canonical bytes of a tidy state."""
-    return _ENCODER.encode(state)
+
+    page: bytes
+    rest: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """The name of the state."""
+        return blake2b(self.rest + page_at(self.page).digest, digest_size=16).digest()
 
 
-def decode(data: bytes) -> State:
+def encode(state: State) -> Bytes:
+    """The canonical bytes of a tidy state."""
+    return Bytes(state.page.data, _ENCODER.encode(state))
+
+
+def decode(data: Bytes) -> State:
     """The state again, to be changed at will."""
-    return _DECODER.decode(data)
+    state = _DECODER.decode(data.rest)
+    state.page = page_at(data.page)
+    return state

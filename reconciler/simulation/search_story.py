@@ -8,6 +8,7 @@ from reconciler.core import decisions as d
 from reconciler.core import events as e
 from reconciler.simulation import search_moves
 from reconciler.simulation.search_moves import Move
+from reconciler.simulation.search_pages import forget
 from reconciler.simulation.search_state import (
     UNIT_US,
     Bounds,
@@ -31,12 +32,14 @@ _UNSEEN = {
     "fill": "{1} of r{0} are filled",
     "end": "the venue takes r{0} away",
     "drop": "the stream is dead",
+    "crash": "the process is killed",
     "foreign": "somebody else trades",
 }
 
 
 def tell(bounds: Bounds, moves: Iterable[Move]) -> tuple[list[str], str]:
     """The lines of a story, and what was broken in the last of them; "" if nothing was."""
+    forget()  # the core may be another one by now
     state = opening(bounds)
     lines: list[str] = []
     for move in moves:
@@ -120,7 +123,7 @@ def _words(state: State, bounds: Bounds, move: Move) -> str:
             rows = [view_of(world, post, hidden) for post in state.posts]
             resting = [f" r{r.number}" for r in rows if r is not None and r.status not in e.OVER]
             return f"sync {position_of(world, hidden):+d}{''.join(resting)}"
-        case "crash":
+        case "restart":
             return "restart"
     return f"# {name}"
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import msgspec
 
+from reconciler.core.events import OrderStatus
 from reconciler.core.ledger import NEVER_US, Book, Ledger, Order, Request
 from reconciler.core.lifecycle import State as SymbolState
+from reconciler.simulation.search_pages import Page
 from reconciler.simulation.search_state import (
     NOW_US,
     UNIT_US,
     Bounds,
     Change,
+    Post,
     Row,
     State,
     cl_ord_id_of,
@@ -58,15 +61,7 @@ def _older(at_us: int, floor_us: int) -> int:
 def pass_time(state: State, bounds: Bounds) -> None:
     """One unit goes by: everything is older than before."""
     floor_us = NOW_US - bounds.old * UNIT_US
-    ledger, book = state.ledger, state.book
-    _shift(ledger, LEDGER_TIMES, floor_us)
-    _shift(book, BOOK_TIMES, floor_us)
-    if book.wake_us != NEVER_US:
-        book.wake_us -= UNIT_US
-    for order in book.orders.values():
-        _shift(order, ORDER_TIMES, floor_us)
-        if order.doubt is not None:
-            _shift(order.doubt, DOUBT_TIMES, floor_us)
+    state.page = state.page.form(("later", floor_us), lambda ledger: _pass_time(ledger, floor_us))
     for post in state.posts:
         post.at_us = _older(post.at_us, floor_us)
         post.sent_us = _older(post.sent_us, floor_us)
@@ -94,6 +89,18 @@ def pass_time(state: State, bounds: Bounds) -> None:
     state.position_asked_us = _older(state.position_asked_us, floor_us)
 
 
+def _pass_time(ledger: Ledger, floor_us: int) -> None:
+    (book,) = ledger.books.values()
+    _shift(ledger, LEDGER_TIMES, floor_us)
+    _shift(book, BOOK_TIMES, floor_us)
+    if book.wake_us != NEVER_US:
+        book.wake_us -= UNIT_US
+    for order in book.orders.values():
+        _shift(order, ORDER_TIMES, floor_us)
+        if order.doubt is not None:
+            _shift(order.doubt, DOUBT_TIMES, floor_us)
+
+
 def _older_row(row: Row, floor_us: int) -> Row:
     return Row(row.number, row.filled, row.status, _older(row.at_us, floor_us))
 
@@ -105,12 +112,47 @@ def tidy(state: State, bounds: Bounds, real: bool = False) -> None:
     Args:
         real: Keep the time since the last sync, so that the regular audit comes by itself.
     """
-    ledger, book = state.ledger, state.book
+    floor_us = NOW_US - bounds.old * UNIT_US
+    _tidy_changes(state, bounds)
+    silent = _silent(state)
+    key = floor_us, not bounds.patience, real, _all_booked(state), silent, _dead(state, silent)
+    state.page = state.page.form(("tidy", key), lambda ledger: _tidy_ledger(ledger, *key))
+    for post in state.posts:
+        _tidy_post(state, post, silent, floor_us)
+    state.cancels = [c for c in state.cancels if c.awaited or state.post(c.number).phase in _BEFORE]
+    if state.stream in ("up", "gone"):
+        state.stream_us = 0
+
+
+def plain(page: Page, bounds: Bounds) -> Page:
+    """The tidy form of a ledger, whatever is on its way."""
+    key = NOW_US - bounds.old * UNIT_US, not bounds.patience, False, False, (), ()
+    return page.form(("plain", key), lambda ledger: _tidy_ledger(ledger, *key))
+
+
+#: A cancel that nobody waits for does nothing but to an order that may still trade.
+_BEFORE = ("wire", "queued", "open")
+
+
+def _tidy_ledger(
+    ledger: Ledger,
+    floor_us: int,
+    prompt: bool,
+    real: bool,
+    all_booked: bool,
+    silent: tuple[int, ...],
+    dead: tuple[int, ...],
+) -> None:
+    (book,) = ledger.books.values()
     ledger.at_us = ledger.clock_at_us = NOW_US
     if not real:
-        ledger.synced_us = max(ledger.synced_us, NOW_US - UNIT_US)
+        # From its sync on an order that ended is missed. Where none is, the next one ends later.
+        ended = any(order.status == "ended" for order in book.orders.values())
+        ledger.synced_us = max(ledger.synced_us, NOW_US - UNIT_US) if ended else NOW_US - UNIT_US
     if ledger.sync_again_us <= NOW_US:
         ledger.sync_again_us = 0
+    if all_booked:
+        ledger.watermark_us = floor_us  # whatever comes is newer
     ledger.horizon_us = 0
     ledger.incidents = {}
     ledger.next_incident_id = 1
@@ -118,18 +160,93 @@ def tidy(state: State, bounds: Bounds, real: bool = False) -> None:
     if ledger.frozen:
         ledger.frozen = "frozen"
     _tidy_book(book)
+    if prompt and ledger.sync_asked_us is not None:
+        book.wake_us = NEVER_US  # the resync ends before time passes, and sets another
     _renumber(ledger, book)
     for order in book.orders.values():
         _tidy_order(order, book)
-    for post in state.posts:
-        if post.phase in ("over", "never"):
-            post.expires_us = 0
-        if post.sent_us and not state.request("placeorder", cl_ord_id_of(post.number)):
-            post.sent_us = 0
-    _tidy_changes(state, bounds)
-    _tidy_over(state, bounds)
-    if state.stream == "up":
-        state.stream_us = 0
+    for number in silent:
+        known = book.orders.get(cl_ord_id_of(number))
+        if known is not None and known.status in OVER:
+            known.over_venue_us = min(known.over_venue_us, floor_us)
+    for number in dead:
+        _bury(book, cl_ord_id_of(number), floor_us)
+
+
+OVER = ("closed", "refused", "void")
+
+
+def _silent(state: State) -> tuple[int, ...]:
+    """The orders that trade no more, and that no row from before can speak of any more."""
+    speakable = {change.number for change in state.changes}
+    speakable.update(row.number for row in state.order_rows)
+    speakable.update(reply.number for reply in state.replies)
+    return tuple(
+        post.number
+        for post in state.posts
+        if post.phase in ("over", "never") and post.number not in speakable
+    )
+
+
+def _dead(state: State, silent: tuple[int, ...]) -> tuple[int, ...]:
+    """
+    Those of them that the core is done with, too: no request and no row about them is under way.
+
+    One without a fill is never spoken of again, for a sync reads executions and open orders: it is
+    as if it had not been. Of one with fills the executions may be read again, and all that the
+    core asks of it then is whether it has them.
+    """
+    book, busy = state.book, {cancel.number for cancel in state.cancels if cancel.awaited}
+    busy.update(number for number, _, _ in state.execution_rows)
+    asked = {request.cl_ord_id for request in state.ledger.requests.values()}
+    dead = []
+    for number in silent:
+        name = cl_ord_id_of(number)
+        order = book.orders.get(name)
+        if order is None or number in busy or name in asked:
+            continue
+        if order.status not in OVER or order.zombie or name == book.live or name in book.strays:
+            continue
+        if all(fill.booked for fill in state.post(number).fills):
+            dead.append(number)
+    return tuple(dead)
+
+
+def _bury(book: Book, name: str, floor_us: int) -> None:
+    """Of an order that is dead only the ids of its executions are asked for."""
+    order = book.orders.pop(name)
+    if not order.exec_ids:
+        return
+    book.orders[name] = Order(
+        cl_ord_id=name, symbol=order.symbol, contracts=order.contracts, asked=order.contracts,
+        price=order.price, reduce_only=False, target_version=0, position=0, placed_us=0,
+        expires_us=NOW_US, policy="", request_id=0, status=order.status, order_id=order.order_id,
+        filled=order.filled, booked=order.booked, exec_ids=order.exec_ids, over_us=NOW_US,
+        over_venue_us=floor_us,
+    )  # fmt: skip
+
+
+def _tidy_post(state: State, post: Post, silent: tuple[int, ...], floor_us: int) -> None:
+    if post.phase != "wire":
+        post.expires_us = 0  # it got in, or never will
+    if post.sent_us and not state.request("placeorder", cl_ord_id_of(post.number)):
+        post.sent_us = 0
+    if post.number not in silent:
+        return
+    post.at_us = floor_us
+    order = state.book.orders.get(cl_ord_id_of(post.number))
+    if order is None or order.status in OVER:
+        post.low = post.high = 0  # it fills no more
+        for fill in post.fills:
+            fill.at_us = floor_us
+    if order is None and not post.sent_us:  # buried
+        post.phase, post.contracts, post.reduce_only = "never", 1, False
+        post.status = OrderStatus.NEW
+
+
+def _all_booked(state: State) -> bool:
+    own = all(fill.booked for post in state.posts for fill in post.fills)
+    return own and all(fill.booked for fill in state.others)
 
 
 def _tidy_book(book: Book) -> None:
@@ -156,9 +273,15 @@ def _tidy_book(book: Book) -> None:
         target.held = False
 
 
+def _forget_notes(order: Order) -> None:
+    """For people, and for the price of a row that is newer; prices stay as they are here."""
+    order.venue_status, order.seen_venue_us = None, 0
+
+
 def _tidy_order(order: Order, book: Book) -> None:
     order.request_id = order.reads = order.priced_us = order.position = 0
     order.target_version = 0
+    _forget_notes(order)
     live = order.status in ("intended", "working", "in_doubt")
     if order.status != "intended":
         order.placed_us = 0
@@ -176,7 +299,7 @@ def _tidy_order(order: Order, book: Book) -> None:
         order.read_again_us = max(order.read_again_us, NOW_US)
     if not live or order.cancel_again_us <= NOW_US:
         order.cancel_again_us = 0
-    order.cancels = min(order.cancels, 2) if live else 0
+    order.cancels = min(order.cancels, 2 if live else int(order.cancel_id > 0))
     if not order.cancel_id and book.state is not SymbolState.CANCELLING:
         order.cancel_sent_us = 0
     if order.doubt is not None:
@@ -223,24 +346,3 @@ def _tidy_changes(state: State, bounds: Bounds) -> None:
             oldest_us = min(oldest_us, order.read_asked_us)
     edge_us = oldest_us - bounds.lag * UNIT_US
     state.changes = [change for change in state.changes if change.at_us >= edge_us]
-
-
-def _tidy_over(state: State, bounds: Bounds) -> None:
-    """How long ago an order ended is forgotten once no row from before can still turn up."""
-    floor_us = NOW_US - bounds.old * UNIT_US
-    speakable = {change.number for change in state.changes}
-    speakable.update(row.number for row in state.order_rows)
-    speakable.update(reply.number for reply in state.replies)
-    if not any(not fill.booked for post in state.posts for fill in post.fills):
-        if all(fill.booked for fill in state.others):
-            state.ledger.watermark_us = floor_us  # whatever comes is newer
-    for post in state.posts:
-        if post.phase not in ("over", "never") or post.number in speakable:
-            continue
-        post.at_us = floor_us
-        order = state.book.orders.get(cl_ord_id_of(post.number))
-        if order is not None and order.status in ("closed", "refused", "void"):
-            order.over_venue_us = min(order.over_venue_us, floor_us)
-            order.seen_venue_us = min(order.seen_venue_us, floor_us)
-            for fill in post.fills:
-                fill.at_us = floor_us

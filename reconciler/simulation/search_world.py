@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
-from reconciler.core.ledger import Ledger
-from reconciler.core.step import recall, step
+from reconciler.core.ledger import Book, Ledger
+from reconciler.core.step import recall
+from reconciler.core.step import step as real_step
 from reconciler.simulation import search_judge as judge
+from reconciler.simulation.search_pages import Led, Page, page_of
 from reconciler.simulation.search_state import (
     NOW_US,
     SYMBOL,
@@ -28,6 +31,7 @@ from reconciler.simulation.search_state import (
     settings_of,
     started,
 )
+from reconciler.simulation.search_tidy import plain
 
 BID, ASK, MARK = Decimal(100), Decimal("100.5"), Decimal("100.2")
 QUOTE = e.Quoted(at_us=NOW_US, symbol=SYMBOL, bid=BID, ask=ASK, mark=MARK)
@@ -54,10 +58,10 @@ CLOCK = e.ClockMeasured(at_us=NOW_US, offset_us=0, error_us=0)
 class World:
     """A state that something is done to."""
 
-    def __init__(self, state: State, bounds: Bounds, folds: bool = False) -> None:
+    def __init__(self, state: State, bounds: Bounds, fold_one_in: int = 0) -> None:
         self.state = state
         self.bounds = bounds
-        self.folds = folds  # check that `recall` ends where `step` does
+        self.fold_one_in = fold_one_in  # pages go by for one where `recall` must end as `step` does
         self.decided: list[d.AnyDecision] = []
         self.facts: list[d.AnyFact] = []
 
@@ -65,18 +69,44 @@ class World:
 
     def feed(self, event: e.AnyEvent) -> None:
         """Step, judge, and put what was decided on the wire."""
-        ledger = self.state.ledger
-        before = msgspec.msgpack.encode(ledger) if self.folds else b""
-        outcome = step(ledger, event)
-        if self.folds:
-            _check_fold(before, event, outcome.decisions, ledger)
-        self.facts.extend(outcome.facts)
-        self.decided.extend(outcome.decisions)
-        judge.judge_facts(self.state, outcome.facts)
-        for decision in outcome.decisions:
+        page = self.state.page
+        led = page.after.get(event)
+        if led is None:
+            led = page.after[event] = self.step(page, event)
+        self.state.page = led.page
+        self.facts.extend(led.facts)
+        self.decided.extend(led.decisions)
+        judge.judge_facts(self.state, led.facts)
+        for decision in led.decisions:
             self._send(decision)
         if self.state.book.wants_quote:
             self.feed(QUOTE)
+
+    def step(self, page: Page, event: e.AnyEvent) -> Led:
+        """The real thing."""
+        ledger = page.fresh()
+        outcome = real_step(ledger, event)
+        if self.fold_one_in and page.digest[0] % self.fold_one_in == 0:
+            _check_fold(page.fresh(), event, outcome.decisions, ledger)
+        led = Led(page_of(ledger), tuple(outcome.decisions), tuple(outcome.facts))
+        self._check_quote(page, event, led)
+        return led
+
+    def _check_quote(self, page: Page, event: e.AnyEvent, bare: Led) -> None:
+        """A row that brings the prices along does what it does if they are asked for after it."""
+        if not isinstance(event, e.Priced) or isinstance(event.quote, e.Quoted):
+            return
+        if not (_the_book(page.ledger).may_place or isinstance(event, e.TargetSet)):
+            return  # the engine does not look for prices then
+        whole = self.step(page, msgspec.structs.replace(event, quote=QUOTE))
+        decided = bare.decisions
+        if _the_book(bare.page.ledger).wants_quote:
+            bare = self.step(bare.page, QUOTE)
+            decided += bare.decisions
+        if _nameless(whole.decisions) != _nameless(decided):
+            raise judge.Broken(f"{event} with prices: {whole.decisions}, without: {decided}")
+        if plain(whole.page, self.bounds) is not plain(bare.page, self.bounds):
+            raise judge.Broken(f"{event} with prices leads to another ledger")
 
     def _send(self, decision: d.AnyDecision) -> None:
         state = self.state
@@ -226,7 +256,8 @@ class World:
 
     def reply(self, kind: str, number: int, outcome: e.Outcome, row: Row | None = None) -> None:
         """An answer sets out, if anybody still waits for it."""
-        if self.state.request(kind, cl_ord_id_of(number)):
+        waiting = self.state.stream != "gone" and self.state.request(kind, cl_ord_id_of(number))
+        if waiting:
             self.state.replies.append(Reply(kind, number, outcome, row, NOW_US))
 
     def answered(self, kind: str, cl_ord_id: str, outcome: e.Outcome) -> None:
@@ -235,11 +266,20 @@ class World:
         self.feed(e.Answered(at_us=NOW_US, request_id=number, outcome=outcome))
 
 
+def _the_book(ledger: Ledger) -> Book:
+    return ledger.books[SYMBOL]
+
+
+def _nameless(decisions: Iterable[d.AnyDecision]) -> list[d.AnyDecision]:
+    """But for the order of requests, and for their numbers."""
+    bare = (msgspec.structs.replace(decision, request_id=0) for decision in decisions)
+    return sorted(bare, key=repr)
+
+
 def _check_fold(
-    before: bytes, event: e.AnyEvent, decisions: list[d.AnyDecision], after: Ledger
+    folded: Ledger, event: e.AnyEvent, decisions: list[d.AnyDecision], after: Ledger
 ) -> None:
     """R1, one event at a time: what the journal folds to is what the run held in memory."""
-    folded = msgspec.msgpack.decode(before, type=Ledger)
     recall(folded, event, decisions)
     if folded != after:
         raise judge.Broken(f"R1: {event} folds to another ledger")
@@ -248,18 +288,20 @@ def _check_fold(
 def opening(bounds: Bounds) -> State:
     """In sync, at the first target's very beginning."""
     state = State(
-        ledger=Ledger(), posts=[], cancels=[], replies=[], order_rows=[], execution_rows=[],
+        posts=[], cancels=[], replies=[], order_rows=[], execution_rows=[],
         position_rows=[], changes=[], others=[], stream="up", stream_us=0, resync_us=0,
         position_asked_us=0, targets=0, crashes=0, drops=0, losses=0, refusals=0, ends=0, audits=0,
     )  # fmt: skip
-    world = World(state, bounds)
+    ledger = Ledger()
     for event in (
         started(),
         e.Configured(at_us=NOW_US, settings=settings_of(bounds)),
         INSTRUMENT,
         CLOCK,
     ):
-        step(state.ledger, event)
+        real_step(ledger, event)
+    state.page = page_of(ledger)
+    world = World(state, bounds)
     # Nobody has traded here for long: the first position is sure at once.
     world.feed(world.position_event(bounds.start, NOW_US - 2 * UNIT_US, e.Source.READ))
     world.feed(e.Synced(at_us=NOW_US, watermark_us=NOW_US - UNIT_US, open_order_ids=()))

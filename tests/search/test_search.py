@@ -11,10 +11,12 @@ import pytest
 
 from reconciler.core.ledger import Book, Doubt, Ledger, Order, Target
 from reconciler.simulation import search_tidy as tidy
-from reconciler.simulation.search import replay, search
-from reconciler.simulation.search_moves import moves
+from reconciler.simulation.search import first_state, replay, search
+from reconciler.simulation.search_moves import make, moves
+from reconciler.simulation.search_pages import forget, page_at
 from reconciler.simulation.search_runs import ALL, QUICK, command_for, retell, show
-from reconciler.simulation.search_state import Bounds, decode, encode
+from reconciler.simulation.search_state import Bounds, Bytes, decode, encode
+from reconciler.simulation.search_world import World
 from tests.search.guards import GONE, Gone
 
 SMALL = Bounds(targets=(1,), orders=2, crashes=1, patience=0)
@@ -131,3 +133,72 @@ def test_a_tidy_state_has_one_form() -> None:
 def test_the_searches_have_names_of_their_own() -> None:
     """No two named searches are the same one."""
     assert len(set(map(str, ALL.values()))) == len(ALL)
+
+
+def _reached(bounds: Bounds) -> list[Bytes]:
+    """Every state, in any order."""
+    first = first_state(bounds)
+    known, ahead = {first}, [first]
+    while ahead:
+        data = ahead.pop()
+        for move in moves(decode(data), bounds):
+            state = decode(data)
+            make(World(state, bounds), move)
+            if (found := encode(state)) not in known:
+                known.add(found)
+                ahead.append(found)
+    return list(known)
+
+
+FORGETFUL = {
+    "crash": Bounds(targets=(1,), orders=2, crashes=1, patience=0, leaps=False),
+    "loss": Bounds(targets=(1,), orders=2, losses=1, patience=0, leaps=False),
+    "two targets": Bounds(targets=(1, -1), orders=2, patience=0, leaps=False),
+}
+
+
+@pytest.mark.parametrize("name", FORGETFUL)
+def test_what_is_forgotten_of_an_order_could_make_no_difference(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forget as one goes, or only at the end: the same states are reached."""
+    bounds = FORGETFUL[name]
+    known = {data.digest for data in _reached(bounds)}
+    with monkeypatch.context() as patch:
+        patch.setattr(tidy, "_dead", lambda state, silent: ())
+        patch.setattr(tidy, "_forget_notes", lambda order: None)
+        everything = _reached(bounds)
+    forget()
+    forgotten = set()
+    for data in everything:
+        state = decode(data)
+        tidy.tidy(state, bounds)
+        forgotten.add(encode(state).digest)
+    assert len(everything) > len(known)
+    assert forgotten == known
+
+
+@pytest.mark.parametrize("name", FORGETFUL)
+def test_what_is_no_news_may_come_at_once(name: str) -> None:
+    """With every row and answer in every order, the core gets into the same ledgers."""
+    slowly = FORGETFUL[name]
+    at_once = msgspec.structs.replace(slowly, leaps=True)
+    every, some = _reached(slowly), _reached(at_once)
+    assert len(every) > 1.3 * len(some)
+    assert _ledgers(every, slowly) == _ledgers(some, at_once)
+
+
+def _ledgers(states: list[Bytes], bounds: Bounds) -> set[bytes]:
+    """But for what depends on that which is still on its way."""
+
+    def answered(ledger: Ledger) -> None:
+        ledger.requests, ledger.next_request_id = {}, 1
+        for book in ledger.books.values():
+            book.position_id = min(book.position_id, 1)
+            for order in book.orders.values():
+                order.cancel_id, order.read_id = 0, min(order.read_id, 1)
+                if order.status in tidy.OVER:  # since when is forgotten when no row is on its way
+                    order.over_venue_us = 0
+
+    pages = {data.page for data in states}
+    return {tidy.plain(page_at(data).form("answered", answered), bounds).data for data in pages}
