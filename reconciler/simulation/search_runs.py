@@ -1,7 +1,8 @@
 """
 The searches that are made, by name, and the command that makes them.
 
-    scripts/search                     the searches of the test suite: one or two minutes
+    scripts/search                     the searches of the test suite: half a minute
+    scripts/search --only whole        every kind of move, two targets, three orders: minutes
     scripts/search --full              all of them: hours
     scripts/search --only two-targets --only crash
     scripts/search --only crash --moves '[["target",0,0],["crash",0,0]]'    one path, as a story
@@ -25,21 +26,25 @@ def _prompt(**bounds: object) -> Bounds:
     return msgspec.convert({"patience": 0, **bounds}, Bounds)
 
 
-#: In minutes, together: for every change.
+#: Half a minute together: for every change.
 QUICK: dict[str, Bounds] = {
     "two-targets": _prompt(targets=(1, -1)),
     "crash": _prompt(targets=(1,), orders=2, crashes=1),
     "loss": _prompt(targets=(1,), orders=2, losses=1, refusals=1, ends=1),
     "drop": _prompt(targets=(1,), orders=2, drops=1, audits=1),
     "in-order": _prompt(targets=(1,), orders=2, crashes=1, in_order=True),
+    "crash-and-loss": _prompt(targets=(1,), orders=2, losses=1, crashes=1),
 }
 
 #: Longer; the last ones for hours.
 LONG: dict[str, Bounds] = {
+    # Sent, arrived, accepted, filled, answered, lost, shown by each table, cancelled, expired,
+    # killed and started again, in every order.
+    "whole": _prompt(targets=(1, -1), losses=1, crashes=1),
     "slow": Bounds(targets=(1,)),
     "two-more": _prompt(targets=(1, 2)),
     "two-contracts": _prompt(targets=(2,), orders=2, losses=1),
-    "crash-and-loss": _prompt(targets=(1,), orders=2, losses=1, crashes=1, drops=1),
+    "crash-loss-drop": _prompt(targets=(1,), orders=2, losses=1, crashes=1, drops=1),
     "in-order-loss": _prompt(targets=(1,), orders=2, losses=1, crashes=1, in_order=True),
     "two-crashes": _prompt(targets=(1,), orders=2, crashes=2),
     "two-losses": _prompt(targets=(1,), orders=2, losses=2),
