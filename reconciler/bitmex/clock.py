@@ -18,8 +18,9 @@ from collections import deque
 from reconciler.core.events import ClockMeasured
 
 WINDOW_US = 120_000_000  # older words are forgotten
-DRIFT_PER_S_US = 500  # how far two clocks may run apart in a second
-NEWS_US = 50_000  # a smaller change is not told
+DRIFT_PER_S_US = 11_000  # how far two clocks may run apart in a second: one of them 1 % wrong
+AHEAD_US = 200_000  # by so much the interval may widen before it is told again
+NEWS_US = 50_000  # an interval that is narrower by less is not told
 TELL_EVERY_US = 30_000_000
 UNKNOWN_US = 3_600_000_000  # the error told once nothing is known any more
 
@@ -80,9 +81,11 @@ class VenueClock:
         return told_us if least_us is None else max(told_us, least_us)
 
     def news(self, now_us: int) -> ClockMeasured | None:
-        """The measurement, when it differs from the last one told or that is half a minute old.
+        """
+        The measurement, when the last one told is not true any more, much too wide, or old.
 
-        When all that was known is too old, that is told too, once, as an error of an hour.
+        What is told is wider than what is known: it has to hold until the next time. When all
+        that was known is too old, that is told too, once, as an error of an hour.
         """
         interval, told = self.interval(now_us), self._told
         if interval is None:
@@ -95,11 +98,12 @@ class VenueClock:
         if (
             told is not None
             and now_us - told.at_us < TELL_EVERY_US
-            and abs(offset - told.offset_us) <= NEWS_US
-            and abs(error - told.error_us) <= NEWS_US
+            and told.offset_us - told.error_us <= least
+            and greatest <= told.offset_us + told.error_us
+            and told.error_us <= error + AHEAD_US + NEWS_US
         ):
             return None
-        self._told = ClockMeasured(at_us=now_us, offset_us=offset, error_us=error)
+        self._told = ClockMeasured(at_us=now_us, offset_us=offset, error_us=error + AHEAD_US)
         return self._told
 
     def _forget(self, now_us: int) -> None:

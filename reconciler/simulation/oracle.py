@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NAMED = ("liquidation", "settlement")  # freezes that may be left at the end: nobody is wrong
 MOST_BYTES = 200_000
+SET_LONG_AGO_US = 125 * SECOND  # words about the clock as it was are forgotten by then
 CLOCK_SET_US = 5 * SECOND  # as far as the venue may have set its clock back, in all
 
 __all__ = ["Broken", "Oracle"]
@@ -74,6 +75,8 @@ class Oracle(AtTheWire):
         """The core, watched."""
         if isinstance(event, e.Started):
             self._restarted()
+        elif isinstance(event, e.ClockMeasured):
+            self.a6_clock_is_known(event)
         outcome = core.step(ledger, event)
         self.steps += 1
         self.recent.append((self.world.agenda.now_us, event, outcome.decisions))
@@ -136,6 +139,18 @@ class Oracle(AtTheWire):
         alive = [order for order in book.own_orders() if order.alive]
         if len(alive) > 1 and self.strict:
             raise Broken("O1", f"{[order.cl_ord_id for order in alive]} are alive in the ledger")
+
+    def a6_clock_is_known(self, event: e.ClockMeasured) -> None:
+        """A6: what is said of the venue's clock is true, once nobody has set it for a while."""
+        world = self.world
+        if not self.inside or world.agenda.now_us - world.venue_clock_set_us < SET_LONG_AGO_US:
+            return
+        self.checks += 1
+        assert world.process is not None
+        true_us = world.venue_clock.now_us() - world.process.loop.now_us()
+        wrong_us = abs(event.offset_us - true_us)
+        if wrong_us > event.error_us:
+            raise Broken("A6", f"the clock is {wrong_us} µs off, and said {event.error_us} at most")
 
     def o5_decided(self, decision: d.PlaceOrder, at_us: int) -> None:
         """O5: when it was decided, the gate was open, as another reading of the events has it."""

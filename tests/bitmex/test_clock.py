@@ -121,3 +121,23 @@ def test_the_least_offset_is_never_above_the_truth(offset_us: int) -> None:
             least_us = clock.least_us(now + later_us)
             assert least_us is not None
             assert least_us <= offset_us
+
+
+@pytest.mark.parametrize("drift_ppm", [-10_000, 10_000])
+def test_what_is_told_holds_until_it_is_told_again(drift_ppm: int) -> None:
+    """A clock of ours that is 1 % wrong drifts by a second in a hundred: that is allowed for."""
+    draws = random.Random(3)
+    clock, passed_us, told = VenueClock(), 0, None
+    for _ in range(3_000):
+        passed_us += draws.randrange(50_000, S)
+        now = START + passed_us
+        offset_us = passed_us * drift_ppm // 1_000_000
+        if draws.random() < 0.03:
+            now = ask(clock, offset_us, now, draws.randrange(90_000), draws.randrange(90_000))
+        if draws.random() < 0.3:
+            clock.stamped(now + offset_us - draws.randrange(5_000, 2 * S), now)
+        told = clock.news(now) or told
+        if told is not None:
+            assert abs(told.offset_us - offset_us) <= told.error_us
+    assert told is not None
+    assert told.error_us <= S
