@@ -62,7 +62,13 @@ def measure(folder: Path, times: int, each: int, bursts: int) -> None:
         for durability in ("process", "power")
     ]
     try:
-        starts = [rounds.first_order(venue, folder / str(n), "power") for n in range(bursts)]
+        starts = {
+            known: [
+                rounds.first_order(venue, folder / f"{known}{n}", "power", known=known)
+                for n in range(bursts)
+            ]
+            for known in (True, False)
+        }
         for who in (*everybody.values(), *staged):
             who.start()
             who.get_ready(venue)
