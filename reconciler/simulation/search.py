@@ -37,6 +37,7 @@ class Expanded(NamedTuple):
     end: str  # why a path may rest here
     broken: str  # by the last of the moves
     beyond: bool
+    made: list[str]  # the kind of each move
 
 
 class Violation(NamedTuple):
@@ -64,9 +65,11 @@ class Report(NamedTuple):
     def __str__(self) -> str:
         whole = "complete" if self.complete else "INCOMPLETE"
         fates = ", ".join(f"{count:,} {fate}" for fate, count in sorted(self.fates.items()))
+        made = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.made.items()))
         return (
             f"{self.states:,} states, {self.transitions:,} transitions, depth {self.depth}, "
-            f"{self.seconds:.1f} s, {whole}; {self.beyond:,} wanted an order more; ends: {fates}"
+            f"{self.seconds:.1f} s, {whole}; {self.beyond:,} wanted an order more; ends: {fates}; "
+            f"moves: {made}"
         )
 
 
@@ -83,7 +86,7 @@ class Worker:
         bounds, sent = self.bounds, self.sent
         state = decode(data)
         end = search_judge.end_of(state, bounds)
-        digests = bytearray()
+        digests, made = bytearray(), list[str]()
         new: list[tuple[int, Bytes]] = []
         for number, move in enumerate(search_moves.moves(state, bounds)):
             after = decode(data)
@@ -91,14 +94,15 @@ class Worker:
                 search_moves.make(World(after, bounds, self.fold_one_in), move)
             except Exception as error:  # whatever the core trips over is a finding
                 broken = f"{type(error).__name__}: {error}"
-                return Expanded(bytes(digests), new, end, broken, state.beyond)
+                return Expanded(bytes(digests), new, end, broken, state.beyond, made)
             found = encode(after)
             digest = found.digest
             digests += digest
+            made.append(move[0])
             if digest not in sent:
                 sent.add(digest)
                 new.append((number, found))
-        return Expanded(bytes(digests), new, end, "", state.beyond)
+        return Expanded(bytes(digests), new, end, "", state.beyond, made)
 
 
 _worker: Worker
@@ -192,6 +196,7 @@ class Search:
     def _take_in(self, number: int, result: Expanded, following: list[Bytes]) -> None:
         digests, known = result.digests, self.known
         self.transitions += len(digests) // 16
+        self.made.update(result.made)
         for move, data in result.new:
             digest = digests[16 * move : 16 * move + 16]
             if digest not in known:

@@ -37,6 +37,20 @@ def test_every_order_of_events_keeps_every_promise(name: str) -> None:
     assert sum(report.fates.values()) == report.states
 
 
+#: Those that the search is to put into every order; an order expires on the wire as one waits.
+KINDS = {
+    "target", "arrive", "rest", "take", "fill", "answer", "read", "order row", "execution row",
+    "position row", "cancel", "wait", "lose placeorder", "lose cancelorder", "lose readorder",
+    "crash", "restart",
+}  # fmt: skip
+
+
+def test_every_kind_of_move_is_made() -> None:
+    """Nothing holds of a move that no state allowed."""
+    made = [kind for name in ("crash-and-loss", "two-targets") for kind in search(QUICK[name]).made]
+    assert set(made) >= KINDS
+
+
 @pytest.mark.parametrize("gone", GONE, ids=lambda gone: gone.take.__name__)
 def test_without_this_guard_some_order_of_events_breaks_a_promise(
     gone: Gone, monkeypatch: pytest.MonkeyPatch
