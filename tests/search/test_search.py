@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 
 import msgspec
 import pytest
 
 from reconciler.core.ledger import Book, Doubt, Ledger, Order, Target
 from reconciler.simulation import search_tidy as tidy
-from reconciler.simulation.search import first_state, replay, search
+from reconciler.simulation.search import Report, first_state, replay, search
 from reconciler.simulation.search_moves import make, moves
 from reconciler.simulation.search_pages import forget, page_at
 from reconciler.simulation.search_runs import ALL, QUICK, command_for, retell, show
@@ -22,6 +23,11 @@ from tests.search.guards import GONE, Gone
 SMALL = Bounds(targets=(1,), orders=2, crashes=1, patience=0)
 
 
+@cache
+def _searched(name: str) -> Report:
+    return search(QUICK[name])
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", QUICK)
 def test_every_order_of_events_keeps_every_promise(name: str) -> None:
@@ -29,7 +35,7 @@ def test_every_order_of_events_keeps_every_promise(name: str) -> None:
     Within these bounds no order of events doubles an order, loses or repeats a fill or passes a
     target; and from every state, once the faults stop, the target is reached.
     """
-    report = search(QUICK[name])
+    report = _searched(name)
     print(show(name, report))
     assert report.violation is None, show(name, report)
     assert report.complete
@@ -47,7 +53,7 @@ KINDS = {
 
 def test_every_kind_of_move_is_made() -> None:
     """Nothing holds of a move that no state allowed."""
-    made = [kind for name in ("crash-and-loss", "two-targets") for kind in search(QUICK[name]).made]
+    made = [kind for name in ("crash-and-loss", "two-targets") for kind in _searched(name).made]
     assert set(made) >= KINDS
 
 
