@@ -18,7 +18,7 @@ from typing import NamedTuple
 from reconciler.journal.schema import SCHEMA
 from reconciler.simulation.images import Damage, Image, moments
 from tests.crash.checks import Lost, check
-from tests.crash.life import LIVES, Life, Promise, restart
+from tests.crash.life import LIVES, Life, Promise, restart, restore_again
 
 #: Share of the images that are also written to, and proved by a replay.
 DEEP = 0.04
@@ -170,7 +170,10 @@ def second(name: str, life: Life, moment: Moment, seq: int, root: Path) -> Life:
     """What is done after a power loss, on a disk that remembers, so that it can fail again."""
     again = Life(root, life.seed)
     again.events, again.copies = life.events, life.copies
-    copied = {at for _, at in life.promise_at(moment.done).copies}  # which a restore puts back
+    then = LIVES[name][1].get(life.phase_at(moment.done), restart)
+    copied: set[int] = set()  # what a restore puts back; else that seq gets another history
+    if then is restore_again:
+        copied = {at for _, at in life.promise_at(moment.done).copies}
     again.states = {at: state for at, state in life.states.items() if at <= seq or at in copied}
     again.database_id = life.database_id
     promise = life.promise_at(moment.done)
@@ -178,8 +181,7 @@ def second(name: str, life: Life, moment: Moment, seq: int, root: Path) -> Life:
     if not life.durable and moment.damage is not Damage.KEPT:
         again.promise = again.promise._replace(epoch=0)
     again.promises = [(0, again.promise)]
-    phase = life.phase_at(moment.done)
-    LIVES[name][1].get(phase, restart)(again)
+    then(again)
     return again
 
 
