@@ -272,9 +272,11 @@ def test_an_answer_too_late_is_in_doubt(paper: Paper, in_sync: InSync) -> None:
 
 def test_a_name_used_twice_is_in_doubt(paper: Paper, in_sync: InSync) -> None:
     """The venue refuses a second order of one name while the first is open: that is no refusal."""
-    loop = in_sync()
-    do(loop, order(loop, 1))
-    answered = do(loop, order(loop, 2, cl_ord_id="rc-1"))
+    with Loop() as another:  # one process never uses a name twice
+        another.run(paper.config())
+        another.wait_for(Synced)
+        do(another, order(another, 1))
+    answered = do(in_sync(), order(another, 2, cl_ord_id="rc-1"))
     assert (answered.outcome, answered.code) == (Outcome.IN_DOUBT, "duplicate_id")
 
 
