@@ -90,7 +90,7 @@ class World:
             dead_man_us=weather.dead_man_s * SECOND,
         )
         self.finished = False
-        self.healed_us = self.healed_steps = 0
+        self.healed_us = self.healed_steps = self.converge_us = 0
         self.seconds_to_converge = 0
         self.restarts = self.takeovers = 0
         self.happenings = Happenings(self)
@@ -241,13 +241,28 @@ class World:
             self.seconds_to_converge = passed_us // SECOND
             self.later(4 * SECOND, self._finish)
             return
-        if passed_us > CONVERGE_US:
-            raise Broken("V1", f"not there after {CONVERGE_US // SECOND} s: {self.told()}")
+        self.converge_us = self.converge_us or CONVERGE_US + self._minutes_of_orders() * 60 * SECOND
+        if passed_us > self.converge_us:
+            raise Broken("V1", f"not there after {self.converge_us // SECOND} s: {self.told()}")
         steps = self.oracle.steps - self.healed_steps
         if steps > CONVERGE_STEPS and self.oracle.inside:
             raise Broken("V1", f"not there after {CONVERGE_STEPS} steps: {self.told()}")
         self._v3_doubt_ends(passed_us)
         self.later(SECOND, self._look)
+
+    def _minutes_of_orders(self) -> int:
+        """
+        How much longer the limits make a way that is long: so large an order, so many a minute.
+
+        Twice as many orders as the way has, for one may find nobody to trade with.
+        """
+        limits, orders = self.settings.limits, 0
+        for symbol in self.symbols:
+            target = self.oracle.wanted.get(symbol) or 0
+            gap = abs(target - self.exchange.position[symbol])
+            orders += -(-gap // limits.max_order_contracts)
+        in_time = CONVERGE_US // (60 * SECOND)
+        return max(0, 2 * orders // limits.max_orders_per_minute - in_time)
 
     def _v3_doubt_ends(self, passed_us: int) -> None:
         """V3: every doubt ends within 45 s of a venue that can be reached."""
