@@ -249,6 +249,8 @@ class BitmexGateway(Venue):
                         return
                 if frame.error is not None:
                     frame.error = self.config.redacted(frame.error)
+                if frame.info is not None:  # the welcome: before the login, which needs the time
+                    self._vitals.welcomed(frame.timestamp, now_us)
                 session.frame(frame, now_us)
             except ProtocolError as error:
                 session.lose(error.message)

@@ -7,6 +7,7 @@ from reconciler.core.events import AnyEvent
 from .answers import Reply, http_date_us, retry_after_us
 from .budget import Budget
 from .clock import VenueClock
+from .rows import time_us
 
 RETRY_US = 1_000_000  # after a 429 that names no time
 
@@ -42,6 +43,12 @@ class Vitals:
         dated_us = http_date_us(reply.headers.get("date", ""))
         if dated_us is not None:
             self.clock.dated(dated_us, sent_us, received_us)
+
+    def welcomed(self, timestamp: str | None, now_us: int) -> None:
+        """The stream's first words say what time it is: what we sign next must not be expired."""
+        stamp_us = time_us({"timestamp": timestamp})
+        if stamp_us:
+            self.clock.stamped(stamp_us, now_us)
 
     def venue_us(self, now_us: int) -> int:
         """The venue's time, as well as we know it."""

@@ -201,6 +201,11 @@ class Feed:
         op, args = command["op"], command["args"]
         assert isinstance(args, list)
         if op == "authKeyExpires":
+            if int(str(args[1])) * SECOND < self._exchange.clock.now_us():
+                why = "This request has expired - `expires` is in the past."
+                refused: Row = {"status": 401, "error": why, "request": {"op": op, "args": args}}
+                self._say("", encode(refused))
+                return
             self._say("", encode({"success": True, "request": {"op": op, "args": args}}))
             return
         for topic in args:

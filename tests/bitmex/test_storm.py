@@ -14,7 +14,7 @@ from reconciler.paper import PaperExchange
 
 from .conftest import Paper
 from .loop import Loop
-from .test_gateway import FAR, HIGH, do, order
+from .test_gateway import FAR, HIGH, InSync, do, order
 
 FAULTS = {
     "lost-answer": 0.1,
@@ -90,3 +90,11 @@ def test_every_execution_is_told_and_no_order_repeated(
         syncs = sum(isinstance(event, Synced) for event in loop.events)
         assert losses > 0
         assert syncs > 1
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_machine_with_a_wrong_clock_logs_in(hours: int, loop: Loop, in_sync: InSync) -> None:
+    """The welcome says what time it is: no login is called expired because our clock is slow."""
+    loop.skew_us = hours * 3_600_000_000
+    in_sync()
+    assert [event for event in loop.events if isinstance(event, StreamLost)] == []

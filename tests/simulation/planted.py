@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.bitmex import answers, gateway, lookups, rest, session, sync, tables
+from reconciler.bitmex import answers, gateway, lookups, rest, session, sync, tables, vitals
 from reconciler.core import apply, doubt, expect, fills, gate, orders, plan, review, sizing
 from reconciler.core.events import (
     Answered,
@@ -382,6 +382,11 @@ def the_watermark_is_our_own_clock(patch: Patch) -> None:
         return begin
 
     wrapped(patch, sync.Sync, "begin", make)
+
+
+@fault
+def the_welcome_tells_no_time(patch: Patch) -> None:
+    patch.setattr(vitals.Vitals, "welcomed", lambda *_: None)
 
 
 @fault
