@@ -254,15 +254,16 @@ class World:
         """
         How much longer the limits make a way that is long: so large an order, so many a minute.
 
-        Twice as many orders as the way has, for one may find nobody to trade with.
+        Twice as many orders as the way has, for one may find nobody to trade with; and the orders
+        of the storm's last minute may have spent the first.
         """
         limits, orders = self.settings.limits, 0
         for symbol in self.symbols:
             target = self.oracle.wanted.get(symbol) or 0
             gap = abs(target - self.exchange.position[symbol])
             orders += -(-gap // limits.max_order_contracts)
-        in_time = CONVERGE_US // (60 * SECOND)
-        return max(0, 2 * orders // limits.max_orders_per_minute - in_time)
+        minutes = 1 - (-2 * orders // limits.max_orders_per_minute)
+        return max(0, minutes - CONVERGE_US // (60 * SECOND))
 
     def _v3_doubt_ends(self, passed_us: int) -> None:
         """V3: every doubt ends within 45 s of a venue that can be reached."""
