@@ -353,6 +353,7 @@ def test_warm_connections_are_kept() -> None:
             hang_up(connection)
         sent.rogue.wait(lambda: len(sent.rogue.connections) >= 2 * WARM)
         sent.warm()
+        assert isinstance(sent.result(sent.place("rc-1")), Reply)
 
 
 def test_idle_connections_are_renewed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,8 @@ def test_a_misspelt_variable_is_an_error_too(variable, near):
 
 def test_variables_that_platforms_make_are_left_alone():
     """A service called reconciler gives others RECONCILER_PORT and the like."""
-    load(environ={"RECONCILER_PORT": "tcp://10.0.0.1:8764", "RECONCILER_SERVICE_HOST": "10.0.0.1"})
+    theirs = {"RECONCILER_PORT": "tcp://10.0.0.1:8764", "RECONCILER_SERVICE_HOST": "10.0.0.1"}
+    assert load(environ=theirs) == load(environ={})
 
 
 def test_the_first_place_wins(file, tmp_path):

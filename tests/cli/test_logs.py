@@ -81,8 +81,11 @@ def test_a_terminal_that_is_gone_stops_nothing():
     """Trading does not end because nobody reads the log."""
     stream = io.StringIO()
     say = logs.configure(stream=stream, form="json")
+    say("info", "service.start")
+    written = stream.getvalue()
     stream.close()
     say("critical", "service.fail", error="x")
+    assert json.loads(written)["event"] == "service.start"
 
 
 def test_every_event_that_is_said_is_listed():
