@@ -26,7 +26,7 @@ import platform
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -132,7 +132,7 @@ class Journal:
 
                 care.create(path, account=account)
             files.private_file(path)
-            with faults.ours(path), _closing(readers.connect(path)) as db:  # may be a stranger's
+            with faults.ours(path), closing(readers.connect(path)) as db:  # may be a stranger's
                 schema.require(schema.identify(db, path), path)
                 writer.require_account(writer.meta(db), account, path)
             connection = writer.Writer.open(path, durability=durability)
@@ -464,11 +464,3 @@ class Journal:
         if self._checkpoint(how) or self._durable:
             files.write_tip(self.path, files.Tip(self.last_seq, self._hash))
             self._tip_seq = self.last_seq
-
-
-@contextmanager
-def _closing(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield db
-    finally:
-        db.close()
