@@ -417,15 +417,7 @@ class Oracle(AtTheWire):
             return
         self.detected()
         self.v4_small(ledger)
-        missing = []
-        for at_us, row in world.exchange.executions:
-            name = str(row["execID"])
-            if name in world.exchange.fills and name not in self.booked:
-                symbol, moved, whose = world.exchange.fills[name]
-                if not self.strict and (ledger.frozen or ledger.book(symbol).frozen):
-                    continue
-                if whose in self.written or at_us > self.anchored_us.get(symbol, 0):
-                    missing.append(f"{name}: {moved:+d}")
+        missing = self.never_booked()
         if missing:
             raise Broken("F1", f"fills were never booked: {missing}")
         for symbol, book in ledger.books.items():
@@ -438,3 +430,19 @@ class Oracle(AtTheWire):
         left = [name for name in ledger.incidents if not name.startswith(("sibling", *NAMED))]
         if left and self.strict:
             raise Broken("V1", f"incidents are left open: {left}")
+
+    def never_booked(self) -> list[str]:
+        """F1: what happened since the first position, and is not in the books."""
+        world = self.world
+        if not self.inside or world.process is None:
+            return []
+        ledger, missing = world.process.engine.ledger, []
+        for at_us, row in world.exchange.executions:
+            name = str(row["execID"])
+            if name in world.exchange.fills and name not in self.booked:
+                symbol, moved, whose = world.exchange.fills[name]
+                if not self.strict and (ledger.frozen or ledger.book(symbol).frozen):
+                    continue
+                if whose in self.written or at_us > self.anchored_us.get(symbol, 0):
+                    missing.append(f"{name}: {moved:+d}")
+        return missing
