@@ -71,4 +71,5 @@ def void(turn: Turn, book: Book, order: Order) -> None:
     book.strays.append(order.cl_ord_id)
     turn.order_changed(order, "expired, nothing to cancel, two look-ups empty")
     turn.close_incidents(book.symbol, "proven never accepted", "core", "in_doubt")
+    turn.back_off(book, "it never got in")
     turn.touch(book)

@@ -211,19 +211,9 @@ def refuse(turn: Turn, book: Book, order: Order, answer: Answered) -> None:
         until_us = turn.at_us + answer.retry_after_us
         ledger.throttled_until_us = max(ledger.throttled_until_us, until_us)
         ledger.throttled_why = text
-    _back_off(turn, book, text)
+    turn.back_off(book, text)
     turn.position_moved(book)
     turn.touch(book)
-
-
-def _back_off(turn: Turn, book: Book, why: str) -> None:
-    """The next try waits longer than the one before."""
-    timing = turn.ledger.settings.timing
-    book.refusals += 1
-    wait_us = timing.refusal_backoff_us * 2 ** min(book.refusals - 1, 16)
-    book.refused_until_us = turn.at_us + min(wait_us, timing.refusal_backoff_max_us)
-    if book.refusals >= 3:
-        turn.incident("refused", book.symbol, f"{book.refusals} times in a row; the last: {why}")
 
 
 def _wanted_by_venue(turn: Turn, book: Book) -> None:
@@ -321,7 +311,7 @@ def _end(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None:
             if order.cancels:
                 _wanted_by_venue(turn, book)
             else:  # not by us: post-only that would take, or nobody there to trade with
-                _back_off(turn, book, evidence)
+                turn.back_off(book, evidence)
     turn.order_changed(order, evidence)
     _close_if_complete(turn, book, order)
     turn.touch(book)

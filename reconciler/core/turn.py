@@ -127,6 +127,16 @@ class Turn:
         book.refused_until_us = min(book.refused_until_us, self.at_us + SOON_US)
         self.close_incidents(book.symbol, why, "core", "refused")
 
+    def back_off(self, book: Book, why: str) -> None:
+        """A try came to nothing: the next one waits longer than the one before."""
+        timing = self.ledger.settings.timing
+        book.refusals += 1
+        wait_us = timing.refusal_backoff_us * 2 ** min(book.refusals - 1, 16)
+        book.refused_until_us = self.at_us + min(wait_us, timing.refusal_backoff_max_us)
+        if book.refusals >= 3:
+            said = f"{book.refusals} times in a row; the last: {why}"
+            self.incident("refused", book.symbol, said)
+
     def freeze(self, book: Book, kind: str, summary: str) -> None:
         """No new order for this symbol until somebody decides. Cancels go on."""
         if not book.frozen or (book.frozen_by in REPAIRABLE and kind not in REPAIRABLE):

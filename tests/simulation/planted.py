@@ -26,6 +26,7 @@ from reconciler.core.events import (
     Throttled,
 )
 from reconciler.core.ledger import Doubt, Ledger
+from reconciler.core.turn import Turn
 from reconciler.errors import StorageFault
 from reconciler.service import engine
 from reconciler.simulation import memory
@@ -219,7 +220,7 @@ def late_rows_are_in_no_anchor(patch: Patch) -> None:
 
 @fault
 def refusals_are_not_waited_for(patch: Patch) -> None:
-    patch.setattr(orders, "_back_off", lambda turn, book, why: None)
+    patch.setattr(Turn, "back_off", lambda turn, book, why: None)
 
 
 @fault

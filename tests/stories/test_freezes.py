@@ -52,7 +52,8 @@ def test_a_void_order_that_comes_back_goes_and_nothing_new_comes() -> None:
     tell(
         VOID
         + """
-        read r1 empty           -> place r2 +100              = placing
+        read r1 empty                                         = idle
+        wait 1000               -> place r2 +100              = placing
         row r1 new              -> cancel r1                  = placing
         ok r2                   -> cancel r2                  = cancelling
         row r1 cancelled 0

@@ -321,3 +321,15 @@ def test_refusals_are_over_with_the_target_that_was_refused() -> None:
         said += teller.wait(1_000)
         assert "refused XBTUSD" not in teller.ledger.incidents
         assert any(word.endswith("-100 reduce") for word in said) == (then == "flatten")
+
+
+def test_a_flat_target_that_expires_into_flat_asks_for_nothing_new() -> None:
+    """What was refused is what is asked for still: the wait between two tries goes on growing."""
+    teller = Teller(position=100)
+    teller.do(["target", "0", "for", "20_000", "flatten"])
+    while teller.book.target is not None and teller.book.target.expires_us is not None:
+        if teller.book.state == "placing":
+            teller.answer("placeorder", teller.names[teller.book.live], "refused")
+        teller.wait(1_000)
+    assert teller.book.refusals >= 3
+    assert "refused XBTUSD" in teller.ledger.incidents

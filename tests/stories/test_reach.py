@@ -28,7 +28,7 @@ def test_a_reply_that_is_late_changes_nothing() -> None:
 
 
 def test_lost_answer_never_arrived() -> None:
-    """A request that never got in is proven so, in four steps, before another is placed."""
+    """A request that never got in is proven so, in four steps; then, after a while, another."""
     tell("""
         target +100             -> place r1 +100
         lost r1                 -> read r1                    = placing ~ answer about
@@ -54,5 +54,6 @@ def test_lost_answer_never_arrived() -> None:
         wait 2000               -> read r1
         read r1 empty
         wait 2000               -> read r1
-        read r1 empty           -> place r2 +100
+        read r1 empty                                         = idle ~ after a refusal
+        wait 1000               -> place r2 +100
     """)
