@@ -93,7 +93,7 @@ def test_a_path_can_be_told_again(
     assert report.violation is not None
     shown = show("crash", report)
     assert "target +1" in shown
-    assert "place r2 +1" in shown
+    assert "place r1 +1" in shown
     assert command_for("crash", report.violation.moves) in shown
     text = msgspec.json.encode(report.violation.moves).decode()
     assert retell("crash", text) == 1
