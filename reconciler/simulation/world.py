@@ -209,7 +209,9 @@ class World:
                 self.happenings._quote(symbol)
         self.journal.fault = ""
         for order in list(self.exchange.alive.values()):
-            if not order.own:
+            if order.own:  # who was to come in minutes comes in seconds, too
+                self.exchange._fill_later(order)
+            else:
                 self.exchange._end(order, "Canceled", "Canceled by hand.", "update")
         for symbol in self.symbols:
             if not self.exchange.rules[symbol].open:
