@@ -183,8 +183,10 @@ class Oracle(AtTheWire):
         worst = decision.position + decision.contracts
         for name, until_us in self.quarantined.items():
             other = self.placed_by_name[name]
+            came = self.world.exchange.by_name.get(name)  # then what it filled is booked
+            still = other.contracts if not came else sum(o.side * o.leaves for o in came if o.open)
             if other.symbol == symbol and other.contracts * decision.contracts > 0:
-                worst += other.contracts if now_us < until_us else 0
+                worst += still if now_us < until_us else 0
         most = self.world.settings.limits_of(symbol).max_position_contracts
         if abs(worst) > most and not decision.reduce_only:
             raise Broken("O6", f"{decision.cl_ord_id}: the position could become {worst:+d}")
