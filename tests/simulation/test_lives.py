@@ -19,6 +19,8 @@ from tests import drawn
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 ONCE_BROKEN = [int(line.split()[0]) for line in SEEDS.read_text().splitlines() if line[0] != "#"]
+#: Not traced yet: seven orders that found nobody to trade with left in one minute, one too many.
+OPEN = {1442917334: "V2: 7 POSTs in a minute, and nothing else happened"}
 PARTS, PART = 20, 100  # 2,000 fresh seeds: of each 16 one is hours long, of each 50 one on a disk
 SAMPLES, SAMPLE = 4, 25  # of them the same in another process: a twentieth
 FROM = "RECONCILER_SEEDS_FROM"  # in the environment: lives that were, instead of fresh ones
@@ -44,6 +46,12 @@ FIRST = first_seed()
 def test_a_seed_that_once_broke_a_promise_keeps_it_now(seed: int) -> None:
     """What was found once does not come back."""
     assert live(seed).error == ""
+
+
+@pytest.mark.parametrize("seed", OPEN)
+def test_a_seed_that_is_not_repaired_yet_fails_as_it_is_known_to(seed: int) -> None:
+    """Whoever repairs it takes it from this list into seeds.txt."""
+    assert OPEN[seed] in live(seed).error
 
 
 @pytest.mark.timeout(600)
