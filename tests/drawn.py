@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("reconciler", "migrations", "tests")
 KINDS = {".py", ".sql", ".txt"}
+LEFT_OUT = {"open.txt"}  # what is known to fail: to write it down draws no others
 OTHER = "RECONCILER_SEED"
 
 
@@ -29,7 +30,7 @@ def source() -> str:
     digest = sha256()
     for folder in FOLDERS:
         for file in sorted((ROOT / folder).rglob("*")):
-            if file.suffix in KINDS and "__pycache__" not in file.parts:
+            if file.suffix in KINDS and file.name not in LEFT_OUT:
                 digest.update(f"{file.relative_to(ROOT).as_posix()}\n".encode())
                 digest.update(file.read_bytes())
     return digest.hexdigest()
