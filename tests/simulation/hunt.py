@@ -36,7 +36,11 @@ SCENES = {
     "past_the_target_is_fine": "people",
 }
 #: Found late, after so many seeds and one: the suite begins with the seed that notices.
-LATE = {"late_rows_are_in_no_anchor": 278}
+LATE = {"a_look_up_that_failed_found_nothing": 190}
+
+#: Noticed by stories (tests/stories/test_first_position.py), and by none of 1,600 storms since the
+#: first position is looked for with care: it needs a scenario of its own.
+UNSEEN = frozenset({"late_rows_are_in_no_anchor"})
 
 
 class Found(NamedTuple):
