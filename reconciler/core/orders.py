@@ -137,6 +137,8 @@ def see_execution(turn: Turn, book: Book, order: Order | None, row: ExecutionSee
         if order is not None and order.over_us is None and not known_over:
             order.order_id = order.order_id or row.order_id
             exists(turn, book, order, f"{row.source} execution row")
+        if order is None and _bears_our_ids(turn, row) and fills.is_news(turn, book, row):
+            unknown_own(turn, row.symbol, row.cl_ord_id)  # it may have come and gone while blind
         return
     if not fills.book_execution(turn, book, row, order):
         return
@@ -414,8 +416,7 @@ def _foreign(turn: Turn, book: Book, row: ExecutionSeen) -> None:
     """Contracts moved that we did not intend: booked, shown, and after a while worked against."""
     book.foreign_until_us = turn.at_us + turn.ledger.settings.timing.foreign_settle_us
     family = turn.ledger.run.id_family if turn.ledger.run else "rc-"
-    install = turn.ledger.run.id_install if turn.ledger.run else "rc-"
-    if row.cl_ord_id.startswith(install):
+    if _bears_our_ids(turn, row):
         unknown_own(turn, row.symbol, row.cl_ord_id)
     elif row.cl_ord_id.startswith(family):
         turn.incident("sibling", book.symbol, f"another installation trades here: {row.cl_ord_id}")
@@ -425,6 +426,11 @@ def _foreign(turn: Turn, book: Book, row: ExecutionSeen) -> None:
             row.type,
             f"{row.type}: the venue moved the position by {row.contracts:+d} ({row.exec_id})",
         )
+
+
+def _bears_our_ids(turn: Turn, row: ExecutionSeen) -> bool:
+    install = turn.ledger.run.id_install if turn.ledger.run else "rc-"
+    return row.cl_ord_id.startswith(install)
 
 
 def unknown_own(turn: Turn, symbol: str, cl_ord_id: str) -> None:

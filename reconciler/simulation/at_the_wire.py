@@ -37,6 +37,7 @@ class AtTheWire:
         self.own_booked: Counter[str] = Counter()
         self.posts: dict[str, deque[int]] = {}
         self.futile: dict[str, deque[int]] = {}  # posts since anything else changed
+        self.crossed: set[str] = set()  # and whether they went over to crossing since
 
     @property
     def strict(self) -> bool:
@@ -154,8 +155,15 @@ class AtTheWire:
             raise Broken("O7", f"a POST for {symbol} was written after: {why}")
 
     def v2_no_livelock(self, decision: d.PlaceOrder) -> None:
-        """V2: while nothing else changes, at most six POSTs a minute are written."""
+        """
+        V2: while nothing else changes, at most six POSTs a minute are written.
+
+        The step from resting to crossing is a change, but only once: going to and fro is none.
+        """
         self.checks += 1
+        if decision.immediate and decision.symbol not in self.crossed:
+            self.something_changed(decision.symbol)
+            self.crossed.add(decision.symbol)
         futile = self.futile.setdefault(decision.symbol, deque())
         futile.append(self.world.agenda.now_us)
         while futile[0] < self.world.agenda.now_us - 59 * SECOND:
@@ -167,5 +175,7 @@ class AtTheWire:
         """A reason for another POST."""
         if symbol:
             self.futile.pop(symbol, None)
+            self.crossed.discard(symbol)
         else:
             self.futile.clear()
+            self.crossed.clear()

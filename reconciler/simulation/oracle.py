@@ -389,7 +389,7 @@ class Oracle(AtTheWire):
 
     def _restarted(self) -> None:
         self.posts.clear()
-        self.futile.clear()
+        self.something_changed("")
         self.unwanted_us.clear()
 
     def acknowledge(self, symbol: str, version: int, contracts: int) -> None:

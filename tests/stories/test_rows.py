@@ -295,6 +295,17 @@ def test_executions_under_our_ids_without_an_intent_stop_the_account() -> None:
     assert (teller.book.position, bool(teller.ledger.frozen)) == (30, True)
 
 
+def test_a_trace_of_an_order_under_our_ids_without_an_intent_stops_the_account_once() -> None:
+    """It came and went while nobody looked: the history of its states is all that tells of it."""
+    teller = Teller()
+    trace = {"type": ExecutionKind.ORDER_STATE, "order_filled": 0, "cl_ord_id": "rc-test-9-000001"}
+    assert "incident unknown_own_order" in teller.execution("", 0, "y1", **trace)
+    assert (teller.book.position, bool(teller.ledger.frozen)) == (0, True)
+    teller.ledger.frozen = ""
+    assert teller.execution("", 0, "y1", **trace) == []
+    assert teller.ledger.frozen == ""
+
+
 def test_executions_of_another_installation_are_told_and_stop_nobody() -> None:
     """They are foreign, with a warning that somebody else works this account."""
     teller = Teller()
