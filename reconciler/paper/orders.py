@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from .instruments import Instrument, shown
+from .instruments import Instrument, plain, shown
 from .market import BUY
 from .times import iso
 
@@ -26,7 +26,18 @@ TERMINAL = frozenset({FILLED, CANCELED, REJECTED, EXPIRED})
 POST_ONLY = "ParticipateDoNotInitiate"
 REDUCE_ONLY = "ReduceOnly"
 CLOSE = "Close"
+FIXED = "Fixed"
+LAST_WITHIN_MARK = "LastWithinMark"
+TRIGGERS = ("MarkPrice", "LastPrice", "IndexPrice")  # the first is the default (section 4.1)
 SUBMITTED = "Submitted via API."
+
+STOPS = frozenset({"Stop", "StopLimit"})
+TOUCHES = frozenset({"MarketIfTouched", "LimitIfTouched"})
+WAITING = STOPS | TOUCHES  # types that rest untriggered until a price is reached
+AT_MARKET = frozenset({"Market", "Stop", "MarketIfTouched"})  # types without a limit price
+TRAILING = "TrailingStopPeg"
+OCO = "OneCancelsTheOther"
+OTO = "OneTriggersTheOther"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +54,12 @@ class NewOrder:
     cl_ord_id: str = ""
     cl_ord_link_id: str = ""
     display_qty: int | None = None
+    stop_ticks: int | None = None
+    peg_type: str = ""
+    peg_offset: int | None = None  # ticks
+    contingency: str = ""
+    slippage: Decimal | None = None  # most percent from the touch; None: no limit
+    expiry_ms: int | None = None
     text: str = ""
     strategy: str = "OneWay"
 
@@ -66,6 +83,16 @@ class Order:
     seq: int  # order of arrival at the venue
     cl_ord_link_id: str = ""
     display_qty: int | None = None
+    stop_ticks: int | None = None
+    peg_type: str = ""
+    peg_offset: int | None = None  # ticks
+    peg_base: Decimal | None = None  # the reference when the stop price was last pegged
+    pegged_ms: int = 0
+    contingency: str = ""
+    slippage: Decimal | None = None
+    linked: bool = False  # waits for the primary order of its link (OTO)
+    triggered: str = ""
+    whole: bool = False  # Close without a quantity: the position decides when it triggers
     strategy: str = "OneWay"
     status: str = NEW
     working: bool = False
@@ -89,6 +116,20 @@ class Order:
     @property
     def price(self) -> Decimal | None:
         return None if self.ticks is None else self.instrument.price(self.ticks)
+
+    @property
+    def stop_px(self) -> Decimal | None:
+        return None if self.stop_ticks is None else self.instrument.price(self.stop_ticks)
+
+    @property
+    def untriggered(self) -> bool:
+        """Open, and outside the market until a price is reached."""
+        return self.open and self.ord_type in WAITING and not self.triggered
+
+    @property
+    def dormant(self) -> bool:
+        """Open, and outside the market until a price or another order lets it in."""
+        return self.untriggered or (self.open and self.linked)
 
     @property
     def reduce_only(self) -> bool:
@@ -123,22 +164,37 @@ class Order:
         if self.cl_ord_link_id:
             row["clOrdLinkID"] = self.cl_ord_link_id
         row["side"] = self.side_name
-        row["orderQty"] = self.qty
+        # A Close without quantity has none before it triggers [unsure]: clients count an order
+        # without `leavesQty` as open, one with 0 as gone (section 10.1).
+        pending = self.whole and self.dormant
+        if not pending:
+            row["orderQty"] = self.qty
         if self.ticks is not None:
             row["price"] = self.instrument.price(self.ticks)
         if self.display_qty is not None:
             row["displayQty"] = self.display_qty
+        if self.stop_ticks is not None:
+            row["stopPx"] = self.instrument.price(self.stop_ticks)
+        if self.peg_type:
+            row["pegPriceType"] = self.peg_type
+        if self.peg_offset is not None:
+            row["pegOffsetValue"] = plain(self.instrument.tick * self.peg_offset)
         row["currency"] = self.instrument.quote
         row["settlCurrency"] = self.instrument.settle
         row["ordType"] = self.ord_type
         row["timeInForce"] = self.tif
         if self.exec_inst:
             row["execInst"] = ",".join(self.exec_inst)
+        if self.contingency:
+            row["contingencyType"] = self.contingency
         row["ordStatus"] = self.status
+        if self.triggered:
+            row["triggered"] = self.triggered
         row["workingIndicator"] = self.working
         if self.reject_reason:
             row["ordRejReason"] = self.reject_reason
-        row["leavesQty"] = self.leaves
+        if not pending:
+            row["leavesQty"] = self.leaves
         row["cumQty"] = self.cum
         if self.traded is not None:
             row["avgPx"] = shown(self.traded)

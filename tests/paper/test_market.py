@@ -87,3 +87,43 @@ def test_the_book_is_never_crossed_and_loses_no_contract(placed, data):
         for ticks, size in book.levels(side):
             queue = book.queue(side, ticks)
             assert size == sum(order.leaves for order in queue) == book.size(side, ticks)
+
+
+def ice(book, name, side, ticks, size, display):
+    book.rest(Resting(name, 1, side, ticks, size, display))
+
+
+def test_an_iceberg_shows_one_slice_at_a_time_and_queues_anew_for_each():
+    """The public book counts the slice; when it is eaten the next goes behind those who waited."""
+    book = Book()
+    ice(book, "berg", SELL, 100, 25, 10)
+    rest(book, "plain", SELL, 100, 5)
+    assert (book.size(SELL, 100), book.available(BUY, 100, 99)) == (15, 30)
+    book.begin_sweep()
+    assert take(book, BUY, None, 12) == [("berg", 100, 10), ("plain", 100, 2)]
+    assert book.levels(SELL) == [(100, 13)]
+    book.begin_sweep()
+    assert take(book, BUY, None, 4) == [("plain", 100, 3), ("berg", 100, 1)]
+    assert book.size(SELL, 100) == 9
+
+
+def test_a_hidden_order_trades_after_all_that_is_shown_at_its_price():
+    """Hidden contracts keep their price and give way to shown ones that came later."""
+    book = Book()
+    ice(book, "dark", SELL, 100, 5, 0)
+    ice(book, "deep", SELL, 99, 3, 0)
+    rest(book, "shown", SELL, 100, 5)
+    assert (book.best(SELL), book.touch(SELL), book.levels(SELL)) == (100, 99, [(100, 5)])
+    book.begin_sweep()
+    assert take(book, BUY, None, 99) == [("deep", 99, 3), ("shown", 100, 5), ("dark", 100, 5)]
+    assert (book.best(SELL), book.touch(SELL)) == (None, None)
+
+
+def test_slices_that_trade_in_one_sweep_count_as_hidden():
+    """A slice alone is a maker; with the hidden part in one transaction none of it is."""
+    book = Book()
+    ice(book, "berg", SELL, 100, 30, 10)
+    book.begin_sweep()
+    assert book.next_match(BUY, None, 10).hidden is False
+    book.begin_sweep()
+    assert [book.next_match(BUY, None, left).hidden for left in (15, 5)] == [True, True]
