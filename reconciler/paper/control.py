@@ -21,7 +21,7 @@ from . import errors, intake
 from .orders import Row
 from .protocol import encode, fields_of
 from .quirks import UnknownFault
-from .rest import Answer, Request
+from .web import Answer, Request
 
 if TYPE_CHECKING:
     from .world import World

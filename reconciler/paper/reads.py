@@ -17,7 +17,8 @@ from .queries import select
 from .times import iso, parse_iso
 
 if TYPE_CHECKING:
-    from .rest import Api, Asked
+    from .rest import Api
+    from .web import Asked
 
 READ_LAG_MS = 1_000
 _BALANCE_MOVES = frozenset({"Trade", "Funding", "Settlement", "Liquidation", "Bankruptcy"})

@@ -25,8 +25,8 @@ from websockets.protocol import State
 from . import control, errors
 from .limits import Bucket
 from .protocol import encode
-from .rest import Answer, Request
 from .stream import Later, Session
+from .web import Answer, Request
 from .world import TICK_MS, World
 
 log = logging.getLogger("reconciler.paper")

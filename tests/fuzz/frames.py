@@ -23,7 +23,7 @@ from reconciler.core import events as e
 from reconciler.core.events import AnyEvent
 from reconciler.journal import codec
 from reconciler.paper.auth import sign
-from reconciler.paper.rest import Answer, Request
+from reconciler.paper.web import Answer, Request
 from reconciler.paper.world import World
 from tests.bitmex import made
 from tests.fuzz.material import hostile, number

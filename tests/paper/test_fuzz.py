@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from reconciler.paper.auth import sign
 from reconciler.paper.floor import sum_of_contracts
-from reconciler.paper.rest import ROUTES, Answer, Request
+from reconciler.paper.routes import ROUTES
+from reconciler.paper.web import Answer, Request
 from reconciler.paper.world import World
 from tests.paper.conftest import NOW
 

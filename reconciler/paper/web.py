@@ -1,0 +1,63 @@
+"""
+What REST handlers work with: a request, its answer, what was asked, and what a route is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from .auth import Key
+
+if TYPE_CHECKING:
+    from .rest import Api
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """A request as it arrived."""
+
+    verb: str
+    path: str  # decoded, without query
+    target: str  # path and query exactly as received: what is signed
+    query: str
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    address: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What goes back. ``dropped``: nothing does, the connection is closed."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json; charset=utf-8"
+    delay_s: float = 0.0
+    dropped: bool = False
+
+
+class Asked(NamedTuple):
+    """What a handler needs to know."""
+
+    key: Key | None
+    fields: dict[str, object]
+    now_ms: int
+
+    @property
+    def account(self) -> int:
+        assert self.key is not None
+        return self.key.account
+
+
+Handler = Callable[["Api", Asked], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    handler: Handler
+    access: str = "public"  # public, read, cancel, order
+    burst: bool = False  # counts against the 10-a-second bucket
+    shed: bool = False  # refused when the engine is overloaded (section 12.3)
