@@ -1,11 +1,37 @@
-"""Times: integer milliseconds inside, ISO 8601 UTC with milliseconds on the wire (section 3)."""
+"""
+Times: integer milliseconds inside, ISO 8601 UTC with milliseconds on the wire (section 3).
+
+Two clocks, one notion of speed. *Wall* time is the computer's: it is what rows are stamped with and
+what clients compare with theirs, so signatures, rate limits and the dead man's switch count in it.
+*Market* time begins with it and runs `speed` times as fast: the walk, recordings, scenarios,
+funding, settlement and the end of the day go by it. At speed 1 the two are equal.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How market time runs against wall time; both in milliseconds since the epoch."""
+
+    opened_ms: int  # when both were equal
+    speed: Fraction = Fraction(1)
+
+    def market_ms(self, wall_ms: int) -> int:
+        """Market time at a moment of wall time."""
+        return self.opened_ms + int((wall_ms - self.opened_ms) * self.speed)
+
+    def wall_ms(self, market_ms: int) -> int:
+        """The first moment of wall time at which it is *market_ms* in the market."""
+        gone = (market_ms - self.opened_ms) / self.speed
+        return self.opened_ms + -(-gone.numerator // gone.denominator)
 
 
 @lru_cache(maxsize=4096)
