@@ -9,19 +9,20 @@ every call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from . import errors, executions
-from .floor import Floor
+from .admission import check_limits, check_market, check_trail, pegged
+from .amending import Amending
 from .instruments import commission
-from .intake import Amend, check_qty, check_ticks
 from .market import BUY, SELL
 from .orders import (
     CLOSE,
-    FILLED,
-    NEW,
-    PARTIAL,
+    OTO,
     REJECTED,
+    TRAILING,
+    WAITING,
     NewOrder,
     Order,
     Row,
@@ -37,12 +38,12 @@ from .venue_market import Market
 
 HOUSE = 0
 MAX_OPEN_ORDERS = 200  # per symbol and account (section 4.2)
-REVIVE_MS = 60_000  # a filled order can be revived by leavesQty this long (section 4.3)
+MAX_STOP_ORDERS = 10  # of them untriggered
 DAY_MS = 86_400_000
 VERSIONS_KEPT_MS = 10_000
 
 
-class Exchange(Floor):
+class Exchange(Amending):
     """The floor, with the rules of its door."""
 
     # -- placing ---------------------------------------------------------------------------------
@@ -52,24 +53,38 @@ class Exchange(Floor):
         Take in an order: check it against the account, match it, rest what is left.
 
         Returns:
-            The order in its final state: New, PartiallyFilled, Filled or Canceled.
+            The order in its final state: New, PartiallyFilled, Filled, Canceled or Rejected.
 
         Raises:
             Refusal: the account or the market does not allow it. Nothing changed.
         """
         market = self.markets[new.instrument.symbol]
-        self._admit(account, new, market)
-        qty = self._quantity(account, new)
-        order = self._make(account, new, qty, now_ms)
-        self._check_margin(order, market, qty)
+        self._admit(account, new, market, now_ms)
+        if new.ord_type == "Pegged":
+            new = replace(new, ticks=pegged(new, new.peg_offset or 0, market))
+        linked = self._primary(account, new.cl_ord_link_id) is not None
+        if linked and new.contingency == OTO:
+            raise errors.bad_request("Invalid clOrdLinkID for contingencyType")  # one primary
+        waits = linked or new.ord_type in WAITING
+        order = self._make(
+            account, new, (new.qty or 0) if waits else self._quantity(account, new), now_ms
+        )
+        order.linked, order.whole = linked, new.qty is None
+        if not waits:
+            self._check_margin(order, market, order.qty)
         self._open.setdefault((account, new.instrument.symbol), {})[order.order_id] = order
         self._keep(order)
+        self._link(order)
         if order.cl_ord_id:
             self._by_client_id[account, order.cl_ord_id] = order
-        if CLOSE in order.exec_inst:
+        if CLOSE in order.exec_inst and not waits:
             self._make_room_for_close(order, now_ms)
+        if waits:
+            self._sleep(order, now_ms)
         self._record(order, "New", now_ms)
-        self._enter(order, market, now_ms)
+        if not waits:
+            self._enter(order, market, now_ms)
+        self._react(now_ms)
         return order
 
     def refuse_row(self, account: int, new: NewOrder, reason: str, now_ms: int) -> Order:
@@ -84,13 +99,24 @@ class Exchange(Floor):
         self._record(order, "Rejected", now_ms)
         return order
 
-    def _admit(self, account: int, new: NewOrder, market: Market) -> None:
-        if market.state != "Open":
-            raise errors.bad_request("Market is not open")
+    def _admit(self, account: int, new: NewOrder, market: Market, now_ms: int) -> None:
+        check_market(market)
+        if account in self.suspended:
+            raise errors.bad_request("Account is suspended")
+        if new.expiry_ms is not None and new.expiry_ms < now_ms:
+            raise errors.expired(now_ms // 1_000)
         if new.cl_ord_id and self._client_id_is_open(account, new.cl_ord_id):
             raise errors.bad_request("Duplicate clOrdID")
-        if len(self._open.get((account, market.inst.symbol), ())) >= MAX_OPEN_ORDERS:
-            raise errors.bad_request("Too many open orders")
+        if new.ticks is not None:
+            check_limits(market, new.instrument.price(new.ticks))
+        if new.peg_type == TRAILING:
+            check_trail(new, new.peg_offset or 0, market)
+        mine = self._open.get((account, market.inst.symbol), {})
+        if len(mine) >= MAX_OPEN_ORDERS:
+            raise errors.bad_request("Too many open orders")  # [unsure] wording
+        stops = sum(order.untriggered for order in mine.values())
+        if new.ord_type in WAITING and stops >= MAX_STOP_ORDERS:
+            raise errors.bad_request("Too many open stop orders")  # [unsure] wording
 
     def _quantity(self, account: int, new: NewOrder) -> int:
         """Contracts of the order: as asked, or what ReduceOnly and Close leave of it."""
@@ -112,6 +138,8 @@ class Exchange(Floor):
             cl_ord_id=new.cl_ord_id, cl_ord_link_id=new.cl_ord_link_id,
             display_qty=new.display_qty, text=new.text, placed_ms=now_ms, seq=len(self.orders),
             strategy=new.strategy, leaves=qty, transact_ms=now_ms, changed_ms=now_ms,
+            stop_ticks=new.stop_ticks, peg_type=new.peg_type, peg_offset=new.peg_offset,
+            contingency=new.contingency, slippage=new.slippage,
         )  # fmt: skip
 
     def _check_margin(self, order: Order, market: Market, contracts: int) -> None:
@@ -131,110 +159,6 @@ class Exchange(Floor):
         currency = order.instrument.settle
         if required > self.accounts[order.account].available(currency):
             raise errors.insufficient(required, currency)
-
-    def _make_room_for_close(self, order: Order, now_ms: int) -> None:
-        """Close cancels own other orders of its side when together they exceed the position."""
-        held = abs(self.position(order.account, order.instrument.symbol).qty)
-        group = self._open[order.account, order.instrument.symbol].values()
-        others = [o for o in group if o.side == order.side and o is not order]
-        if order.leaves + sum(o.leaves for o in others) > held:
-            for other in others:
-                self._end(other, "Canceled: Order had execInst of Close", now_ms)
-
-    # -- amending --------------------------------------------------------------------------------
-
-    def amend(self, account: int, asked: Amend, now_ms: int) -> Order:
-        """
-        Change price or quantity of an open order (section 4.3).
-
-        Raises:
-            Refusal: 400; the order is as it was.
-        """
-        order = self.find(account, asked.order_id, asked.orig_cl_ord_id)
-        if order is None:
-            name = "orderID" if asked.order_id else "origClOrdID"
-            raise errors.bad_request(f"Invalid {name}")
-        revive = (
-            order.status == FILLED
-            and asked.leaves is not None
-            and now_ms - order.transact_ms <= REVIVE_MS
-        )
-        if not order.open and not revive:
-            raise errors.bad_request(f"Invalid ordStatus: {order.status}")
-        leaves = self._amended_leaves(order, asked)
-        ticks = order.ticks
-        if asked.price is not None:
-            ticks = check_ticks(order.instrument, asked.price)
-        words = []
-        if leaves != order.leaves:
-            words.append("orderQty" if asked.qty is not None else "leavesQty")
-        if ticks != order.ticks:
-            words.append("price")
-        if asked.cl_ord_id and asked.cl_ord_id != order.cl_ord_id:
-            if self._client_id_is_open(account, asked.cl_ord_id):
-                raise errors.bad_request("Duplicate clOrdID")
-        elif not words:
-            raise errors.bad_request("Invalid amend: orderQty, leavesQty, price, stopPx unchanged")
-        market = self.markets[order.instrument.symbol]
-        if leaves > order.leaves:
-            self._check_margin(order, market, leaves - order.leaves)
-        self._apply_amend(order, asked, leaves, ticks, words, now_ms)
-        return order
-
-    def _amended_leaves(self, order: Order, asked: Amend) -> int:
-        """The open quantity that an amend asks for, or a refusal."""
-        inst = order.instrument
-        if asked.qty is not None:
-            check_qty(inst, asked.qty)
-            if asked.qty <= order.cum:
-                raise errors.invalid("Invalid orderQty")
-            leaves = asked.qty - order.cum
-        elif asked.leaves is not None:
-            if asked.leaves <= 0 or asked.leaves > inst.max_qty:
-                raise errors.invalid("Invalid leavesQty")
-            if asked.leaves % inst.lot:
-                raise errors.bad_request("Invalid leavesQty for lotSize")
-            leaves = asked.leaves
-        else:
-            return order.leaves
-        if order.reduce_only:
-            held = self.position(order.account, inst.symbol).qty
-            if -held * order.side <= 0:
-                raise errors.nothing_to_reduce("ReduceOnly", order.side_name, held)
-            leaves = min(leaves, -held * order.side)
-        return leaves
-
-    def _apply_amend(
-        self,
-        order: Order,
-        asked: Amend,
-        leaves: int,
-        ticks: int | None,
-        words: list[str],
-        now_ms: int,
-    ) -> None:
-        market = self.markets[order.instrument.symbol]
-        shrinks = ticks == order.ticks and 0 < leaves <= order.leaves
-        if asked.cl_ord_id:
-            order.cl_ord_id = asked.cl_ord_id
-            self._by_client_id[order.account, asked.cl_ord_id] = order
-        if words:
-            annotation = asked.text or "Submitted via API."
-            order.text = f"Amended {' '.join(words)}\n{annotation}"
-        order.transact_ms = now_ms
-        order.qty, order.ticks = order.cum + leaves, ticks
-        if shrinks:
-            market.book.shrink(order.order_id, leaves)
-        else:
-            market.book.remove(order.order_id)
-        order.leaves = leaves
-        order.status = PARTIAL if order.cum else NEW
-        self._open.setdefault((order.account, order.instrument.symbol), {})[order.order_id] = order
-        self._touched_orders[order.order_id] = order
-        self._touch(order.account, order.instrument.symbol)
-        self._record(order, "Replaced", now_ms)
-        if not shrinks:
-            self._enter(order, market, now_ms)
 
     # -- canceling -------------------------------------------------------------------------------
 
@@ -297,6 +221,7 @@ class Exchange(Floor):
 
     def due(self, now_ms: int) -> None:
         """Do what time brings: dead man's switches, end of Day orders, funding."""
+        self._trail(now_ms)
         for account in [a for a, at in self.switches.items() if at <= now_ms]:
             del self.switches[account]
             for order in self.open_orders(account):
@@ -363,6 +288,7 @@ class Exchange(Floor):
 
     def pulse(self, now_ms: int, *, positions: bool) -> None:
         """Renew marks and instrument rows; with *positions* also the positions' marks (10.3)."""
+        self._moved.update(self._asleep)
         for symbol, market in self.markets.items():
             market.remark()
             row = market.row(now_ms)
@@ -376,6 +302,7 @@ class Exchange(Floor):
                     held.mark = market.mark
                     if positions and held.qty:
                         self._touch(account.number, symbol)
+        self._react(now_ms)
         self._check_liquidations(now_ms)
 
     def set_leverage(self, account: int, symbol: str, leverage: Decimal, now_ms: int) -> Row:

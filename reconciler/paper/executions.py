@@ -44,6 +44,8 @@ def trade(
     rate: Decimal,
     takes: bool,
     now_ms: int,
+    *,
+    hidden: bool = False,
 ) -> Row:
     """*size* contracts changed hands on *order* at *price*; cost and fee in minor units."""
     row = _base(order, exec_id, "Trade", now_ms)
@@ -51,7 +53,7 @@ def trade(
     row.update(
         lastQty=size, lastPx=price,
         lastLiquidityInd="RemovedLiquidity" if takes else "AddedLiquidity",
-        commission=rate, feeType="Taker" if takes else "Maker",
+        commission=rate, feeType="Taker" if takes or hidden else "Maker",
         tradePublishIndicator="PublishTrade", trdMatchID=match_id, execCost=cost, execComm=fee,
         homeNotional=plain(home), foreignNotional=plain(foreign),
     )  # fmt: skip

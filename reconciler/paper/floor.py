@@ -19,6 +19,7 @@ from .account import DEFAULT_BALANCES, Account, Position
 from .instruments import Instrument, commission
 from .market import BUY, SELL, Match, Resting
 from .orders import (
+    AT_MARKET,
     CANCELED,
     FILLED,
     POST_ONLY,
@@ -71,7 +72,13 @@ class Floor:
         self._open: dict[tuple[int, str], dict[str, Order]] = {}
         self._by_client_id: dict[tuple[int, str], Order] = {}  # newest of that clOrdID
         self._ids = random.Random(f"{seed}/ids/{now_ms}")  # no id repeats after a restart
+        self.suspended: set[int] = set()  # accounts that may only cancel
         self._house_seq = 0
+        self._asleep: dict[str, dict[str, Order]] = {}  # by symbol: orders that wait for a price
+        self._moved: set[str] = set()  # symbols with such orders whose prices moved
+        self._roused: list[Order] = []  # linked orders whose primary has filled
+        self._links: dict[tuple[int, str], list[Order]] = {}  # by account and clOrdLinkID
+        self._reacting = False
         self._day = now_ms // DAY_MS
         self._changes: list[Change] = []
         self._touched_orders: dict[str, Order] = {}
@@ -111,19 +118,20 @@ class Floor:
         self._touched_orders[order.order_id] = order
         self._touch(order.account, order.instrument.symbol)
         book = market.book
-        limit = order.ticks if order.ord_type != "Market" else None
-        if POST_ONLY in order.exec_inst and book.crosses(order.side, limit):
+        limit = self._limit(order, market)
+        if POST_ONLY in order.exec_inst and self._would_show(order, limit, market):
             self._end(order, f"{errors.POST_ONLY_CANCELED}\n{order.text}", now_ms)
             return
         if order.tif == "FillOrKill":
             if book.available(order.side, limit, order.leaves) < order.leaves:
                 self._end(order, f"{errors.FOK_CANCELED}\n{order.text}", now_ms)
                 return
+        book.begin_sweep()
         while order.leaves:
             match = book.next_match(order.side, limit, order.leaves)
             if match is None:
                 break
-            if order.ord_type == "Market":
+            if order.ord_type in AT_MARKET:
                 order.ticks = match.ticks  # the row shows the last price touched (section 4.1)
             self._settle(market, match, order.side, order, now_ms)
         if not order.leaves:
@@ -133,8 +141,35 @@ class Floor:
         else:
             assert order.ticks is not None
             order.working = True
-            book.rest(Resting(order.order_id, order.account, order.side, order.ticks, order.leaves))
+            book.rest(
+                Resting(
+                    order.order_id, order.account, order.side, order.ticks, order.leaves,
+                    order.display_qty,
+                )
+            )  # fmt: skip
         self._trim_reduce_only(order.account, market, now_ms)
+
+    @staticmethod
+    def _limit(order: Order, market: Market) -> int | None:
+        """The worst price in ticks at which the order may trade; None: any."""
+        if order.ord_type not in AT_MARKET:
+            return order.ticks
+        touch = market.book.best(-order.side)
+        if order.slippage is None or touch is None:
+            return None
+        reach = int(touch * order.slippage / 100)  # whole ticks, never past the percentage
+        return touch + order.side * reach
+
+    @staticmethod
+    def _would_show(order: Order, limit: int | None, market: Market) -> bool:
+        """
+        Whether an order would take what the book shows.
+
+        A post-only order is not canceled for hidden contracts, or it would feel them out: it trades
+        with them as the maker, and the hidden side pays as the taker [unsure].
+        """
+        best = market.book.best(-order.side)
+        return best is not None and (limit is None or order.side * (limit - best) >= 0)
 
     def _settle(
         self, market: Market, match: Match, taker_side: int, taker: Order | None, now_ms: int
@@ -148,6 +183,20 @@ class Floor:
         self._changes.append(Change("trade", "insert", None, market.inst.symbol, row))
         if maker is not None:
             self._trim_reduce_only(maker.account, market, now_ms)
+        if market.inst.symbol in self._asleep:
+            self._moved.add(market.inst.symbol)
+        for order in (maker, taker):
+            if order is not None:
+                self._after_fill(order, now_ms)
+
+    def _after_fill(self, order: Order, now_ms: int) -> None:
+        """What a fill sets off among linked orders; told by `Triggers`."""
+
+    def _after_end(self, order: Order, now_ms: int) -> None:
+        """What an order's end without a fill sets off; told by `Triggers`."""
+
+    def _react(self, now_ms: int) -> None:
+        """Let in the orders that waited for what just happened; told by `Triggers`."""
 
     def _book_side(
         self, market: Market, order: Order | None, side: int, match: Match, match_id: str,
@@ -160,7 +209,10 @@ class Floor:
             return
         price = inst.price(match.ticks)
         cost = inst.cost(signed, price)
-        rate = inst.taker_fee if takes else inst.maker_fee
+        # Hidden contracts pay the taker's fee, and a post-only order never does.
+        hidden = match.hidden and not takes
+        takes = takes and POST_ONLY not in order.exec_inst
+        rate = inst.taker_fee if takes or hidden else inst.maker_fee
         fee = commission(abs(cost), rate)
         order.fill(match.size, price)
         order.transact_ms = now_ms
@@ -170,7 +222,17 @@ class Floor:
         self._touched_orders[order.order_id] = order
         self._touch(order.account, inst.symbol)
         row = executions.trade(
-            order, self._guid(), match_id, match.size, price, cost, fee, rate, takes, now_ms
+            order,
+            self._guid(),
+            match_id,
+            match.size,
+            price,
+            cost,
+            fee,
+            rate,
+            takes,
+            now_ms,
+            hidden=hidden,
         )
         self.executions[order.account].append(row)
         self._changes.append(Change("execution", "insert", order.account, inst.symbol, row))
@@ -218,6 +280,7 @@ class Floor:
         order.transact_ms = now_ms
         self._close(order)
         self._record(order, "Canceled", now_ms)
+        self._after_end(order, now_ms)
 
     def _close(self, order: Order) -> None:
         self._open[order.account, order.instrument.symbol].pop(order.order_id, None)
@@ -239,12 +302,14 @@ class Floor:
     def house_take(self, symbol: str, side: int, size: int, limit: int | None, now_ms: int) -> int:
         """The house takes up to *size* contracts; returns those it did not get."""
         market = self.markets[symbol]
+        market.book.begin_sweep()
         while size:
             match = market.book.next_match(side, limit, size)
             if match is None:
                 break
             self._settle(market, match, side, None, now_ms)
             size -= match.size
+        self._react(now_ms)
         return size
 
     def fill_from_house(self, order: Order, size: int, now_ms: int) -> None:
@@ -252,6 +317,7 @@ class Floor:
         market = self.markets[order.instrument.symbol]
         match = market.book.hit(order.order_id, size)
         self._settle(market, match, -order.side, None, now_ms)
+        self._react(now_ms)
 
     # -- rows out --------------------------------------------------------------------------------
 
@@ -300,6 +366,8 @@ class Floor:
         """
         p.open_buy_qty = p.open_buy_cost = p.open_sell_qty = p.open_sell_cost = 0
         for order in self._open.get((p.account, p.instrument.symbol), {}).values():
+            if order.dormant:
+                continue  # an untriggered order uses no margin (section 4.2)
             price = order.price or p.mark
             cost = p.instrument.cost(order.leaves, price)  # the sign of a buy on both sides
             if order.side == BUY:

@@ -12,21 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from . import errors
+from . import errors, order_rules
 from .instruments import Instrument
 from .market import BUY, SELL
-from .orders import CLOSE, POST_ONLY, REDUCE_ONLY, SUBMITTED, NewOrder
+from .orders import AT_MARKET, CLOSE, SUBMITTED, NewOrder
+from .times import parse_iso
 
 Fields = Mapping[str, object]
 
-ORD_TYPES = ("Market", "Limit", "Stop", "StopLimit", "MarketIfTouched", "LimitIfTouched", "Pegged")
-SUPPORTED_TYPES = ("Market", "Limit")
-TIFS = ("Day", "GoodTillCancel", "ImmediateOrCancel", "FillOrKill")
-EXEC_INSTS = (
-    POST_ONLY, REDUCE_ONLY, CLOSE, "MarkPrice", "IndexPrice", "LastPrice", "Fixed",
-    "LastWithinMark", "AllOrNone",
-)  # fmt: skip
 _LONGEST_TIMEOUT_MS = 366 * 86_400_000
+_SECONDS_END = 100_000_000_000  # a later time is counted in milliseconds
 _MAX_DIGITS = 40  # of a number as text; more is rubbish, and slow to compute with
 
 
@@ -130,6 +125,16 @@ def check_ticks(inst: Instrument, price: Decimal) -> int:
     return ticks
 
 
+def check_stop_ticks(inst: Instrument, price: Decimal) -> int:
+    """*price* as a trigger in ticks, or a refusal."""
+    if price <= 0 or price > inst.max_price:
+        raise errors.bad_request("Invalid stopPx for ordType")
+    ticks = inst.ticks(price)
+    if ticks is None:
+        raise errors.bad_request("Invalid stopPx tickSize")
+    return ticks
+
+
 def check_qty(inst: Instrument, qty: int) -> int:
     """*qty* contracts, or a refusal."""
     if qty <= 0 or qty > inst.max_qty:
@@ -151,24 +156,35 @@ def new_order(fields: Fields, catalogue: Mapping[str, Instrument]) -> NewOrder:
         Refusal: 400, the first thing wrong, in BitMEX's words.
     """
     inst = instrument(fields, catalogue)
-    exec_inst = _exec_inst(fields)
-    price = number(fields, "price")
-    ord_type = _ord_type(fields, price)
-    tif = _tif(fields, ord_type)
+    exec_inst = order_rules.instructions(text(fields, "execInst"))
+    price, stop = number(fields, "price"), number(fields, "stopPx")
+    peg = text(fields, "pegPriceType")
+    kind = order_rules.ord_type(
+        text(fields, "ordType"), price=price is not None, stop=stop is not None, peg=peg
+    )
+    tif = order_rules.time_in_force(text(fields, "timeInForce"), kind)
     side, qty = _side_and_qty(fields, inst, exec_inst)
-    if ord_type == "Limit" and price is None:
-        raise errors.bad_request("Invalid price")
-    if POST_ONLY in exec_inst and (ord_type == "Market" or tif not in ("Day", "GoodTillCancel")):
-        raise errors.bad_request("Invalid ordType or timeInForce for execInst")
+    order_rules.check_stop(kind, peg, stop=stop is not None)
+    offset = peg_offset(inst, number(fields, "pegOffsetValue"))
+    order_rules.check_peg(peg, kind, side, offset)
     display = whole(fields, "displayQty")
-    if display is not None and (display < 0 or (qty is not None and display > qty)):
-        raise errors.bad_request("Invalid displayQty")
+    order_rules.check_display(display, qty, inst.lot)
+    order_rules.check_instructions(exec_inst, kind, tif, display)
+    contingency, link = text(fields, "contingencyType"), client_id(fields, "clOrdLinkID")
+    order_rules.check_contingency(contingency, link)
+    order_rules.check_strategy(text(fields, "strategy"))
+    limited = kind not in AT_MARKET and kind != "Pegged"
+    if limited and price is None:
+        raise errors.bad_request("Invalid price")
     return NewOrder(
         instrument=inst, side=side, qty=qty,
-        ticks=check_ticks(inst, price) if price is not None and ord_type == "Limit" else None,
-        ord_type=ord_type, tif=tif, exec_inst=exec_inst,
-        cl_ord_id=client_id(fields, "clOrdID"), cl_ord_link_id=client_id(fields, "clOrdLinkID"),
-        display_qty=display, text=submitted_text(text(fields, "text")),
+        ticks=check_ticks(inst, price) if limited and price is not None else None,
+        ord_type=kind, tif=tif, exec_inst=exec_inst, cl_ord_id=client_id(fields, "clOrdID"),
+        cl_ord_link_id=link, display_qty=display,
+        stop_ticks=None if stop is None else check_stop_ticks(inst, stop),
+        peg_type=peg, peg_offset=offset, contingency=contingency,
+        slippage=_slippage(fields), expiry_ms=_expiry_ms(fields),
+        text=submitted_text(text(fields, "text")),
         strategy=text(fields, "strategy") or "OneWay",
     )  # fmt: skip
 
@@ -185,45 +201,41 @@ def client_id(fields: Fields, name: str) -> str:
     return value
 
 
-def _exec_inst(fields: Fields) -> tuple[str, ...]:
-    parts = tuple(p.strip() for p in text(fields, "execInst").split(",") if p.strip())
-    for part in parts:
-        if part not in EXEC_INSTS:
-            raise errors.bad_request("Invalid execInst")
-        if part == "AllOrNone":
-            raise errors.bad_request("Unsupported execInst")
-    return parts
+def peg_offset(inst: Instrument, offset: Decimal | None) -> int | None:
+    """An offset in ticks, of either sign."""
+    if offset is None:
+        return None
+    ticks = inst.ticks(offset)
+    if ticks is None:
+        raise errors.bad_request("Invalid pegOffsetValue tickSize")
+    return ticks
 
 
-def _ord_type(fields: Fields, price: Decimal | None) -> str:
-    """The type as named, or what price, stop and peg imply (section 4.1)."""
-    named = text(fields, "ordType")
-    if named and named not in ORD_TYPES:
-        raise errors.bad_request("Invalid ordType")
-    stop = number(fields, "stopPx")
-    if not named:
-        if stop is not None:
-            named = "Stop" if price is None else "StopLimit"
-        elif text(fields, "pegPriceType"):
-            named = "Pegged"
-        else:
-            named = "Market" if price is None else "Limit"
-    if named not in SUPPORTED_TYPES:
-        raise errors.bad_request("Unsupported ordType")
-    if stop is not None:
-        raise errors.bad_request("Invalid stopPx for ordType")
-    if text(fields, "contingencyType"):
-        raise errors.bad_request("Unsupported contingencyType")
-    return named
+def _slippage(fields: Fields) -> Decimal | None:
+    """maxSlippagePct: how far past the touch an order may trade, in percent (2026)."""
+    slippage = number(fields, "maxSlippagePct")
+    if slippage is not None and not 0 <= slippage <= 100:
+        raise errors.invalid("Invalid maxSlippagePct")
+    return slippage
 
 
-def _tif(fields: Fields, ord_type: str) -> str:
-    named = text(fields, "timeInForce")
-    if named and named not in TIFS:
-        raise errors.bad_request("Invalid timeInForce")
-    if ord_type == "Market":
-        return named if named == "FillOrKill" else "ImmediateOrCancel"
-    return named or "GoodTillCancel"
+def _expiry_ms(fields: Fields) -> int | None:
+    """
+    expiryTime: the engine takes the order no later than this (2026).
+
+    Its form is not documented [unsure]: seconds, with or without a fraction, milliseconds (too
+    large for seconds, like an `api-expires` in milliseconds) and ISO 8601 are all understood.
+    """
+    value = fields.get("expiryTime")
+    if isinstance(value, str) and "T" in value:
+        try:
+            return parse_iso(value)
+        except ValueError:
+            raise errors.invalid("Invalid expiryTime") from None
+    seconds = number(fields, "expiryTime")
+    if seconds is None:
+        return None
+    return int(seconds if seconds > _SECONDS_END else seconds * 1_000)
 
 
 def _side_and_qty(
@@ -256,6 +268,8 @@ class Amend:
     qty: int | None  # new total
     leaves: int | None  # new open quantity
     price: Decimal | None
+    stop: Decimal | None
+    peg_offset: Decimal | None
     text: str
 
 
@@ -270,9 +284,8 @@ def amend(fields: Fields) -> Amend:
     qty, leaves = whole(fields, "orderQty"), whole(fields, "leavesQty")
     if qty is not None and leaves is not None:
         raise errors.invalid("Invalid leavesQty")
-    if number(fields, "stopPx") is not None:
-        raise errors.bad_request("Invalid stopPx for ordType")
     return Amend(
         order_id=order_id, orig_cl_ord_id=original, cl_ord_id=renamed, qty=qty, leaves=leaves,
-        price=number(fields, "price"), text=text(fields, "text"),
+        price=number(fields, "price"), stop=number(fields, "stopPx"),
+        peg_offset=number(fields, "pegOffsetValue"), text=text(fields, "text"),
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """
 One order book with price-time priority. Pure: no clock, no I/O, no float.
 
-Rule 1: a better price trades first; at one price what is shown, by arrival, and then what is hidden.
+Rule 1: a better price trades first; at one price what is shown, by arrival, then what is hidden.
 Rule 2: a trade happens at the price of the resting order.
 Rule 3: lowering a size keeps an order's place; a new price or a larger size loses it.
 Rule 4: an iceberg shows one slice at a time; each new slice goes to the end of the queue.

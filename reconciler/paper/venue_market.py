@@ -35,6 +35,8 @@ class Market:
         self.inst = inst
         self.book = Book()
         self.state = "Open"
+        self.limit_up: Decimal | None = None  # no order above this price is taken (section 7) ...
+        self.limit_down: Decimal | None = None  # ... and none below this one
         self.mark = inst.start_price
         self.last = inst.start_price
         self.tick_direction = "ZeroPlusTick"
@@ -54,6 +56,11 @@ class Market:
         if bid is None or ask is None:
             return None
         return plain(self.inst.tick * (bid + ask) / 2)
+
+    @property
+    def index(self) -> Decimal:
+        """The price of the underlying: the house quotes around it, so it is the mark."""
+        return self.mark
 
     def remark(self) -> None:
         """Move the mark to the middle of the book, on two decimals; without both sides it stays."""
@@ -168,5 +175,9 @@ class Market:
             row["askPrice"] = inst.price(ask)
         if mid is not None:
             row["midPrice"] = mid
+        if self.limit_up is not None:
+            row["limitUpPrice"] = self.limit_up
+        if self.limit_down is not None:
+            row["limitDownPrice"] = self.limit_down
         row["timestamp"] = iso(now_ms)
         return row
