@@ -34,6 +34,21 @@ AUTH_TABLES_NOTE = (
 NO_AUTH_FOR_TABLE = (
     "User requested an account-locked subscription but no authorization was provided."
 )
+UNKNOWN_SYMBOL = "Unknown or expired symbol."
+MAX_PENDING = "Max Pending subscription limit reached, please try again later."
+_SEE_DOCS = "Please see the documentation at https://www.bitmex.com/app/wsAPI."
+UNRECOGNIZED = f"Unrecognized request. See the docs or send 'help' for more details. {_SEE_DOCS}"
+TOKEN_NOTE = (
+    "Please re-subscribe with a new token to continue receiving messages for this subscription."
+)
+
+
+def already_subscribed(topic: str) -> str:
+    return f"You are already subscribed to this topic:{topic}. {_SEE_DOCS}"
+
+
+def token_expired(topic: str) -> str:
+    return f"Access Token expired for subscription: {topic}"
 
 
 def bad_request(message: str) -> Refusal:

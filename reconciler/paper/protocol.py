@@ -7,8 +7,7 @@ numbers with a fraction come in as `Decimal`: no price passes through a float.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -19,16 +18,13 @@ from . import errors
 from .account import Account, Position
 from .instruments import Instrument, plain, shown
 from .orders import Row
+from .tables import TABLES
 from .times import iso
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
-
-PRIVATE_TABLES = frozenset(
-    {"affiliate", "execution", "margin", "order", "position", "transact", "wallet"}
-)
 
 
 class Change(NamedTuple):
@@ -39,140 +35,6 @@ class Change(NamedTuple):
     account: int | None  # None: public
     symbol: str | None
     row: Row
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What a ``partial`` says of a table."""
-
-    keys: tuple[str, ...]
-    types: Mapping[str, str]
-
-
-def _types(**kinds: str) -> dict[str, str]:
-    return {name: kind for kind, names in kinds.items() for name in names.split()}
-
-
-_ORDER_TYPES = _types(
-    guid="orderID",
-    string="clOrdID clOrdLinkID text ordRejReason",
-    long="account orderQty displayQty leavesQty cumQty",
-    symbol="symbol side currency settlCurrency ordType timeInForce execInst contingencyType "
-    "ordStatus triggered strategy pegPriceType",
-    float="price stopPx pegOffsetValue avgPx",
-    boolean="workingIndicator",
-    timestamp="transactTime timestamp",
-)
-_POSITION_TYPES = _types(
-    long="account riskLimit rebalancedPnl prevRealisedPnl openOrderBuyQty openOrderBuyCost "
-    "openOrderSellQty openOrderSellCost currentQty currentCost currentComm realisedCost "
-    "unrealisedCost markValue riskValue posCost posComm posInit posMargin posMaint initMargin "
-    "maintMargin realisedPnl unrealisedPnl",
-    symbol="symbol currency underlying quoteCurrency strategy",
-    float="commission initMarginReq maintMarginReq leverage markPrice homeNotional foreignNotional "
-    "avgCostPrice avgEntryPrice breakEvenPrice liquidationPrice bankruptPrice unrealisedPnlPcnt "
-    "unrealisedRoePcnt deleveragePercentile",
-    boolean="crossMargin isOpen",
-    timestamp="timestamp",
-)
-_TRADE_BIN = _types(
-    timestamp="timestamp", symbol="symbol", long="trades volume lastSize turnover",
-    float="open high low close vwap homeNotional foreignNotional",
-)  # fmt: skip
-_QUOTE_BIN = _types(
-    timestamp="timestamp", symbol="symbol", long="bidSize askSize", float="bidPrice askPrice"
-)
-BINS = ("1m", "5m", "1h", "1d")
-_L2_TYPES = _types(
-    symbol="symbol side", long="id size", float="price", timestamp="timestamp transactTime"
-)
-
-TABLES: dict[str, Table] = {
-    "order": Table(("orderID",), _ORDER_TYPES),
-    "execution": Table(
-        (),
-        _ORDER_TYPES
-        | _types(
-            guid="execID trdMatchID",
-            long="lastQty execCost execComm",
-            float="lastPx commission homeNotional foreignNotional",
-            symbol="lastLiquidityInd execType feeType tradePublishIndicator",
-        ),
-    ),
-    "position": Table(("account", "symbol", "strategy"), _POSITION_TYPES),
-    "margin": Table(
-        ("account", "currency"),
-        _types(
-            long="account riskLimit amount prevRealisedPnl grossComm grossOpenCost grossMarkValue "
-            "riskValue initMargin maintMargin realisedPnl unrealisedPnl walletBalance "
-            "marginBalance excessMargin availableMargin withdrawableMargin",
-            symbol="currency",
-            float="marginLeverage marginUsedPcnt",
-            timestamp="timestamp",
-        ),
-    ),
-    "wallet": Table(
-        ("account", "currency"),
-        _types(
-            long="account deposited withdrawn transferIn transferOut amount pendingCredit "
-            "pendingDebit confirmedDebit",
-            symbol="currency",
-            timestamp="timestamp",
-        ),
-    ),
-    "instrument": Table(
-        ("symbol",),
-        _types(
-            symbol="symbol rootSymbol state typ underlying quoteCurrency settlCurrency "
-            "positionCurrency reference referenceSymbol lastTickDirection markMethod fairMethod "
-            "fundingBaseSymbol fundingQuoteSymbol fundingPremiumSymbol",
-            long="maxOrderQty lotSize multiplier underlyingToPositionMultiplier "
-            "underlyingToSettleMultiplier quoteToSettleMultiplier riskLimit riskStep volume "
-            "totalVolume volume24h turnover openInterest openValue",
-            float="maxPrice tickSize initMargin maintMargin makerFee takerFee settlementFee "
-            "fundingRate indicativeFundingRate lastPrice bidPrice midPrice askPrice markPrice "
-            "fairPrice indicativeSettlePrice",
-            boolean="isQuanto isInverse hasLiquidity instantPnl",
-            timestamp="listing front fundingTimestamp timestamp",
-            timespan="fundingInterval",
-        ),
-    ),
-    "orderBookL2": Table(("symbol", "id", "side"), _L2_TYPES),
-    "orderBookL2_25": Table(("symbol", "id", "side"), _L2_TYPES),
-    "orderBook10": Table(("symbol",), {"symbol": "symbol", "bids": "", "asks": "",
-                                       "timestamp": "timestamp"}),
-    "quote": Table(
-        (),
-        _types(
-            timestamp="timestamp", symbol="symbol", long="bidSize askSize",
-            float="bidPrice askPrice",
-        ),
-    ),
-    "trade": Table(
-        (),
-        _types(
-            timestamp="timestamp", symbol="symbol side tickDirection trdType",
-            long="size grossValue", float="price homeNotional foreignNotional", guid="trdMatchID",
-        ),
-    ),
-    "funding": Table(
-        ("timestamp", "symbol"),
-        _types(
-            timestamp="timestamp", symbol="symbol", timespan="fundingInterval",
-            float="fundingRate fundingRateDaily",
-        ),
-    ),
-    "liquidation": Table(
-        ("orderID",),
-        _types(guid="orderID", symbol="symbol side", float="price", long="leavesQty"),
-    ),
-    "settlement": Table(("timestamp", "symbol"), _types(timestamp="timestamp", symbol="symbol")),
-    "insurance": Table(("currency", "timestamp"), _types(timestamp="timestamp", symbol="currency")),
-    "transact": Table(("transactID",), _types(guid="transactID", long="account amount")),
-    "affiliate": Table(("account", "currency"), _types(long="account", symbol="currency")),
-    **{f"tradeBin{size}": Table((), _TRADE_BIN) for size in BINS},
-    **{f"quoteBin{size}": Table((), _QUOTE_BIN) for size in BINS},
-}  # fmt: skip
 
 
 def encode(value: object) -> bytes:

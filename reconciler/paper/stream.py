@@ -16,8 +16,9 @@ from .auth import Key, KeyRing
 from .exchange import Exchange
 from .intake import timeout_ms
 from .orders import Row
-from .protocol import PRIVATE_TABLES, Change, book_row, decode, encode, partial_frame, table_frame
+from .protocol import Change, book_row, decode, encode, partial_frame, table_frame
 from .quirks import Quirks
+from .tables import PLATFORM_TABLES, PRIVATE_TABLES
 from .times import iso
 from .topics import BOOKS, Topic
 
@@ -255,9 +256,15 @@ class Hub:
             session.close()
         return count
 
+    def disconnect(self, account: int) -> None:
+        """Close the sockets of one account."""
+        for session in list(self.sessions):
+            if session.account == account:
+                session.close()
+
     def send_image(self, session: Session, topic: Topic, now_ms: int) -> None:
         """A ``partial`` of one topic to one session."""
-        if topic.table in topics.PLATFORM:
+        if topic.table in PLATFORM_TABLES:
             return
         if topic.table in BOOKS:
             for symbol in self._symbols(topic):

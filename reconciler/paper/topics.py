@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import errors
 from .exchange import Exchange
 from .orders import Row
-from .protocol import PRIVATE_TABLES, TABLES, margin_row, wallet_row
+from .protocol import wallet_row
+from .tables import PLATFORM_TABLES, PRIVATE_TABLES, TABLES, WITHOUT_SYMBOL
 
-BOOKS = {"orderBookL2": None, "orderBookL2_25": 25}
-GROUPS = frozenset({"CONTRACTS", "DERIVATIVES", "INDICES", "SPOT"})
-PLATFORM = ("announcement", "chat", "connected", "publicNotifications")
+BOOKS: dict[str, int | None] = {"orderBookL2": None, "orderBookL2_25": 25}  # levels a side
+GROUPS = frozenset({"CONTRACTS", "DERIVATIVES", "INDICES", "SPOT"})  # of `instrument` alone
 RECENT_EXECUTIONS = 20  # rows of the execution partial
 
 
@@ -22,7 +23,7 @@ class UnknownTopic(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """``table`` or ``table:symbol``."""
+    """``table``, ``table:symbol`` or ``instrument:GROUP``."""
 
     table: str
     symbol: str | None
@@ -32,36 +33,48 @@ class Topic:
         return self.table in PRIVATE_TABLES
 
 
-def parse(name: object, exchange: Exchange) -> Topic:
+def parse(name: object, exchange: Exchange, *, platform: bool = False) -> Topic:
     """
-    A topic from its name.
+    A topic from its name; on the *platform* address there are the platform's tables alone.
 
     Raises:
         UnknownTopic: in BitMEX's words.
     """
-    if not isinstance(name, str):
-        raise UnknownTopic(f"Unknown table: {name}")
-    table, _, symbol = name.partition(":")
-    if table not in TABLES and table not in PLATFORM:
+    table, _, symbol = name.partition(":") if isinstance(name, str) else (str(name), "", "")
+    known = PLATFORM_TABLES if platform else TABLES
+    if not isinstance(name, str) or table not in known:
         raise UnknownTopic(f"Unknown table: {table}")
-    if not symbol or table in ("margin", "wallet") or symbol in GROUPS:
-        return Topic(table, symbol if symbol in GROUPS else None)
-    if symbol.upper() not in exchange.catalogue:
-        raise UnknownTopic("Unknown or expired symbol.")
-    return Topic(table, symbol.upper())
+    if not symbol or table in WITHOUT_SYMBOL:
+        return Topic(table, None)
+    symbol = symbol.upper()
+    if table == "instrument" and symbol in GROUPS:
+        return Topic(table, symbol)
+    if symbol not in exchange.markets:
+        raise UnknownTopic(errors.UNKNOWN_SYMBOL)
+    return Topic(table, symbol)
+
+
+def group_of(kind: str) -> frozenset[str]:
+    """The groups that an instrument of this ``typ`` belongs to (section 6: CFI-like codes)."""
+    if kind.startswith("M"):
+        return frozenset({"INDICES"})
+    if kind.startswith("IF"):
+        return frozenset({"SPOT"})
+    return frozenset({"CONTRACTS", "DERIVATIVES"})
 
 
 def image(exchange: Exchange, topic: Topic, account: int | None, now_ms: int) -> list[Row]:
-    """The rows of a ``partial``."""
+    """The rows of a ``partial`` of a table whose state the exchange keeps."""
     table, symbol = topic.table, topic.symbol
     if topic.private:
         assert account is not None
         return _private(exchange, table, symbol, account, now_ms)
     markets = [m for s, m in exchange.markets.items() if symbol in (None, s)]
-    if symbol in GROUPS:
-        markets = list(exchange.markets.values()) if symbol in ("CONTRACTS", "DERIVATIVES") else []
     if table == "instrument":
-        return [market.row(now_ms) for market in markets]
+        if symbol in GROUPS:
+            markets = [m for m in exchange.markets.values() if symbol in group_of(m.inst.kind)]
+        # What subscribers were sent, and not what is: the next update tells the difference.
+        return [market.sent for market in markets]
     if table in BOOKS:
         return [row for market in markets for row in market.levels(BOOKS[table], now_ms)]
     if table == "orderBook10":
@@ -90,7 +103,8 @@ def _private(
             if p.sent is not None and symbol in (None, p.instrument.symbol)
         ]  # fmt: skip
     if table == "margin":
-        return [margin_row(owner, currency, now_ms) for currency in owner.deposited]
+        # As for instruments: updates are differences to what was sent.
+        return list(owner.margin_sent.values())
     if table == "wallet":
         return [wallet_row(owner, currency, now_ms) for currency in owner.deposited]
     return []
@@ -108,14 +122,14 @@ def where(topic: Topic, account: int | None) -> Row:
 
 def subjects() -> dict[str, object]:
     """The answer of ``GET /schema/websocketHelp`` and of ``help`` on the socket."""
-    public = sorted([t for t in TABLES if t not in PRIVATE_TABLES] + list(PLATFORM))
     return {
-        "info": "Welcome to the BitMEX Realtime API.",
-        "usage": 'Send JSON: {"op": "subscribe", "args": ["trade:XBTUSD", "order"]}',
+        "info": "See https://www.bitmex.com/app/wsAPI and https://www.bitmex.com/explorer for "
+        "more documentation.",
+        "usage": 'Send a JSON message: {"op": "subscribe", "args": ["trade:XBTUSD", "order"]}',
         "ops": ["authKeyExpires", "cancelAllAfter", "subscribe", "unsubscribe", "help", "ping"],
-        "subscribe": 'To subscribe, send {"op": "subscribe", "args": [subscriptionTopic]}.',
+        "subscribe": 'To subscribe, send: {"op": "subscribe", "args": [subscriptionTopic, ...]}.',
         "subscriptionSubjects": {
             "authenticationRequired": sorted(PRIVATE_TABLES),
-            "public": public,
+            "public": sorted(set(TABLES) - PRIVATE_TABLES),
         },
     }
