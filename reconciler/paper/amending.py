@@ -40,6 +40,33 @@ class Amending(Triggers):
         Raises:
             Refusal: 400; the order is as it was.
         """
+        order, terms, words = self.check_amend(account, asked, now_ms)
+        self._apply(order, asked, terms, words, now_ms)
+        self._react(now_ms)
+        return order
+
+    def check_amend(
+        self, account: int, asked: Amend, now_ms: int
+    ) -> tuple[Order, Terms, list[str]]:
+        """The order, its terms after the amend, and the names of what changes; or a refusal."""
+        order = self._amendable(account, asked, now_ms)
+        market = self.markets[order.instrument.symbol]
+        check_market(market)
+        if account in self.suspended:
+            raise errors.bad_request("Account is suspended")
+        terms = self._terms(order, asked, market)
+        words = _words(order, asked, terms)
+        if asked.cl_ord_id and asked.cl_ord_id != order.cl_ord_id:
+            if self.client_id_is_open(account, asked.cl_ord_id):
+                raise errors.bad_request("Duplicate clOrdID")
+        elif not words:
+            raise errors.bad_request(UNCHANGED)
+        if not order.dormant:
+            self._back(order, terms, market)
+        return order, terms, words
+
+    def _amendable(self, account: int, asked: Amend, now_ms: int) -> Order:
+        """The order asked for: open, or filled less than a minute ago and to be revived."""
         order = self.find(account, asked.order_id, asked.orig_cl_ord_id)
         if order is None:
             name = "orderID" if asked.order_id else "origClOrdID"
@@ -51,21 +78,6 @@ class Amending(Triggers):
         )
         if not order.open and not revive:
             raise errors.bad_request(f"Invalid ordStatus: {order.status}")
-        market = self.markets[order.instrument.symbol]
-        check_market(market)
-        if account in self.suspended:
-            raise errors.bad_request("Account is suspended")
-        terms = self._terms(order, asked, market)
-        words = _words(order, asked, terms)
-        if asked.cl_ord_id and asked.cl_ord_id != order.cl_ord_id:
-            if self._client_id_is_open(account, asked.cl_ord_id):
-                raise errors.bad_request("Duplicate clOrdID")
-        elif not words:
-            raise errors.bad_request(UNCHANGED)
-        if not order.dormant:
-            self._back(order, terms, market)
-        self._apply(order, asked, terms, words, now_ms)
-        self._react(now_ms)
         return order
 
     def _terms(self, order: Order, asked: Amend, market: Market) -> Terms:

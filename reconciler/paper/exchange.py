@@ -87,11 +87,19 @@ class Exchange(Amending):
         self._react(now_ms)
         return order
 
+    def close_position(self, account: int, new: NewOrder, now_ms: int) -> Order:
+        """Close a whole position, canceling the symbol's other orders first (section 4.4)."""
+        self._admit(account, new, self.markets[new.instrument.symbol], now_ms)
+        self._quantity(account, new)
+        others = self.open_orders(account, new.instrument.symbol)
+        self.cancel_all(others, "Canceled via API.", now_ms)
+        return self.place(account, new, now_ms)
+
     def refuse_row(self, account: int, new: NewOrder, reason: str, now_ms: int) -> Order:
         """An order that is answered, and shown in the tables, as Rejected."""
         order = self._make(account, new, new.qty or 0, now_ms)
         self._keep(order)
-        if order.cl_ord_id and not self._client_id_is_open(account, order.cl_ord_id):
+        if order.cl_ord_id and not self.client_id_is_open(account, order.cl_ord_id):
             self._by_client_id[account, order.cl_ord_id] = order
         order.reject_reason = reason
         order.end(REJECTED, f"Rejected: {reason}\n{order.text}")
@@ -105,7 +113,7 @@ class Exchange(Amending):
             raise errors.bad_request("Account is suspended")
         if new.expiry_ms is not None and new.expiry_ms < now_ms:
             raise errors.expired(now_ms // 1_000)
-        if new.cl_ord_id and self._client_id_is_open(account, new.cl_ord_id):
+        if new.cl_ord_id and self.client_id_is_open(account, new.cl_ord_id):
             raise errors.bad_request("Duplicate clOrdID")
         if new.ticks is not None:
             check_limits(market, new.instrument.price(new.ticks))
@@ -182,7 +190,8 @@ class Exchange(Amending):
         """Cancel the given open orders; their rows."""
         rows = []
         for order in list(orders):
-            self._end(order, f"Canceled\n{text or 'Canceled via API.'}", now_ms)
+            if order.open:  # it may have gone with one that it is linked to
+                self._end(order, f"Canceled\n{text or 'Canceled via API.'}", now_ms)
             rows.append(self._stamped(order, now_ms))
         return rows
 

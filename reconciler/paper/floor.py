@@ -107,7 +107,7 @@ class Floor:
         self.orders[order.order_id] = order
         self.orders_of[order.account].append(order)
 
-    def _client_id_is_open(self, account: int, cl_ord_id: str) -> bool:
+    def client_id_is_open(self, account: int, cl_ord_id: str) -> bool:
         found = self._by_client_id.get((account, cl_ord_id))
         return found is not None and found.open
 
@@ -274,7 +274,9 @@ class Floor:
         self._record(order, "Replaced", now_ms)
 
     def _end(self, order: Order, text: str, now_ms: int) -> None:
-        """Take an open order out of the market as Canceled."""
+        """Take an open order out of the market as Canceled; nothing if it has ended already."""
+        if not order.open:
+            return
         self.markets[order.instrument.symbol].book.remove(order.order_id)
         order.end(CANCELED, text)
         order.transact_ms = now_ms

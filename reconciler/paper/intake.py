@@ -104,6 +104,21 @@ def names(fields: Fields, name: str) -> list[str]:
     return list(value)
 
 
+def objects(fields: Fields, name: str) -> list[dict[str, object]]:
+    """A list of objects, as such or, in a form body, as JSON text."""
+    value = fields.get(name)
+    if value is None or value == "":
+        raise errors.required(name)
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, parse_float=Decimal)
+        except (ValueError, RecursionError):
+            raise errors.invalid(f"Invalid {name}") from None
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise errors.invalid(f"Invalid {name}")
+    return list(value)
+
+
 def instrument(fields: Fields, catalogue: Mapping[str, Instrument]) -> Instrument:
     """The instrument that ``symbol`` names."""
     symbol = text(fields, "symbol")

@@ -11,6 +11,8 @@ from .orders import CLOSE
 from .queries import matches
 from .times import iso
 
+MOST_IN_BULK = 100
+
 if TYPE_CHECKING:
     from .rest import Api
     from .web import Asked
@@ -73,7 +75,59 @@ def close_position(api: Api, asked: Asked) -> object:
         "price": asked.fields.get("price"), "text": asked.fields.get("text"),
     }  # fmt: skip
     new = intake.new_order(fields, api.exchange.catalogue)
-    if held:
-        others = api.exchange.open_orders(asked.account, inst.symbol)
-        api.exchange.cancel_all(others, "Canceled via API.", asked.now_ms)
-    return api.exchange.place(asked.account, new, asked.now_ms).row()
+    return api.exchange.close_position(asked.account, new, asked.now_ms).row()
+
+
+def place_bulk(api: Api, asked: Asked) -> object:
+    """
+    Legacy: up to 100 orders at once (section 4.4), a row for each.
+
+    What is wrong with the form of one, or with its clOrdID, refuses them all; what the engine
+    refuses comes back as a Rejected row in its place [unsure: clients saw both].
+    """
+    exchange = api.exchange
+    batch = [intake.new_order(fields, exchange.catalogue) for fields in _batch(asked)]
+    named = [new.cl_ord_id for new in batch if new.cl_ord_id]
+    taken = any(exchange.client_id_is_open(asked.account, name) for name in named)
+    if taken or len(set(named)) < len(named):
+        raise errors.bad_request("Duplicate clOrdID")
+    rows = []
+    for new in batch:
+        try:
+            order = exchange.place(asked.account, new, asked.now_ms)
+        except errors.Refusal as refusal:
+            order = exchange.refuse_row(asked.account, new, refusal.message, asked.now_ms)
+        rows.append(order.row())
+    return rows
+
+
+def amend_bulk(api: Api, asked: Asked) -> object:
+    """
+    Legacy: up to 100 amends at once. One that cannot be done refuses them all.
+
+    A row carries ``error`` when an earlier amend of the batch made it impossible [unsure].
+    """
+    exchange = api.exchange
+    batch = [intake.amend(fields) for fields in _batch(asked)]
+    for amend in batch:
+        exchange.check_amend(asked.account, amend, asked.now_ms)
+    rows = []
+    for amend in batch:
+        try:
+            row = exchange.amend(asked.account, amend, asked.now_ms).row()
+        except errors.Refusal as refusal:
+            found = exchange.find(asked.account, amend.order_id, amend.orig_cl_ord_id)
+            row = {} if found is None else found.row()
+            row["error"] = refusal.message
+        rows.append(row)
+    return rows
+
+
+def _batch(asked: Asked) -> list[dict[str, object]]:
+    """The list of a bulk call; in a form body it is JSON text."""
+    orders = intake.objects(asked.fields, "orders")
+    if len(orders) > MOST_IN_BULK:
+        raise errors.bad_request(
+            f"Too many orders provided. The maximum count allowed is {MOST_IN_BULK}."
+        )
+    return orders

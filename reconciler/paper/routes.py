@@ -10,6 +10,8 @@ from .web import Route
 ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/api/v1/order"): Route(order_routes.place, "order", burst=True, shed=True),
     ("PUT", "/api/v1/order"): Route(order_routes.amend, "order", burst=True, shed=True),
+    ("POST", "/api/v1/order/bulk"): Route(order_routes.place_bulk, "order", burst=True, shed=True),
+    ("PUT", "/api/v1/order/bulk"): Route(order_routes.amend_bulk, "order", burst=True, shed=True),
     ("DELETE", "/api/v1/order"): Route(order_routes.cancel, "cancel", burst=True),
     ("DELETE", "/api/v1/order/all"): Route(order_routes.cancel_all, "cancel", burst=True),
     ("POST", "/api/v1/order/cancelAllAfter"): Route(order_routes.cancel_all_after, "cancel"),
