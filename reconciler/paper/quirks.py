@@ -1,39 +1,23 @@
 """
-The venue's bad days: one named switch for each (protocol sheet, section 15).
+The venue's bad days: which faults of the catalogue are on, and whether one strikes now.
 
-A fault is switched on with a probability and, if wished, for a number of times. Each draws from a
-stream of its own, so switching one on does not move the draws of another.
+A fault is switched on with a probability and, if wished, for a number of times and for one symbol.
+Each draws from a stream of its own, so switching one on does not move the draws of another.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-CATALOGUE: dict[str, str] = {
-    "lost-answer": "The order request is acted on; the connection is closed without an answer.",
-    "lost-request": "The connection is closed before the order request is acted on.",
-    "overload-503": "New orders and amends are refused at the door with the exact overload text.",
-    "bad-gateway-502": "An HTML page from the proxy; half of the requests behind it were acted on.",
-    "rate-limit-429": "Order requests are refused with 429 and retry-after, budget or not.",
-    "slow-answer": "The request is acted on at once; its answer takes 0.2 to 3 seconds.",
-    "slow-queue": "The request queues for 0.2 to 3 seconds, then is acted on, expired or not.",
-    "position-lag": "Position frames are held back by 0.2 to 3 seconds.",
-    "execution-late": "Execution frames are held back by 0.2 to 2 seconds; order frames are not.",
-    "order-late": "Order frames are held back by 0.2 to 2 seconds; execution frames are not.",
-    "late-fill": "Order and execution frames of a fill come 0.2 to 2 seconds after the position's.",
-    "cancel-race": "The order fills just before its cancel arrives, which then fails in its row.",
-    "amend-race": "Part of the order fills just before its amend arrives.",
-    "reject-in-200": "A new order is answered 200 with ordStatus Rejected.",
-    "duplicate-frame": "A private frame is sent twice.",
-    "empty-frame": "A private frame is followed by one of the same table with no rows.",
-    "drop-stream": "A socket is closed in place of sending a private frame.",
-    "silent-stream": "A socket stays open and sends no table frame any more.",
-    "second-partial": "A private table is sent whole again, mid-stream.",
-    "auth-lost": "A websocket's credentials are accepted and forgotten: private tables say 401.",
-    "read-lag": "GET /order and /execution do not show the newest second.",
-}
+from .faults import CATALOGUE
+
+__all__ = ["CATALOGUE", "Quirks", "UnknownFault"]
+
+ALL = "all"  # every fault of the catalogue that leaves nothing behind
+_SETTING = re.compile(r"(?P<name>[a-z0-9-]+?)(?::(?P<symbol>[A-Za-z0-9_]+?))?(?:x(?P<count>\d+))?")
 
 
 @dataclass(slots=True)
@@ -42,7 +26,12 @@ class Switch:
 
     probability: float
     count: int | None = None  # times left to fire; None: no limit
+    symbol: str | None = None  # None: every one
     fired: int = 0
+
+    @property
+    def live(self) -> bool:
+        return self.probability > 0 and self.count != 0
 
 
 class UnknownFault(ValueError):
@@ -53,33 +42,48 @@ class Quirks:
     """Which faults are on, and whether one strikes now."""
 
     def __init__(self, faults: Mapping[str, float] | None = None, *, seed: int = 0) -> None:
+        """*faults*: probabilities by ``name``, ``name:SYMBOL``, ``namex3`` or ``name:SYMBOLx3``."""
         self._seed = seed
         self._switches: dict[str, Switch] = {}
         self._streams: dict[str, random.Random] = {}
-        for name, probability in (faults or {}).items():
-            self.set(name, probability)
+        for words, probability in (faults or {}).items():
+            named = _SETTING.fullmatch(words)
+            if named is None or named["name"] not in (*CATALOGUE, ALL):
+                raise _unknown(words)
+            count = None if named["count"] is None else int(named["count"])
+            self.set(named["name"], probability, count, named["symbol"])
 
-    def set(self, name: str, probability: float, count: int | None = None) -> None:
+    def set(
+        self, name: str, probability: float, count: int | None = None, symbol: str | None = None
+    ) -> None:
         """
-        Switch a fault; probability 0 switches it off.
+        Switch a fault; probability 0 switches it off. ``all`` stands for all that leave nothing
+        behind.
 
         Raises:
-            UnknownFault: the name or the probability is wrong.
+            UnknownFault: the name, the probability, the count or the symbol is wrong.
         """
-        if name not in CATALOGUE:
-            known = ", ".join(CATALOGUE)
-            raise UnknownFault(f"unknown fault {name!r}; known: {known}")
+        if name not in CATALOGUE and name != ALL:
+            raise _unknown(name)
         if not 0 <= probability <= 1:
             raise UnknownFault(f"probability of {name} must be between 0 and 1: {probability}")
         if count is not None and count < 0:
             raise UnknownFault(f"count of {name} must not be below zero: {count}")
-        fired = self._switches[name].fired if name in self._switches else 0
-        self._switches[name] = Switch(probability, count, fired)
+        if symbol is not None and (name == ALL or not CATALOGUE[name].by_symbol):
+            raise UnknownFault(f"{name} cannot be switched for one symbol alone")
+        names = [name]
+        if name == ALL:
+            names = [fault.name for fault in CATALOGUE.values() if not fault.lasting]
+        for one in names:
+            fired = self._switches[one].fired if one in self._switches else 0
+            self._switches[one] = Switch(probability, count, symbol, fired)
 
-    def strikes(self, name: str) -> bool:
-        """Whether the fault happens this time."""
+    def strikes(self, name: str, symbol: str | None = None) -> bool:
+        """Whether the fault happens this time, to *symbol* if it is about one."""
         switch = self._switches.get(name)
-        if switch is None or switch.count == 0 or not switch.probability:
+        if switch is None or not switch.live:
+            return False
+        if switch.symbol is not None and switch.symbol != symbol:
             return False
         if self.stream(name).random() >= switch.probability:
             return False
@@ -91,7 +95,11 @@ class Quirks:
     def on(self, name: str) -> bool:
         """Whether the fault may strike at all; draws nothing."""
         switch = self._switches.get(name)
-        return switch is not None and switch.probability > 0 and switch.count != 0
+        return switch is not None and switch.live
+
+    def any_on(self, group: str) -> bool:
+        """Whether a fault of a group may strike; draws nothing."""
+        return any(s.live and CATALOGUE[n].group == group for n, s in self._switches.items())
 
     def seconds(self, name: str, low: float, high: float) -> float:
         """A duration drawn for a fault that struck."""
@@ -102,18 +110,31 @@ class Quirks:
             self._streams[name] = random.Random(f"{self._seed}/fault/{name}")
         return self._streams[name]
 
+    def count_on(self) -> int:
+        """How many faults may strike."""
+        return sum(1 for switch in self._switches.values() if switch.live)
+
     def listing(self) -> list[dict[str, object]]:
         """Every fault with its description and setting."""
         rows: list[dict[str, object]] = []
-        for name, description in CATALOGUE.items():
+        for name, fault in CATALOGUE.items():
             switch = self._switches.get(name, Switch(0.0))
             rows.append(
                 {
                     "name": name,
-                    "description": description,
+                    "group": fault.group,
+                    "description": fault.description,
+                    "rows": fault.rows,
+                    "lasting": fault.lasting,
                     "probability": switch.probability,
                     "count": switch.count,
+                    "symbol": switch.symbol,
                     "fired": switch.fired,
                 }
             )
         return rows
+
+
+def _unknown(words: str) -> UnknownFault:
+    known = ", ".join(CATALOGUE)
+    return UnknownFault(f"unknown fault {words!r}; known: {known}, and {ALL}")

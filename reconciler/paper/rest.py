@@ -14,18 +14,13 @@ from . import errors
 from .auth import Key, KeyRing
 from .exchange import Exchange
 from .limits import Limits
-from .orders import CLOSE
 from .protocol import encode, fields_of
 from .quirks import Quirks
+from .rest_faults import RestFaults
 from .routes import ROUTES
 from .stream import Hub
 from .times import iso
 from .web import Answer, Asked, Request, Route
-
-BAD_GATEWAY = (
-    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
-    b"<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
-)
 
 
 @dataclass(slots=True)
@@ -51,6 +46,7 @@ class Api:
         self.keys = keys
         self.limits = limits
         self.quirks = quirks
+        self.faults = RestFaults(self)
         self.placements: list[dict[str, object]] = []  # every POST /order that arrived
 
     # -- the door -----------------------------------------------------------------------------
@@ -65,13 +61,12 @@ class Api:
         admitted.log = log
         if log is not None and admitted.key is not None:
             log["account"] = admitted.key.account
-        if admitted.route.access in ("order", "cancel"):
-            shut = self._door_faults(admitted)
-            if shut is not None:
-                if log is not None:
-                    log["status"] = None if shut.dropped else shut.status
-                return shut
-        return admitted
+        shut = self.faults.at_door(admitted, now_ms)
+        if shut is None:
+            return admitted
+        if log is not None:
+            log["status"] = None if shut.dropped else shut.status
+        return shut
 
     def _admit(self, request: Request, now_ms: int) -> Admitted:
         route = ROUTES.get((request.verb, request.path.rstrip("/")))
@@ -93,54 +88,17 @@ class Api:
         headers = self.limits.admit(who, signed=key is not None, burst=route.burst, now_ms=now_ms)
         return Admitted(request, route, key, headers)
 
-    def _door_faults(self, admitted: Admitted) -> Answer | None:
-        """Faults that strike before the engine."""
-        quirks = self.quirks
-        if quirks.strikes("lost-request"):
-            return Answer(dropped=True)
-        if quirks.strikes("rate-limit-429"):
-            refusal = errors.rate_limited(1)
-            refusal.headers |= admitted.headers | {"x-ratelimit-remaining": "0"}
-            return self._refused(refusal, None)
-        if admitted.route.shed and not self._exempt(admitted) and quirks.strikes("overload-503"):
-            return self._refused(errors.overloaded(), None)
-        if quirks.strikes("slow-queue"):
-            admitted.wait_s = quirks.seconds("slow-queue", 0.2, 3.0)
-        return None
-
-    @staticmethod
-    def _exempt(admitted: Admitted) -> bool:
-        """Close orders without a quantity are never shed (section 12.3)."""
-        try:
-            fields = _fields(admitted.request)
-        except errors.Refusal:
-            return False
-        return CLOSE in str(fields.get("execInst", "")) and not fields.get("orderQty")
-
     # -- the engine ---------------------------------------------------------------------------
 
     def act(self, admitted: Admitted, now_ms: int) -> Answer:
         """Do what was asked, send the rows, and answer."""
-        answer = self._act(admitted, now_ms)
+        answer = self.faults.act(admitted, now_ms)
         if admitted.log is not None:
             admitted.log["status"] = None if answer.dropped else answer.status
         return answer
 
-    def _act(self, admitted: Admitted, now_ms: int) -> Answer:
-        quirks = self.quirks
-        faulty = admitted.route.access in ("order", "cancel")
-        if faulty and quirks.strikes("bad-gateway-502"):
-            if quirks.stream("bad-gateway-502").random() < 0.5:
-                self._run(admitted, now_ms)
-            return Answer(status=502, body=BAD_GATEWAY, content_type="text/html")
-        answer = self._run(admitted, now_ms)
-        if faulty and quirks.strikes("lost-answer"):
-            return Answer(dropped=True)
-        if faulty and quirks.strikes("slow-answer"):
-            answer.delay_s = quirks.seconds("slow-answer", 0.2, 3.0)
-        return answer
-
-    def _run(self, admitted: Admitted, now_ms: int) -> Answer:
+    def run(self, admitted: Admitted, now_ms: int) -> Answer:
+        """What the engine does with a request, and its honest answer."""
         try:
             asked = Asked(admitted.key, _fields(admitted.request), now_ms)
             body = encode(admitted.route.handler(self, asked))

@@ -39,6 +39,7 @@ MAX_BODY = 1_000_000  # bytes
 CONNECTS_AN_HOUR = 720  # websocket connections (section 12.2)
 CONNECTS_BURST = 720
 FAREWELL_S = 0.2  # for a close frame to leave
+ASK_WITHIN_S = 10  # in this process
 _RAW = "reconciler.paper.raw"
 _CREDENTIALS = ("api-key", "api-expires", "api-signature")
 
@@ -56,7 +57,11 @@ class DroppableHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.scope["extensions"] = {
-            _RAW: {"drop": self.transport.abort, "target": self.url.decode("latin-1")}
+            _RAW: {
+                "drop": self.transport.abort,
+                "close": self.transport.close,
+                "target": self.url.decode("latin-1"),
+            }
         }
         super().on_headers_complete()
 
@@ -119,6 +124,7 @@ class Application:
         self.world: World | None = None
         self._connects = connects
         self._ticker: asyncio.Task[None] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -134,7 +140,7 @@ class Application:
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        loop = asyncio.get_running_loop()
+        loop = self.loop = asyncio.get_running_loop()
         self.world = self._make_world(loop.call_later)
         self._ticker = loop.create_task(self._tick(self.world))
         await send({"type": "lifespan.startup.complete"})
@@ -173,17 +179,16 @@ class Application:
                 return
             if not message.get("more_body"):
                 break
-        answer = await self._answer(_request(scope, body))
+        answer = await self.answer(_request(scope, body))
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
-        if answer.dropped:
-            scope["extensions"][_RAW]["drop"]()
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            return
-        await _reply(send, answer)
+        if not answer.dropped:
+            await _reply(send, answer)
+        if answer.dropped or answer.cut or answer.closes:
+            await _hang_up(scope, receive, answer)
 
-    async def _answer(self, request: Request) -> Answer:
+    async def answer(self, request: Request) -> Answer:
+        """The answer to a request, wherever it came from."""
         world = self.world
         if world is None:
             refusal = errors.Refusal(503, "Service unavailable")
@@ -258,7 +263,18 @@ async def _reply(send: Send, answer: Answer) -> None:
     ]
     headers += [(name.encode(), value.encode()) for name, value in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if answer.cut:
+        half = answer.body[: len(answer.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        return
     await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _hang_up(scope: Scope, receive: Receive, answer: Answer) -> None:
+    """Close the connection under a client's feet; what was written of the answer still leaves."""
+    scope["extensions"][_RAW]["close" if answer.cut or answer.closes else "drop"]()
+    while not answer.closes and (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _refuse_upgrade(send: Send, refusal: errors.Refusal) -> None:
@@ -375,6 +391,19 @@ class Server:
             if not self._thread.is_alive():
                 raise RuntimeError("the paper exchange did not start; its log says why")
             time.sleep(0.002)
+
+    def ask(self, verb: str, target: str, body: bytes) -> Answer:
+        """An answer without a socket: the request is served in the venue's thread, between two."""
+        loop = self.application.loop
+        if loop is None or self._thread is None or not self._thread.is_alive():
+            raise RuntimeError("the paper exchange does not run")
+        path, _, query = target.partition("?")
+        request = Request(
+            verb=verb, path=path, target=target, query=query,
+            headers={"content-type": "application/json"}, body=body, address="127.0.0.1",
+        )  # fmt: skip
+        asked = asyncio.run_coroutine_threadsafe(self.application.answer(request), loop)
+        return asked.result(ASK_WITHIN_S)
 
     def stop(self) -> None:
         """End in order: sockets closed, thread gone."""

@@ -29,7 +29,10 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """What goes back. ``dropped``: nothing does, the connection is closed."""
+    """
+    What goes back. ``dropped``: nothing does, the connection is closed; ``cut``: it is closed in
+    the middle of the body; ``closes``: it is closed behind the answer, which does not say so.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -37,6 +40,8 @@ class Answer:
     content_type: str = "application/json; charset=utf-8"
     delay_s: float = 0.0
     dropped: bool = False
+    cut: bool = False
+    closes: bool = False
 
 
 class Asked(NamedTuple):
