@@ -14,9 +14,6 @@ from dataclasses import dataclass
 
 from . import errors
 
-# An `api-expires` this large can only be milliseconds: in seconds it is the year 5138.
-_MILLISECONDS_FROM = 100_000_000_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
@@ -94,8 +91,12 @@ class KeyRing:
 
 
 def expires_ms(text: str) -> int:
-    """`api-expires` in milliseconds: it may be sent in seconds or, by some clients, in ms."""
+    """
+    `api-expires` in milliseconds; what is sent are seconds.
+
+    Some clients send milliseconds, and ccxt pro sends *now* in milliseconds. BitMEX took them for
+    seconds like all others, asked only whether they are in the future, and let those clients in.
+    """
     if not (text.isascii() and text.isdigit()):
         raise errors.bad_signature()  # what official clients met when they sent decimals
-    number = int(text[:30])
-    return number if number >= _MILLISECONDS_FROM else number * 1000
+    return int(text[:30]) * 1000
