@@ -5,6 +5,7 @@ GET  /paper/truth?account=1001   everything that happened on an account, for an 
 GET  /paper/faults               every fault with its description and setting
 POST /paper/fault                {"name", "probability", "count"}: switch one
 POST /paper/trade                {"symbol", "side", "orderQty", "account"}: a person trades
+POST /paper/fill                 {"order", "contracts"}: fill a resting order, named by either id
 POST /paper/price                {"symbol", "price"}: move the market
 POST /paper/market               {"symbol", "state"}: open or close an instrument for orders
 POST /paper/funding              {"symbol"}: pay funding now
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import errors, intake
-from .orders import Row
+from .orders import Order, Row
 from .protocol import encode, fields_of
 from .quirks import UnknownFault
 from .web import Answer, Request
@@ -91,6 +92,30 @@ def trade(world: World, fields: Fields, now_ms: int) -> object:
     return world.exchange.place(_account(world, fields), new, now_ms).row()
 
 
+def fill(world: World, fields: Fields, now_ms: int) -> object:
+    """Trade with one resting order out of turn, for all of it or for some contracts."""
+    name = intake.text(fields, "order")
+    if not name:
+        raise errors.required("order")
+    found = [o for a in world.exchange.accounts if (o := _order(world, a, name)) is not None]
+    order = next((o for o in found if o.working), None)
+    if order is None:
+        raise errors.bad_request(f"{name} is no order that rests in a book")
+    contracts = intake.whole(fields, "contracts")
+    if contracts is None:
+        contracts = order.leaves
+    if not 0 < contracts <= order.leaves or contracts % order.instrument.lot:
+        raise errors.invalid("Invalid contracts")
+    world.exchange.fill_from_house(order, contracts, now_ms)
+    return order.row()
+
+
+def _order(world: World, account: int, name: str) -> Order | None:
+    """An order by the venue's id or by the client's."""
+    exchange = world.exchange
+    return exchange.find(account, order_id=name) or exchange.find(account, cl_ord_id=name)
+
+
 def price(world: World, fields: Fields, now_ms: int) -> object:
     """Recentre a book: its best bid is at the price, and resting orders it crosses fill."""
     inst = intake.instrument(fields, world.exchange.catalogue)
@@ -155,6 +180,7 @@ ROUTES: dict[tuple[str, str], Callable[[World, Fields, int], object]] = {
     ("GET", "/paper/faults"): faults,
     ("POST", "/paper/fault"): fault,
     ("POST", "/paper/trade"): trade,
+    ("POST", "/paper/fill"): fill,
     ("POST", "/paper/price"): price,
     ("POST", "/paper/market"): market,
     ("POST", "/paper/funding"): funding,

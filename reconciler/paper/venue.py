@@ -6,10 +6,14 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
+from urllib.parse import urlencode
 
 from . import server
 from .auth import DEFAULT_KEYS, Key
+from .hand import Hand
 from .instruments import CATALOGUE
+from .protocol import decode, encode
 from .quirks import Quirks
 from .recording import Recording
 from .stream import Later
@@ -18,9 +22,12 @@ from .world import World
 SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
 
 
-class PaperExchange:
+class PaperExchange(Hand):
     """
     A BitMEX that runs on this machine, for as long as the ``with`` block lasts.
+
+    Its addresses are ``url`` (before ``/api/v1``) and ``ws_url``; ``keys`` are the API keys that it
+    knows, ``key`` and ``secret`` the first of them. What a test does to it is told in `Hand`.
 
     Args:
         port: TCP port on 127.0.0.1; 0 takes a free one.
@@ -54,6 +61,8 @@ class PaperExchange:
             raise ValueError(f"symbols must be of {', '.join(CATALOGUE)}; not {unknown}")
         if not speed > 0:
             raise ValueError(f"speed must be above zero: {speed}")
+        if not keys:
+            raise ValueError("keys must hold at least one key")
         quirks = Quirks(faults, seed=seed)
         recording = None if record is None else Recording.load(Path(record))
 
@@ -67,6 +76,22 @@ class PaperExchange:
         self._server = server.Server(server.bind(port), make_world, rate_limits=rate_limits)
         self.port = self._server.port
         self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}/realtime"
+        self.symbols = symbols
+        self.keys = tuple(keys)
+        self.key, self.secret = self.keys[0].key, self.keys[0].secret
+        super().__init__(self._told)
+
+    def _told(self, verb: str, what: str, fields: Mapping[str, object]) -> Any:
+        """Ask the control door in this process."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        query = f"?{urlencode(given)}" if verb == "GET" and given else ""
+        body = encode(given) if verb == "POST" else b""
+        answer = self._server.ask(verb, f"/paper/{what}{query}", body)
+        found: Any = decode(answer.body)
+        if answer.status != 200:
+            raise ValueError(found["error"]["message"])
+        return found
 
     def start(self) -> PaperExchange:
         self._server.start()
