@@ -19,6 +19,7 @@ from .instruments import commission
 from .market import BUY, SELL
 from .orders import (
     CLOSE,
+    FILLED,
     OTO,
     REJECTED,
     TRAILING,
@@ -34,6 +35,7 @@ from .protocol import (
     position_row,
 )
 from .times import iso
+from .triggers import OTO_CANCELED
 from .venue_market import Market
 
 HOUSE = 0
@@ -62,13 +64,13 @@ class Exchange(Amending):
         self._admit(account, new, market, now_ms)
         if new.ord_type == "Pegged":
             new = replace(new, ticks=pegged(new, new.peg_offset or 0, market))
-        linked = self._primary(account, new.cl_ord_link_id) is not None
-        if linked and new.contingency == OTO:
+        primary = self._primary(account, new.cl_ord_link_id)
+        linked = primary is not None and primary.status != FILLED and new.contingency != OTO
+        if primary is not None and primary.open and new.contingency == OTO:
             raise errors.bad_request("Invalid clOrdLinkID for contingencyType")  # one primary
         waits = linked or new.ord_type in WAITING
-        order = self._make(
-            account, new, (new.qty or 0) if waits else self._quantity(account, new), now_ms
-        )
+        qty = (new.qty or 0) if waits else self._quantity(account, new)
+        order = self._make(account, new, qty, now_ms)
         order.linked, order.whole = linked, new.qty is None
         if not waits:
             self._check_margin(order, market, order.qty)
@@ -84,6 +86,9 @@ class Exchange(Amending):
         self._record(order, "New", now_ms)
         if not waits:
             self._enter(order, market, now_ms)
+        elif linked and primary is not None and not primary.open:
+            # Its primary was canceled: it could never trade, and must not trade without it.
+            self._end(order, f"{OTO_CANCELED}\n{order.text}", now_ms)
         self._react(now_ms)
         return order
 
@@ -248,6 +253,8 @@ class Exchange(Amending):
 
     def fund(self, market: Market, now_ms: int) -> None:
         """Longs pay shorts |markValue| x rate when the rate is above zero (section 8.3)."""
+        told = self.records.fund(market.inst.symbol, market.funding_rate, now_ms)
+        self._changes.append(Change("funding", "insert", None, market.inst.symbol, told))
         for account in self.accounts.values():
             position = account.positions.get(market.inst.symbol)
             if position is None or not position.qty:
@@ -298,6 +305,7 @@ class Exchange(Amending):
     def pulse(self, now_ms: int, *, positions: bool) -> None:
         """Renew marks and instrument rows; with *positions* also the positions' marks (10.3)."""
         self._moved.update(self._asleep)
+        self._changes += self.indices.tick(now_ms)
         for symbol, market in self.markets.items():
             market.remark()
             row = market.row(now_ms)

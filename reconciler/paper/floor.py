@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from . import errors, executions
 from .account import DEFAULT_BALANCES, Account, Position
+from .indices import Indices
 from .instruments import Instrument, commission
 from .market import BUY, SELL, Match, Resting
 from .orders import (
@@ -35,6 +36,7 @@ from .protocol import (
     margin_row,
     position_row,
 )
+from .records import Records
 from .venue_market import Market
 
 HOUSE = 0
@@ -58,7 +60,11 @@ class Floor:
     ) -> None:
         self.opened_ms = now_ms
         self.catalogue = {inst.symbol: inst for inst in instruments}
-        self.markets = {inst.symbol: Market(inst, now_ms) for inst in instruments}
+        self.markets = {inst.symbol: Market(inst, now_ms, seed) for inst in instruments}
+        self.indices = Indices(list(self.markets.values()), seed, now_ms)
+        perpetuals = [inst.symbol for inst in instruments if inst.kind.startswith("FFWC")]
+        currencies = sorted({inst.settle for inst in instruments if inst.settle})
+        self.records = Records(perpetuals, currencies, seed, now_ms)
         funds = dict(DEFAULT_BALANCES if balances is None else balances)
         self.accounts = {number: Account(number, dict(funds)) for number in accounts}
         self.house_qty = dict.fromkeys(self.catalogue, 0)
@@ -78,6 +84,7 @@ class Floor:
         self._moved: set[str] = set()  # symbols with such orders whose prices moved
         self._roused: list[Order] = []  # linked orders whose primary has filled
         self._links: dict[tuple[int, str], list[Order]] = {}  # by account and clOrdLinkID
+        self._primaries: dict[tuple[int, str], Order] = {}  # of them, the newest OTO
         self._reacting = False
         self._day = now_ms // DAY_MS
         self._changes: list[Change] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from decimal import Decimal
 
+from .bins import Bins
 from .instruments import Instrument, plain
 from .market import BUY, SELL, Book
 from .orders import Row
@@ -31,8 +32,9 @@ def next_funding(now_ms: int) -> int:
 class Market:
     """One instrument's public state."""
 
-    def __init__(self, inst: Instrument, now_ms: int) -> None:
+    def __init__(self, inst: Instrument, now_ms: int, seed: int = 0) -> None:
         self.inst = inst
+        self.bins = Bins(inst, seed, now_ms)
         self.book = Book()
         self.state = "Open"
         self.limit_up: Decimal | None = None  # no order above this price is taken (section 7) ...
@@ -83,11 +85,13 @@ class Market:
         self.volume += size
         self.turnover += value
         home, foreign = inst.notional(size, price)
+        home, foreign = plain(abs(home)), plain(abs(foreign))
+        self.bins.trade(price, size, value, home, foreign, now_ms)
         row: Row = {
             "timestamp": iso(now_ms), "symbol": inst.symbol,
             "side": "Buy" if side == BUY else "Sell", "size": size, "price": price,
             "tickDirection": self.tick_direction, "trdMatchID": match_id, "grossValue": value,
-            "homeNotional": plain(abs(home)), "foreignNotional": plain(abs(foreign)),
+            "homeNotional": home, "foreignNotional": foreign,
             "trdType": "Regular",
         }  # fmt: skip
         self.trades.append(row)
@@ -108,6 +112,14 @@ class Market:
         if now == self._quoted:
             return None
         self._quoted = now
+        price = self.inst.price
+        self.bins.quote(
+            (
+                None if bid is None else price(bid), now[1],
+                None if ask is None else price(ask), now[3],
+            ),
+            now_ms,
+        )  # fmt: skip
         row: Row = {"timestamp": iso(now_ms), "symbol": self.inst.symbol}
         if bid is not None:
             row.update(bidSize=now[1], bidPrice=self.inst.price(bid))
