@@ -42,6 +42,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "stream.open": "stream open",
     "stream.close": "stream lost",
     "stream.resync": "reading everything again",
+    "account.other": "rows of another account are left out",
     "stream.wait": "the stream is not in sync",
     "target.accepted": "target",
     "target.refused": "target refused",

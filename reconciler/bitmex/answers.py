@@ -9,10 +9,10 @@ no failure and no reason to ask again, but a state that only evidence ends.
 |---|---|---|---|
 | 200 | the row(s) asked for | done | done when cancelled, nothing when the row has an error |
 | 200 | `[]` | in doubt | nothing |
-| 400 | venue's error: Duplicate clOrdID | in doubt, `duplicate_id` | refused |
-| 400 | venue's error: Unable to cancel, Not found | refused | nothing |
+| 400 | venue's error: Duplicate ... (place) | in doubt, `duplicate_id` | refused |
+| 400 | venue's error: one of `NOTHING_TO_CANCEL` | refused | nothing |
 | 400 | venue's error: ... unchanged (amend) | done | |
-| 400 | venue's error: Invalid ordStatus (amend) | nothing | |
+| 400 | venue's error: Invalid ordStatus (amend only) | nothing | |
 | 404 | venue's error | refused | nothing |
 | 400, 401, 403, 429 | venue's error, any other | refused | refused |
 | 503 | venue's error, exactly the overload text | refused, `overloaded` | refused |
@@ -46,7 +46,16 @@ from reconciler.errors import ProtocolError
 from . import messages, rows
 
 OVERLOADED = "The system is currently overloaded. Please try again later."
-DUPLICATE = "Duplicate clOrdID"
+DUPLICATE = "Duplicate"  # clOrdID, orderID: something of that name is there
+#: A cancel found nothing that it could end. The engine's own word for an id that it does not know
+#: is "Invalid orderID" (it stands in the execution row of such a cancel, too).
+NOTHING_TO_CANCEL = (
+    "Unable to cancel",
+    "Not found",
+    "Not Found",
+    "Invalid orderID",
+    "Invalid ordStatus",
+)
 RETRY_MAX_US = 300_000_000  # a longer wait is not believed
 
 
@@ -104,6 +113,14 @@ CODES = (
     ("This request has expired", "expired"),
     ("Account has insufficient", "insufficient_balance"),
     ("Account has no", "insufficient_balance"),
+    ("Account is in margin call", "margin_call"),
+    ("Account is suspended", "account_blocked"),
+    ("Account is restricted", "account_blocked"),
+    ("Executing at order price", "liquidation_price"),
+    ("Order price is", "liquidation_price"),
+    ("Position is in liquidation", "in_liquidation"),
+    ("Price greater than limitUpPrice", "price_limit"),
+    ("Price less than limitDownPrice", "price_limit"),
     ("Value of position", "risk_limit"),
     ("Order had execInst of ReduceOnly", "nothing_to_reduce"),
     ("Order had execInst of Close", "nothing_to_reduce"),
@@ -233,11 +250,10 @@ def _failed(asked: Asked, reply: Reply, at_us: int) -> Answered:
 def _refined(asked: Asked, status: int, message: str, outcome: Outcome) -> Outcome:
     """Refusals that are more, or less, than that."""
     if asked.kind is Kind.CANCEL:
-        changed_nothing = message.startswith(("Unable to cancel", "Not found", "Not Found"))
-        if status == 404 or (status == 400 and changed_nothing):
+        if status == 404 or (status == 400 and message.startswith(NOTHING_TO_CANCEL)):
             return Outcome.NOTHING
     elif status == 400 and asked.kind is Kind.PLACE and message.startswith(DUPLICATE):
-        return Outcome.IN_DOUBT  # the first attempt may be what it is a duplicate of
+        return Outcome.IN_DOUBT  # what it is a duplicate of may be this very order
     elif status == 400 and asked.kind is Kind.AMEND:
         if message.startswith("Invalid amend") and "unchanged" in message:
             return Outcome.DONE

@@ -1,9 +1,11 @@
 """
 The request budget: two buckets that the venue refills, as its headers tell.
 
-A part of each is kept for cancels and heartbeats, which are never held back. New orders and
-amends wait while a bucket is down to that reserve; so does everything but cancels and heartbeats
-after the venue said 429, until the moment that it named.
+Cancels and heartbeats go first: a part of each bucket is kept for them, and they are never held
+back. Then look-ups, which wait while a bucket is down to that reserve. New orders and amends come
+last: they leave another part to the look-ups, or many symbols that trade would starve the resync
+that tells them where they stand. After a 429 everything but cancels and heartbeats waits until the
+moment that the venue named.
 
 Pure; times come as arguments. A header tells of the moment when its request arrived: what was
 sent since is taken off.
@@ -18,8 +20,10 @@ from dataclasses import dataclass
 
 from reconciler.core.events import Throttled
 
-MINUTE_RESERVE = 20
+MINUTE_RESERVE = 20  # for cancels and heartbeats
 SECOND_RESERVE = 2
+READ_RESERVE = 10  # for look-ups besides: two resyncs
+MOST_KEPT = 5  # no reserve is more than a fifth of its bucket, however small the venue makes that
 ONE = 1_000_000
 
 
@@ -29,7 +33,8 @@ class Bucket:
 
     limit: int  # requests
     period_us: int
-    reserve: int  # requests
+    reserve: int  # requests kept from look-ups and new orders
+    for_reads: int = 0  # requests kept from new orders besides
     left: int = 0  # millionths of a request
     at_us: int = 0
 
@@ -54,14 +59,21 @@ class Bucket:
         self.refill(now_us)
         self.left = min(max(left, 0), self.limit) * ONE
 
+    def _needed(self, order: bool) -> int:
+        """What has to be there for one request more, in millionths."""
+        kept = min(self.reserve, self.limit // MOST_KEPT)
+        if order:
+            kept += min(self.for_reads, self.limit // MOST_KEPT)
+        return (kept + 1) * ONE
+
     @property
     def low(self) -> bool:
-        """Whether the next request would take from the reserve."""
-        return self.left < (self.reserve + 1) * ONE
+        """Whether the next new order would take from what is kept."""
+        return self.left < self._needed(order=True)
 
-    def free_us(self) -> int:
-        """When, after `at_us`, one request above the reserve is there."""
-        missing = max((self.reserve + 1) * ONE - self.left, 0)
+    def free_us(self, *, order: bool) -> int:
+        """When, after `at_us`, one request above what is kept is there."""
+        missing = max(self._needed(order) - self.left, 0)
         return self.at_us - (-missing * self.period_us // (self.limit * ONE))
 
 
@@ -69,11 +81,12 @@ class Budget:
     """What we may still send, as far as the venue told us."""
 
     def __init__(self) -> None:
-        self.minute = Bucket(120, 60_000_000, MINUTE_RESERVE)
+        self.minute = Bucket(120, 60_000_000, MINUTE_RESERVE, READ_RESERVE)
         self.second = Bucket(10, 1_000_000, SECOND_RESERVE)
         self.sent = 0  # requests ever, all routes
         self.sent_orders = 0  # those on the routes with the second bucket
         self.blocked_until_us = 0  # by a 429
+        self.blocked_why = ""
         self._told_until_us = 0
 
     def spend(self, now_us: int, *, order: bool) -> None:
@@ -92,10 +105,10 @@ class Budget:
     def free_us(self, now_us: int, *, order: bool) -> int:
         """The moment from which a request that is no cancel may be sent; *now_us* if at once."""
         self.minute.refill(now_us)
-        until = max(now_us, self.minute.free_us(), self.blocked_until_us)
+        until = max(now_us, self.minute.free_us(order=order), self.blocked_until_us)
         if order:
             self.second.refill(now_us)
-            until = max(until, self.second.free_us())
+            until = max(until, self.second.free_us(order=True))
         return until
 
     def observe(self, headers: Mapping[str, str], now_us: int, sent: int, sent_orders: int) -> None:
@@ -121,9 +134,10 @@ class Budget:
         if left is not None:
             self.second.observe(left - (self.sent_orders - sent_orders), now_us)
 
-    def block(self, until_us: int) -> None:
+    def block(self, until_us: int, why: str = "rate_limited") -> None:
         """The venue said 429: nothing but cancels and heartbeats before *until_us*."""
-        self.blocked_until_us = max(self.blocked_until_us, until_us)
+        if until_us > self.blocked_until_us:
+            self.blocked_until_us, self.blocked_why = until_us, why
 
     def throttled(self, now_us: int) -> Throttled | None:
         """The event that new orders must wait, once for each time, and again when it is longer."""
@@ -131,7 +145,7 @@ class Budget:
         if until <= now_us or until <= self._told_until_us + 100_000:
             return None
         self._told_until_us = until
-        reason = "rate_limited" if until == self.blocked_until_us else "reserve"
+        reason = self.blocked_why if until == self.blocked_until_us else "reserve"
         return Throttled(at_us=now_us, until_us=until, reason=reason)
 
     def health(self, now_us: int) -> dict[str, list[int]]:

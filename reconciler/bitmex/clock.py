@@ -36,11 +36,19 @@ class VenueClock:
         self._upper: deque[Bound] = deque()
         self._told: ClockMeasured | None = None
 
-    def dated(self, date_us: int, sent_us: int, received_us: int) -> None:
-        """An answer came with this `Date`."""
+    def dated(self, date_us: int, sent_us: int, received_us: int, early_us: int = 0) -> None:
+        """
+        An answer came with this `Date`.
+
+        Args:
+            date_us: Cut to the second, so it was later by less than that.
+            sent_us: When its request left.
+            received_us: When it came.
+            early_us: By so much it may have been earlier, when it was not cut but rounded.
+        """
         if received_us < sent_us:
             return
-        self._add(received_us, date_us - received_us, date_us + 1_000_000 - sent_us)
+        self._add(received_us, date_us - early_us - received_us, date_us + 1_000_000 - sent_us)
 
     def stamped(self, stamp_us: int, received_us: int) -> None:
         """A frame came with this timestamp."""

@@ -71,6 +71,7 @@ class BitmexGateway(Venue):
         on_quote: Called in the loop with a symbol whose bid, ask or mark changed.
         on_trade: Called in the loop with symbol, signed contracts (below zero: the taker sold),
             price and venue time of every public trade.
+        on_stranger: Called once, in the loop, with the first other account that rows came of.
         on_crash: Called in a thread of the gateway that dies of an error nobody foresaw.
     """
 
@@ -78,6 +79,7 @@ class BitmexGateway(Venue):
         self.config = config
         self.on_quote: Callable[[str], None] | None = None
         self.on_trade: Callable[[str, int, Decimal, int], None] | None = None
+        self.on_stranger: Callable[[object], None] | None = None
         self.on_crash: Callable[[BaseException], None] | None = None
         self._host = host
         self._signer = Signer(config.api_key, config.api_secret)
@@ -143,6 +145,9 @@ class BitmexGateway(Venue):
             self._margins_us = now_us
             events.extend(self._accounts.margins(now_us))
         self._sync.tick(now_us)
+        if self._accounts.strangers and self.on_stranger is not None:
+            self.on_stranger(self._accounts.stranger)
+            self.on_stranger = None
         if self._live and now_us - max(self._vitals.answered_us, self._audited_us) > AUDIT_US:
             self._audited_us = now_us
             self._look_ups.audit()
@@ -249,6 +254,7 @@ class BitmexGateway(Venue):
                         return
                 if frame.error is not None:
                     frame.error = self.config.redacted(frame.error)
+                    self._vitals.expired(frame.status, frame.error, now_us)
                 if frame.info is not None:  # the welcome: before the login, which needs the time
                     self._vitals.welcomed(frame.timestamp, now_us)
                 session.frame(frame, now_us)
@@ -296,12 +302,11 @@ class BitmexGateway(Venue):
             self._executions_begun = True
         elif not self._executions_begun:
             return
-        told = messages.executions(frame.data)
+        told = [r for r in messages.executions(frame.data) if self._accounts.is_mine(r.account)]
         if frame.action not in ("partial", "insert") and told:
             self._reload(session, "execution", events, now_us)
             return
-        account = self._accounts.account
-        found = messages.executions_seen(told, account, Source.STREAM, now_us)
+        found = messages.executions_seen(told, None, Source.STREAM, now_us)
         self._accounts.executed(found)
         events.extend(found)
         if found and frame.action == "insert":

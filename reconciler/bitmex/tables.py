@@ -159,6 +159,7 @@ class Accounts:
         self.tables = {name: Table(name) for name in self.NAMES}
         self.marks: dict[str, Decimal] = {}  # from the last instrument frame
         self.strangers = 0  # rows of other accounts
+        self.stranger: object = None  # the first of those accounts
         self._rules: dict[str, InstrumentSeen] = {}  # as last told, over all connections
         self._ruled_us: dict[str, int] = {}  # when the stream last changed them
         self._positions: dict[str, tuple[int, Decimal | None]] = {}  # as last told
@@ -180,12 +181,17 @@ class Accounts:
         """The rows that are not another account's."""
         kept = []
         for row in found:
-            theirs = row.get("account")
-            if theirs is None or self.account is None or theirs == self.account:
+            if self.is_mine(row.get("account")):
                 kept.append(row)
-            else:
-                self.strangers += 1
         return kept
+
+    def is_mine(self, account: object) -> bool:
+        """Whether a row that names this account is ours; those that are not are counted."""
+        if account is None or self.account is None or account == self.account:
+            return True
+        self.strangers += 1
+        self.stranger = self.stranger or account
+        return False
 
     def take(self, frame: Frame, at_us: int) -> list[AnyEvent]:
         """
@@ -194,7 +200,8 @@ class Accounts:
         Raises:
             ProtocolError: A row can't be read.
         """
-        if frame.action == "partial" and frame.filter:
+        # Balances may be of all accounts that the key sees: they don't say which one trades.
+        if frame.action == "partial" and frame.filter and frame.table in ("order", "position"):
             named = frame.filter.get("account")
             if type(named) is int:
                 self.account = named

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from reconciler.core.events import AnyEvent
 
-from .answers import Reply, http_date_us, retry_after_us
+from .answers import RETRY_MAX_US, Reply, http_date_us, retry_after_us, said
 from .budget import Budget
 from .clock import VenueClock
 from .rows import time_us
 
 RETRY_US = 1_000_000  # after a 429 that names no time
+BANNED = "rate_limited: the venue asks for five minutes or more, stop what else uses this key"
+
+#: "This request has expired - `expires` is in the past. Current time: 1516534870"
+_CURRENT_TIME = re.compile(r"This request has expired.*Current time: (\d{9,10})\b")
 
 
 class Vitals:
@@ -39,16 +45,26 @@ class Vitals:
         self.budget.observe(reply.headers, received_us, sent, sent_orders)
         if reply.status == 429:
             wait_us = retry_after_us(reply.headers, received_us)
-            self.budget.block(received_us + max(wait_us, RETRY_US))
+            why = BANNED if wait_us >= RETRY_MAX_US else "rate_limited"
+            self.budget.block(received_us + max(wait_us, RETRY_US), why)
         dated_us = http_date_us(reply.headers.get("date", ""))
         if dated_us is not None:
             self.clock.dated(dated_us, sent_us, received_us)
+        elif (told_us := _current_time_us(reply.status, said(reply))) is not None:
+            # Cut or rounded, nobody says: true of both is that it is not a second off.
+            self.clock.dated(told_us, sent_us, received_us, early_us=1_000_000)
 
     def welcomed(self, timestamp: str | None, now_us: int) -> None:
         """The stream's first words say what time it is: what we sign next must not be expired."""
         stamp_us = time_us({"timestamp": timestamp})
         if stamp_us:
             self.clock.stamped(stamp_us, now_us)
+
+    def expired(self, status: int | None, text: str, now_us: int) -> None:
+        """The stream refused a login as expired: its sentence says what time it is."""
+        told_us = _current_time_us(status, text)
+        if told_us is not None:
+            self.clock.stamped(told_us - 1_000_000, now_us)
 
     def venue_us(self, now_us: int) -> int:
         """The venue's time, as well as we know it."""
@@ -80,3 +96,9 @@ class Vitals:
             "clock_offset_ms": None if interval is None else sum(interval) // 2000,
             "clock_error_ms": None if interval is None else (interval[1] - interval[0]) // 2000,
         }
+
+
+def _current_time_us(status: int | None, text: str | None) -> int | None:
+    """The venue's time in its sentence about an expired request, for want of another source."""
+    found = _CURRENT_TIME.match(text or "") if status in (None, 400, 401) else None
+    return None if found is None else int(found[1]) * 1_000_000

@@ -145,6 +145,7 @@ def make_venue(bitmex: BitmexConfig) -> Callable[[Host, Service], Venue]:
 
         gateway = BitmexGateway(bitmex, host)
         gateway.on_quote = service.quote_changed
+        gateway.on_stranger = service.other_account_seen
         gateway.on_crash = service.loop.crash
         return gateway
 

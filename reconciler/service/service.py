@@ -178,6 +178,10 @@ class Service:
         assert self._engine is not None
         self._engine.quote_changed(symbol)
 
+    def other_account_seen(self, account: object) -> None:
+        """For the venue, once, in the loop: it is sent rows of another account and drops them."""
+        self._say("warning", "account.other", other=str(account))
+
     def _recover(self, journal: Journal) -> Engine:
         began = time.monotonic()
         recovered = journal.recover()

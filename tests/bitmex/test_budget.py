@@ -78,4 +78,4 @@ def test_reaching_the_reserve_is_told() -> None:
     throttled = budget.throttled(S)
     assert throttled is not None
     assert throttled.reason == "reserve"
-    assert throttled.until_us == S + 11 * 500_000
+    assert throttled.until_us == S + 21 * 500_000
