@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 
+from reconciler.bitmex.answers import Reply
 from reconciler.bitmex.clock import UNKNOWN_US, WINDOW_US, VenueClock
+from reconciler.bitmex.vitals import Vitals
 
 S = 1_000_000
 START = 1_800_000_000 * S
@@ -141,3 +144,62 @@ def test_what_is_told_holds_until_it_is_told_again(drift_ppm: int) -> None:
             assert abs(told.offset_us - offset_us) <= told.error_us
     assert told is not None
     assert told.error_us <= S
+
+
+def expired(now_us: int, status: int = 401, **headers: str) -> Reply:
+    """The venue's answer to a request that was too late, at its own time."""
+    sentence = "This request has expired - `expires` is in the past. Current time: "
+    body = {"error": {"message": f"{sentence}{now_us // S}", "name": "HTTPError"}}
+    return Reply(status=status, headers=headers, body=json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_an_expired_request_tells_the_time(status: int, hours: int) -> None:
+    """Where no `Date` comes with it, the sentence is read: what is signed next is not expired."""
+    offset_us = hours * 3_600 * S
+    for part_us in (0, 499_999, 500_001, 999_999):
+        for told_us in (0, S // 2):  # cut to the second, or rounded
+            vitals, sent_us = Vitals(), START + part_us
+            there_us = sent_us + 20_000 + offset_us
+            vitals.learn(expired(there_us + told_us, status), 1, 0, sent_us, sent_us + 45_000)
+            interval = vitals.clock.interval(sent_us + 45_000)
+            assert interval is not None
+            assert interval[0] <= offset_us <= interval[1]
+            assert interval[1] - interval[0] <= 2_100_000
+            assert abs(vitals.venue_us(sent_us) - sent_us - offset_us) < 1_100_000
+
+
+def test_a_date_is_better_than_the_sentence() -> None:
+    """The header is cut to the second for certain: with it the sentence adds nothing."""
+    vitals = Vitals()
+    reply = expired(START + 3_600 * S, date="Fri, 15 Jan 2027 08:00:00 GMT")
+    vitals.learn(reply, 1, 0, START, START + 45_000)
+    assert vitals.clock.interval(START + 45_000) == (-45_000, S)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"This request has expired - Current time: 1800000000",
+        b'{"error":{"message":"Current time: 1800000000","name":"HTTPError"}}',
+        b'{"error":{"message":"This request has expired - Current time: soon","name":"x"}}',
+        b'{"error":{"message":"This request has expired - Current time: 99999999999999"}}',
+    ],
+)
+def test_other_sentences_tell_no_time(body: bytes) -> None:
+    """Only the venue's own sentence in its own shape is believed."""
+    for status in (400, 401):
+        vitals = Vitals()
+        vitals.learn(Reply(status=status, headers={}, body=body), 1, 0, START, START)
+        assert vitals.clock.least_us(START) is None
+    vitals.learn(expired(START, 503), 1, 0, START, START)
+    assert vitals.clock.least_us(START) is None
+
+
+def test_a_login_that_was_too_late_tells_the_time_to_the_next_one() -> None:
+    """Without it a machine whose clock is slow would be refused for ever: nothing else is asked."""
+    vitals = Vitals()
+    sentence = "This request has expired - `expires` is in the past. Current time: "
+    vitals.expired(None, f"{sentence}{START // S + 3_600}", START)
+    assert abs(vitals.venue_us(START) - START - 3_600 * S) <= S

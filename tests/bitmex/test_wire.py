@@ -15,12 +15,13 @@ import pytest
 
 from reconciler.bitmex import connection as connection_module
 from reconciler.bitmex import net
-from reconciler.bitmex.answers import Asked, Failure, Kind, Reply
+from reconciler.bitmex.answers import Asked, Failure, Kind, Reply, events_of
 from reconciler.bitmex.net import address
 from reconciler.bitmex.outgoing import IDS_KEPT, Job, Outgoing
 from reconciler.bitmex.signing import Signer
 from reconciler.bitmex.wire import MOST, WARM, Wire
 from reconciler.core.decisions import CancelOrder
+from reconciler.core.events import Answered, Outcome
 
 from .made import order, place
 from .rogue import Rogue, answer, drip, hang_up
@@ -224,6 +225,25 @@ def test_redirects_are_not_followed(status: str) -> None:
         assert result.status == int(status[:3])
         assert len(sent.rogue.requests) == 1
         assert other.connections == []
+
+
+@pytest.mark.parametrize(("status", "understood"), [("100 Continue", True), ("103 Hints", False)])
+def test_an_answer_before_the_answer(status: str, understood: bool) -> None:
+    """A 100 is passed over; any other 1xx proves nothing, and what follows it is not mixed up."""
+
+    def hints(rogue: Rogue, connection: socket.socket, body: bytes) -> bool:
+        connection.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
+        return accept(rogue, connection, body)
+
+    with sending(hints) as sent:
+        for name in ("rc-1", "rc-2", "rc-3"):
+            job = sent.place(name)
+            result = sent.result(job)
+            assert isinstance(result, Reply)
+            *_, answered = events_of(job.asked, result, 5)
+            assert isinstance(answered, Answered)
+            assert answered.outcome is (Outcome.DONE if understood else Outcome.IN_DOUBT)
+        assert len(sent.rogue.requests) == 3
 
 
 def test_a_connection_closed_while_idle_is_not_used() -> None:
