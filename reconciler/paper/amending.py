@@ -159,7 +159,10 @@ class Amending(Triggers):
             order.text = f"Amended {' '.join(words)}\n{annotation}"
         order.transact_ms = now_ms
         order.qty, order.ticks = order.cum + terms.leaves, terms.ticks
+        retrail = order.peg_type == TRAILING and terms.peg_offset != order.peg_offset
         order.stop_ticks, order.peg_offset = terms.stop_ticks, terms.peg_offset
+        if retrail:
+            self._begin_trail(order, market, now_ms)
         if asked.qty is not None or asked.leaves is not None:
             order.whole = False
         if order.working and keeps_place:

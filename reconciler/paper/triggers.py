@@ -193,20 +193,20 @@ class Triggers(Floor, ABC):
     # -- links -----------------------------------------------------------------------------------
 
     def _primary(self, account: int, link: str) -> Order | None:
-        """The open order whose fill lets in the others of its link."""
-        for order in self._linked(account, link):
-            if order.contingency == OTO and order.open:
-                return order
-        return None
+        """The newest order of a link whose fill lets in the others; it may have ended."""
+        found = self._links.get((account, link), []) if link else []
+        return next((order for order in reversed(found) if order.contingency == OTO), None)
 
     def _linked(self, account: int, link: str) -> list[Order]:
         return [o for o in self._links.get((account, link), ()) if o.open] if link else []
 
     def _link(self, order: Order) -> None:
-        """Remember an order by its link; those that are over are forgotten."""
+        """Remember an order by its link; those that are over are forgotten, but for the primary."""
         if order.cl_ord_link_id:
             key = (order.account, order.cl_ord_link_id)
-            self._links[key] = [*self._linked(*key), order]
+            primary = self._primary(*key)
+            kept = [o for o in self._links.get(key, ()) if o.open or o is primary]
+            self._links[key] = [*kept, order]
 
     def _end_rivals(self, order: Order, now_ms: int) -> None:
         for rival in self._linked(order.account, order.cl_ord_link_id):
