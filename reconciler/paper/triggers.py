@@ -68,6 +68,8 @@ def trailed(exec_inst: tuple[str, ...], offset: int, market: Market) -> int:
 class Triggers(Floor, ABC):
     """The floor, with orders that wait outside it."""
 
+    _cascading = False  # orders of a link are being canceled for one of them
+
     @abstractmethod
     def _check_margin(self, order: Order, market: Market, contracts: int) -> None:
         """Refuse what the account cannot back."""
@@ -209,9 +211,14 @@ class Triggers(Floor, ABC):
             self._links[key] = [*kept, order]
 
     def _end_rivals(self, order: Order, now_ms: int) -> None:
+        """Cancel the other OCO orders of a link, which must not cancel this one in their turn."""
+        if self._cascading:
+            return
+        self._cascading = True
         for rival in self._linked(order.account, order.cl_ord_link_id):
-            if rival.contingency == OCO and rival is not order and rival.open:
+            if rival.contingency == OCO and rival is not order:
                 self._end(rival, f"{OCO_CANCELED}\n{rival.text}", now_ms)
+        self._cascading = False
 
     def _after_fill(self, order: Order, now_ms: int) -> None:
         """One of an OCO executed: the rest go. An OTO primary filled: its secondaries come in."""

@@ -1,0 +1,95 @@
+"""Icebergs and hidden orders: displayQty (protocol sheet, section 4.1)."""
+
+from decimal import Decimal
+
+import pytest
+
+from reconciler.paper.market import BUY, SELL
+from reconciler.paper.orders import POST_ONLY
+from tests.paper.conftest import OTHER
+
+
+def shown(bench, ticks=612_507):
+    """What the public book has at a price."""
+    return bench.exchange.markets["XBTUSD"].book.size(BUY, ticks)
+
+
+def trades(bench, order):
+    rows = bench.exchange.executions[order.account]
+    return [r for r in rows if r["orderID"] == order.order_id and r["execType"] == "Trade"]
+
+
+def test_an_iceberg_shows_its_slice_and_fills_its_whole(bench):
+    """The public book counts displayQty, the owner's row everything; a sale of all fills all."""
+    order = bench.place(orderQty=1_000, price="61250.7", displayQty=200)
+    assert (shown(bench), order.leaves, order.row()["displayQty"]) == (200, 1_000, 200)
+    bench.exchange.house_take("XBTUSD", SELL, 500, 612_507, bench.now)
+    assert (shown(bench), order.leaves) == (100, 500)
+    bench.exchange.house_take("XBTUSD", SELL, 600, 612_507, bench.now)
+    assert (order.status, shown(bench)) == ("Filled", 0)
+
+
+def test_a_hidden_order_is_in_no_public_table_and_pays_as_a_taker(bench):
+    """displayQty 0: no level, no quote, the taker's fee although it waited."""
+    inst = bench.exchange.catalogue["XBTUSD"]
+    order = bench.place(orderQty=300, price="61250.7", displayQty=0)
+    changes = bench.flush()
+    assert shown(bench) == 0
+    assert not [c for c in changes if c.table == "quote"]
+    bench.exchange.house_take("XBTUSD", SELL, 300, 612_507, bench.now)
+    [row] = trades(bench, order)
+    assert (row["feeType"], row["commission"]) == ("Taker", inst.taker_fee)
+    assert row["lastLiquidityInd"] == "AddedLiquidity"
+
+
+def test_a_slice_alone_pays_as_a_maker_and_with_the_hidden_part_as_a_taker(bench):
+    """The displayed slice earns the maker's fee only when it trades by itself."""
+    order = bench.place(orderQty=1_000, price="61250.7", displayQty=200)
+    bench.exchange.house_take("XBTUSD", SELL, 200, 612_507, bench.now)
+    bench.exchange.house_take("XBTUSD", SELL, 300, 612_507, bench.now)
+    assert [row["feeType"] for row in trades(bench, order)] == ["Maker", "Taker", "Taker"]
+
+
+def test_shown_orders_trade_before_hidden_ones_at_their_price(bench):
+    """Hiding costs priority at the price, never the price itself."""
+    hidden = bench.place(orderQty=300, price="61250.7", displayQty=0)
+    seen = bench.place(OTHER, orderQty=300, price="61250.7")
+    better = bench.place(orderQty=300, price="61250.8", displayQty=0)
+    bench.exchange.house_take("XBTUSD", SELL, 600, 612_507, bench.now)
+    assert (better.status, seen.status, hidden.status) == ("Filled", "Filled", "New")
+
+
+def test_post_only_does_not_feel_out_hidden_orders(bench):
+    """It trades with what it cannot see, as a maker, and is canceled by what it can."""
+    hidden = bench.place(OTHER, orderQty=-300, price="61250.8", displayQty=0)
+    order = bench.place(orderQty=300, price="61250.8", execInst=POST_ONLY)
+    assert (order.status, hidden.status) == ("Filled", "Filled")
+    assert [row["feeType"] for row in trades(bench, order)] == ["Maker"]
+    assert [row["feeType"] for row in trades(bench, hidden)] == ["Taker"]
+    assert bench.place(orderQty=300, price="61251", execInst=POST_ONLY).status == "Canceled"
+
+
+def test_fill_or_kill_counts_what_is_hidden(bench):
+    """An order that hidden contracts can complete is completed."""
+    bench.place(OTHER, orderQty=-500, price="61250.8", displayQty=0)
+    order = bench.place(orderQty=1_500, price="61251", timeInForce="FillOrKill")
+    assert (order.status, order.cum) == ("Filled", 1_500)
+
+
+def test_an_iceberg_shrinks_from_its_hidden_part(bench):
+    """A smaller total keeps slice and place; less than the slice, and the slice shrinks, too."""
+    order = bench.place(orderQty=1_000, price="61250.7", displayQty=200)
+    bench.amend(orderID=order.order_id, orderQty=500)
+    assert (shown(bench), order.leaves) == (200, 500)
+    bench.amend(orderID=order.order_id, orderQty=100)
+    assert (shown(bench), order.leaves) == (100, 100)
+
+
+@pytest.mark.parametrize("percent", ["0", "0.0005", "0.01"])
+def test_max_slippage_bounds_a_market_order(bench, percent):
+    """It trades no further from the touch than the percentage, and the rest is canceled."""
+    order = bench.place(orderQty=100_000, ordType="Market", maxSlippagePct=percent)
+    reach = int(612_510 * Decimal(percent) / 100)
+    levels = min(5, reach + 1)
+    assert (order.status, order.cum) == ("Canceled", 1_000 * levels)
+    assert order.ticks == 612_510 + levels - 1
