@@ -209,7 +209,10 @@ class Accounts:
         found = self.mine(_decoded(frame, table))
         if frame.table == "order" and frame.action in ("partial", "insert"):
             self._bury(table, at_us)
-        changed = table.apply(frame.action, found, frame.keys, frame.filter)
+        keys = frame.keys
+        if frame.table == "margin" and keys and "currency" not in keys:
+            keys = [*keys, "currency"]  # in some images of 2021 one currency was all there was
+        changed = table.apply(frame.action, found, keys, frame.filter)
         if frame.table == "order":
             return [self._order(row, at_us) for row in changed]
         if frame.table == "position":
