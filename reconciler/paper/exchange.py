@@ -21,6 +21,7 @@ from .orders import (
     CLOSE,
     FILLED,
     OTO,
+    PENDING_CANCEL,
     REJECTED,
     TRAILING,
     WAITING,
@@ -199,6 +200,24 @@ class Exchange(Amending):
                 self._end(order, f"Canceled\n{text or 'Canceled via API.'}", now_ms)
             rows.append(self._stamped(order, now_ms))
         return rows
+
+    def refuse_cancel(self, order: Order, now_ms: int) -> Row:
+        """The row of a cancel that did nothing, though the order is open."""
+        return self._failed_cancel(order.account, order, order.order_id, "", now_ms)
+
+    def pend_cancel(self, order: Order, now_ms: int) -> Row:
+        """The order is about to be canceled, and may trade until then; its row."""
+        order.status = PENDING_CANCEL
+        self._touched_orders[order.order_id] = order
+        return self._stamped(order, now_ms)
+
+    def kill(self, order: Order, text: str, now_ms: int) -> None:
+        """Cancel an open order by the venue's own will."""
+        self._end(order, text, now_ms)
+
+    def forget_client_id(self, account: int, cl_ord_id: str) -> None:
+        """Take in another order of that clOrdID, though one is open."""
+        self._by_client_id.pop((account, cl_ord_id), None)
 
     def _failed_cancel(
         self, account: int, order: Order | None, order_id: str, client_id: str, now_ms: int

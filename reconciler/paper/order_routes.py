@@ -20,20 +20,11 @@ if TYPE_CHECKING:
 
 def place(api: Api, asked: Asked) -> object:
     new = intake.new_order(asked.fields, api.exchange.catalogue)
-    if api.quirks.strikes("reject-in-200"):
-        refused = api.exchange.refuse_row(asked.account, new, "Market is not open", asked.now_ms)
-        return refused.row()
-    return api.exchange.place(asked.account, new, asked.now_ms).row()
+    return api.order_faults.place(asked.account, new, asked.now_ms)
 
 
 def amend(api: Api, asked: Asked) -> object:
-    amend = intake.amend(asked.fields)
-    order = api.exchange.find(asked.account, amend.order_id, amend.orig_cl_ord_id)
-    if order is not None and order.working and api.quirks.strikes("amend-race"):
-        lot = order.instrument.lot
-        part = max(lot, order.leaves // 2 // lot * lot)
-        api.exchange.fill_from_house(order, part, asked.now_ms)
-    return api.exchange.amend(asked.account, amend, asked.now_ms).row()
+    return api.order_faults.amend(asked.account, intake.amend(asked.fields), asked.now_ms)
 
 
 def cancel(api: Api, asked: Asked) -> object:
@@ -42,12 +33,8 @@ def cancel(api: Api, asked: Asked) -> object:
     client_ids = intake.names(fields, "clOrdID")
     if not order_ids and not client_ids:
         raise errors.invalid("orderID or clOrdID must be sent.")
-    for order_id, client_id in [(i, "") for i in order_ids] + [("", c) for c in client_ids]:
-        order = api.exchange.find(asked.account, order_id, client_id)
-        if order is not None and order.working and api.quirks.strikes("cancel-race"):
-            api.exchange.fill_from_house(order, order.leaves, asked.now_ms)
     note = intake.text(fields, "text")
-    return api.exchange.cancel(asked.account, order_ids, client_ids, note, asked.now_ms)
+    return api.order_faults.cancel(asked.account, order_ids, client_ids, note, asked.now_ms)
 
 
 def cancel_all(api: Api, asked: Asked) -> object:

@@ -21,6 +21,7 @@ FILLED = "Filled"
 CANCELED = "Canceled"
 REJECTED = "Rejected"
 EXPIRED = "Expired"
+PENDING_CANCEL = "PendingCancel"  # since 2024: asked for, and not done yet (section 4.4)
 TERMINAL = frozenset({FILLED, CANCELED, REJECTED, EXPIRED})
 
 POST_ONLY = "ParticipateDoNotInitiate"

@@ -14,6 +14,7 @@ from . import errors
 from .auth import Key, KeyRing
 from .exchange import Exchange
 from .limits import Limits
+from .order_faults import OrderFaults
 from .protocol import encode, fields_of
 from .quirks import Quirks
 from .rest_faults import RestFaults
@@ -47,6 +48,7 @@ class Api:
         self.limits = limits
         self.quirks = quirks
         self.faults = RestFaults(self)
+        self.order_faults = OrderFaults(exchange, hub, quirks)
         self.placements: list[dict[str, object]] = []  # every POST /order that arrived
 
     # -- the door -----------------------------------------------------------------------------
