@@ -64,6 +64,21 @@ def required(field: str) -> Refusal:
     return invalid(f"'{field}' is a required arg.")
 
 
+def bad_parameter(name: str) -> Refusal:
+    """A parameter of a table query is not valid (section 7, "GET errors")."""
+    return bad_request(f"{name} is invalid")
+
+
+def bad_filter() -> Refusal:
+    return bad_request("filter values are not valid")
+
+
+def too_many(most: int) -> Refusal:
+    return bad_request(
+        f"Maximum result count is {most}. Please use the start & count params to paginate."
+    )
+
+
 def not_found(message: str = "Not Found") -> Refusal:
     return Refusal(404, message)
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from .bins import Bins
 from .orders import Row
-from .protocol import NO_ID, Change
+from .protocol import NO_ID, Change, changed
 from .times import iso
 from .venue_market import HISTORY, Market
 
@@ -32,6 +32,7 @@ class Index:
         self.trades: deque[Row] = deque(maxlen=HISTORY)
         self.last = market.index
         self.direction = "ZeroPlusTick"
+        self.sent = self.row(now_ms)  # the instrument row that subscribers have
 
     def tick(self, now_ms: int) -> Row:
         """The index is published: the row of ``trade``."""
@@ -108,11 +109,16 @@ class Indices:
         self._next_ms = now_ms // TICK_MS * TICK_MS + TICK_MS
 
     def tick(self, now_ms: int) -> list[Change]:
-        """Publish the indices when it is time: rows of ``trade``."""
+        """Publish the indices when it is time: rows of ``trade`` and ``instrument``."""
         if now_ms < self._next_ms:
             return []
         self._next_ms = now_ms // TICK_MS * TICK_MS + TICK_MS
-        return [
-            Change("trade", "insert", None, symbol, index.tick(now_ms))
-            for symbol, index in self.by_symbol.items()
-        ]
+        changes: list[Change] = []
+        for symbol, index in self.by_symbol.items():
+            changes.append(Change("trade", "insert", None, symbol, index.tick(now_ms)))
+            row = index.row(now_ms)
+            delta = changed(index.sent, row, ("symbol",))
+            index.sent = row
+            if delta is not None:
+                changes.append(Change("instrument", "update", None, symbol, delta))
+        return changes

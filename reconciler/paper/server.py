@@ -1,5 +1,5 @@
 """
-Sockets: HTTP and websocket on loopback, by uvicorn. The only module that knows uvicorn and asyncio.
+HTTP and websocket on loopback, by uvicorn; this and `sockets` alone know uvicorn and asyncio.
 
 One event loop in one thread owns the whole exchange, so nothing needs a lock. The application is
 plain ASGI: it needs the request target as received, and the means to drop a connection.
@@ -12,36 +12,33 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
-from urllib.parse import parse_qsl
+from collections.abc import Callable
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.protocol import State
 
 from . import control, errors
-from .limits import Bucket
 from .protocol import encode
-from .stream import Later, Session
+from .sockets import (
+    MAX_MESSAGE,
+    RAW,
+    Connects,
+    Receive,
+    Scope,
+    Send,
+    Websockets,
+    Wire,
+    address_of,
+    headers_of,
+)
+from .stream import Later
 from .web import Answer, Request
 from .world import TICK_MS, World
 
 log = logging.getLogger("reconciler.paper")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 MAX_BODY = 1_000_000  # bytes
-CONNECTS_AN_HOUR = 720  # websocket connections (section 12.2)
-CONNECTS_BURST = 720
-FAREWELL_S = 0.2  # for a close frame to leave
 ASK_WITHIN_S = 10  # in this process
-_RAW = "reconciler.paper.raw"
-_CREDENTIALS = ("api-key", "api-expires", "api-signature")
 
 
 def now_ms() -> int:
@@ -57,28 +54,13 @@ class DroppableHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.scope["extensions"] = {
-            _RAW: {
+            RAW: {
                 "drop": self.transport.abort,
                 "close": self.transport.close,
                 "target": self.url.decode("latin-1"),
             }
         }
         super().on_headers_complete()
-
-
-class DroppableWebsocket(WebSocketsSansIOProtocol):
-    """uvicorn's websocket protocol, with a way to cut off a peer that reads no more."""
-
-    async def run_asgi(self) -> None:
-        self.scope["extensions"][_RAW] = {"drop": self.transport.abort}
-        await super().run_asgi()
-
-    def shutdown(self) -> None:
-        """As uvicorn's, for a socket that may be closing already."""
-        if self.conn.state is State.OPEN:
-            super().shutdown()
-        else:
-            self.transport.close()
 
 
 class OrderlyUvicorn(uvicorn.Server):
@@ -119,10 +101,10 @@ class OrderlyUvicorn(uvicorn.Server):
 class Application:
     """The ASGI application over one world."""
 
-    def __init__(self, make_world: Callable[[Later], World], connects: Bucket | None) -> None:
+    def __init__(self, make_world: Callable[[Later], World], connects: Connects) -> None:
         self._make_world = make_world
         self.world: World | None = None
-        self._connects = connects
+        self._websockets = Websockets(connects, now_ms)
         self._ticker: asyncio.Task[None] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -131,10 +113,10 @@ class Application:
             try:
                 await self._http(scope, receive, send)
             except asyncio.CancelledError:  # the venue ends while an answer is held back
-                scope["extensions"][_RAW]["drop"]()
+                scope["extensions"][RAW]["drop"]()
                 await asyncio.sleep(0)
         elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
+            await self._websockets.serve(self.world, scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -202,57 +184,12 @@ class Application:
             await asyncio.sleep(admitted.wait_s)
         return world.api.act(admitted, now_ms())
 
-    # -- websocket ----------------------------------------------------------------------------
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        world = self.world
-        refusal = self._refuse_connection(scope, world)
-        if world is None or refusal is not None:
-            await _refuse_upgrade(send, refusal or errors.Refusal(503, "Service unavailable"))
-            return
-        wake, ended = asyncio.Event(), asyncio.Event()
-        session = world.hub.open(wake.set, ended.set)
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        try:
-            try:
-                _sign_in(session, _headers(scope), query)
-            except errors.Refusal as problem:
-                await _refuse_upgrade(send, problem)
-                return
-            await send({"type": "websocket.accept"})
-            remaining = self._connects.remaining if self._connects is not None else 719
-            session.welcome(remaining, now_ms())
-            if query.get("subscribe"):
-                topics = [t for t in query["subscribe"].split(",") if t]
-                request = {"op": "subscribe", "args": topics}
-                session.subscribe(list(topics), request, now_ms())
-            await _converse(session, wake, ended, scope, receive, send)
-        finally:
-            world.hub.leave(session)
-
-    def _refuse_connection(self, scope: Scope, world: World | None) -> errors.Refusal | None:
-        if world is None:
-            return errors.Refusal(503, "Service unavailable")
-        if scope["path"] not in ("/realtime", "/realtimePlatform"):
-            return errors.not_found()
-        if self._connects is not None:
-            self._connects.refill(now_ms())
-            if self._connects.wait_ms() > 0:
-                return errors.rate_limited(max(1, int(self._connects.wait_ms() / 1000)))
-            self._connects.take()
-        return None
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-
 
 def _request(scope: Scope, body: bytes) -> Request:
     return Request(
-        verb=scope["method"], path=scope["path"], target=scope["extensions"][_RAW]["target"],
-        query=scope["query_string"].decode("latin-1"), headers=_headers(scope), body=body,
-        address=scope["client"][0] if scope["client"] else "",
+        verb=scope["method"], path=scope["path"], target=scope["extensions"][RAW]["target"],
+        query=scope["query_string"].decode("latin-1"), headers=headers_of(scope), body=body,
+        address=address_of(scope),
     )  # fmt: skip
 
 
@@ -272,73 +209,9 @@ async def _reply(send: Send, answer: Answer) -> None:
 
 async def _hang_up(scope: Scope, receive: Receive, answer: Answer) -> None:
     """Close the connection under a client's feet; what was written of the answer still leaves."""
-    scope["extensions"][_RAW]["close" if answer.cut or answer.closes else "drop"]()
+    scope["extensions"][RAW]["close" if answer.cut or answer.closes else "drop"]()
     while not answer.closes and (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _refuse_upgrade(send: Send, refusal: errors.Refusal) -> None:
-    """At the upgrade ``error`` is a plain text (section 2.2)."""
-    body = encode({"error": refusal.message})
-    headers = [(b"content-type", b"application/json; charset=utf-8")]
-    headers += [(k.encode(), v.encode()) for k, v in refusal.headers.items()]
-    await send(
-        {"type": "websocket.http.response.start", "status": refusal.status, "headers": headers}
-    )
-    await send({"type": "websocket.http.response.body", "body": body})
-    raise ClientDisconnected  # uvicorn would otherwise log that no handshake was completed
-
-
-def _sign_in(session: Session, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-    """Credentials in the upgrade's headers or in the URL (section 2.2)."""
-    source = headers if "api-key" in headers else query
-    if "api-key" in source:
-        session.sign_in({name: source.get(name, "") for name in _CREDENTIALS}, now_ms())
-
-
-async def _read(session: Session, receive: Receive) -> None:
-    while True:
-        message = await receive()
-        if message["type"] != "websocket.receive":
-            return
-        text = message.get("text")
-        if text is None:
-            text = (message.get("bytes") or b"").decode("utf-8", "replace")
-        session.receive(text, now_ms())
-
-
-async def _write(session: Session, wake: asyncio.Event, send: Send) -> None:
-    """Send what the session has to say, for as long as the socket takes it."""
-    while True:
-        await wake.wait()
-        wake.clear()
-        while session.outbox:
-            await send({"type": "websocket.send", "text": session.outbox.popleft().decode()})
-
-
-async def _converse(
-    session: Session, wake: asyncio.Event, ended: asyncio.Event, scope: Scope,
-    receive: Receive, send: Send,
-) -> None:  # fmt: skip
-    """Read and write until either side ends it; a peer that takes no more bytes is cut off."""
-    reader = asyncio.create_task(_read(session, receive))
-    writer = asyncio.create_task(_write(session, wake, send))
-    ender = asyncio.create_task(ended.wait())
-    tasks = {reader, writer, ender}
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-    for task in done:
-        task.result()
-    if not session.closing:
-        return
-    farewell = {"type": "websocket.close", "code": 1001, "reason": "going away"}
-    try:
-        await asyncio.wait_for(send(farewell), FAREWELL_S)
-    except TimeoutError:
-        scope["extensions"][_RAW]["drop"]()
 
 
 def bind(port: int) -> socket.socket:
@@ -368,13 +241,13 @@ class Server:
     ) -> None:
         self._socket = bound
         self.port: int = bound.getsockname()[1]
-        connects = Bucket(CONNECTS_BURST, 3_600_000, now_ms()) if rate_limits else None
+        connects = Connects(enabled=rate_limits)
         self.application = Application(make_world, connects)
         config = uvicorn.Config(
-            self.application, http=DroppableHttp, ws=DroppableWebsocket, lifespan="on",
+            self.application, http=DroppableHttp, ws=Wire, lifespan="on",
             log_config=None, log_level="warning", access_log=False, server_header=False,
-            ws_per_message_deflate=False, ws_ping_interval=None, timeout_keep_alive=90,
-            timeout_graceful_shutdown=1,
+            ws_per_message_deflate=False, ws_ping_interval=None, ws_max_size=MAX_MESSAGE,
+            timeout_keep_alive=90, timeout_graceful_shutdown=1,
         )  # fmt: skip
         self._uvicorn = OrderlyUvicorn(config, self.application.goodbye)
         self._thread: threading.Thread | None = None

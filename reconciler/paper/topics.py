@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import errors
+from .bins import SIZES
 from .exchange import Exchange
 from .orders import Row
 from .protocol import wallet_row
@@ -15,6 +16,11 @@ from .tables import PLATFORM_TABLES, PRIVATE_TABLES, TABLES, WITHOUT_SYMBOL
 BOOKS: dict[str, int | None] = {"orderBookL2": None, "orderBookL2_25": 25}  # levels a side
 GROUPS = frozenset({"CONTRACTS", "DERIVATIVES", "INDICES", "SPOT"})  # of `instrument` alone
 RECENT_EXECUTIONS = 20  # rows of the execution partial
+ANNOUNCEMENTS = 20  # rows of their partial
+BIN_TABLES: dict[str, tuple[bool, str]] = {  # table: (of trades, size)
+    f"{kind}Bin{size}": (kind == "trade", size) for kind in ("trade", "quote") for size in SIZES
+}
+_RECORDED = frozenset({"announcement", "funding", "insurance", "liquidation", "settlement"})
 
 
 class UnknownTopic(ValueError):
@@ -49,7 +55,7 @@ def parse(name: object, exchange: Exchange, *, platform: bool = False) -> Topic:
     symbol = symbol.upper()
     if table == "instrument" and symbol in GROUPS:
         return Topic(table, symbol)
-    if symbol not in exchange.markets:
+    if symbol not in exchange.markets and symbol not in exchange.indices.by_symbol:
         raise UnknownTopic(errors.UNKNOWN_SYMBOL)
     return Topic(table, symbol)
 
@@ -69,12 +75,11 @@ def image(exchange: Exchange, topic: Topic, account: int | None, now_ms: int) ->
     if topic.private:
         assert account is not None
         return _private(exchange, table, symbol, account, now_ms)
-    markets = [m for s, m in exchange.markets.items() if symbol in (None, s)]
+    if table in _RECORDED:
+        return _recorded(exchange, table, symbol)
     if table == "instrument":
-        if symbol in GROUPS:
-            markets = [m for m in exchange.markets.values() if symbol in group_of(m.inst.kind)]
-        # What subscribers were sent, and not what is: the next update tells the difference.
-        return [market.sent for market in markets]
+        return _instruments(exchange, symbol)
+    markets = [m for s, m in exchange.markets.items() if symbol in (None, s)]
     if table in BOOKS:
         return [row for market in markets for row in market.levels(BOOKS[table], now_ms)]
     if table == "orderBook10":
@@ -82,8 +87,50 @@ def image(exchange: Exchange, topic: Topic, account: int | None, now_ms: int) ->
     if table == "quote":
         return [market.quotes[-1] for market in markets if market.quotes]
     if table == "trade":
-        return [market.trades[-1] for market in markets if market.trades]
+        indices = [i for s, i in exchange.indices.by_symbol.items() if symbol in (None, s)]
+        return [m.trades[-1] for m in (*markets, *indices) if m.trades]
+    if table in BIN_TABLES:
+        _, size = BIN_TABLES[table]
+        return bins(exchange, table, now_ms // SIZES[size] * SIZES[size], symbol, now_ms)
     return []
+
+
+def _instruments(exchange: Exchange, symbol: str | None) -> list[Row]:
+    """What subscribers were sent, and not what is: the next update tells the difference."""
+    rows = [m.sent for m in exchange.markets.values()]
+    rows += [index.sent for index in exchange.indices.by_symbol.values()]
+    if symbol in GROUPS:
+        return [row for row in rows if symbol in group_of(str(row["typ"]))]
+    return [row for row in rows if symbol in (None, row["symbol"])]
+
+
+def _recorded(exchange: Exchange, table: str, symbol: str | None) -> list[Row]:
+    """The newest row of each symbol or currency; of announcements the latest few."""
+    records = exchange.records
+    if table == "liquidation":
+        rows = list(records.liquidation.values())
+    elif table == "announcement":
+        rows = list(records.announcement)[-ANNOUNCEMENTS:]
+    else:
+        kept = {"funding": records.funding, "settlement": records.settlement}
+        history = kept.get(table, records.insurance)
+        rows = list({row.get("symbol", row.get("currency")): row for row in history}.values())
+    return [row for row in rows if symbol in (None, row.get("symbol"))]
+
+
+def bins(exchange: Exchange, table: str, end_ms: int, symbol: str | None, now_ms: int) -> list[Row]:
+    """Rows of a bin table for the bucket that ended at *end_ms*; indices have no quotes."""
+    of_trades, size = BIN_TABLES[table]
+    rows: list[Row | None] = []
+    for name, market in exchange.markets.items():
+        if symbol in (None, name):
+            made = market.bins.trade_row if of_trades else market.bins.quote_row
+            rows.append(made(size, end_ms, now_ms))
+    if of_trades:
+        for name, index in exchange.indices.by_symbol.items():
+            if symbol in (None, name):
+                rows.append(index.trade_row(size, end_ms, now_ms))
+    return [row for row in rows if row is not None]
 
 
 def _private(

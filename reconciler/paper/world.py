@@ -54,7 +54,9 @@ class World:
             balances=balances,
         )
         self.quirks = quirks or Quirks(seed=seed)
-        self.hub = Hub(self.exchange, ring, self.quirks, later)
+        self.hub = Hub(
+            self.exchange, ring, self.quirks, later, now_ms=now_ms, rate_limits=rate_limits
+        )
         self.api = Api(self.exchange, self.hub, ring, Limits(enabled=rate_limits), self.quirks)
         self.speed = speed
         self.moving = walk
@@ -92,6 +94,7 @@ class World:
                 self._next_positions = now_ms + POSITION_PULSE_MS
             self.exchange.pulse(now_ms, positions=positions)
         self.publish(now_ms)
+        self.hub.tick(now_ms)
 
     def move_to(self, symbol: str, price: Decimal, now_ms: int) -> None:
         """

@@ -48,9 +48,10 @@ def test_an_ack_for_each_topic_echoes_the_request(venue):
          "User requested an account-locked subscription but no authorization was provided."),
         ({"op": "cancelAllAfter", "args": 60000}, 401, "Please authenticate"),
         ({"op": "authKeyExpires", "args": ["sim-key", 1, "x"]}, 401, "Signature not valid."),
-        ({"op": "authKeyExpires", "args": "x"}, 400, "authKeyExpires takes"),
-        ({"op": "dance"}, 400, "Unknown or expired op"),
+        ({"op": "authKeyExpires", "args": "x"}, 401, "Authorization Required"),
+        ({"op": "authKeyExpires"}, 400, "Missing API key."),
         ({"op": "subscribe", "args": [{}, None, 5]}, 400, "Unknown table: "),
+        ({"args": "trade"}, 400, "Unrecognized request"),
         ([1, 2], 400, "Unrecognized request"),
     ],
 )  # fmt: skip
