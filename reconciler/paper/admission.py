@@ -41,8 +41,9 @@ def pegged(order: NewOrder | Order, offset: int, market: Market) -> int:
     if touch is None:
         raise errors.bad_request("Invalid price")  # nothing to peg to [unsure]
     ticks = touch + offset
-    if not ticks > 0 or market.inst.price(ticks) > market.inst.max_price:
+    if ticks <= 0 or market.inst.price(ticks) > market.inst.max_price:
         raise errors.bad_request("Invalid price")
+    check_limits(market, market.inst.price(ticks))
     return ticks
 
 
