@@ -44,7 +44,9 @@ class BookFeed:
             return
         self._sent[table, symbol] = after
         inst, at = self.exchange.catalogue[symbol], iso(now_ms)
-        gone, changed, new = [], [], []
+        gone: list[Row] = []
+        changed: list[Row] = []
+        new: list[Row] = []
         for (side, ticks), size in before.items():
             if (side, ticks) not in after:
                 row = book_row(inst, side, ticks, size, at)

@@ -210,12 +210,13 @@ class Hub:
             everything = self._audience.get((table, None, None), {})
             frame = table_frame(table, "insert", rows)
             for session in list(everything):
-                session.send_table(table, frame)
+                self.faults.send(session, table, "insert", None, rows, frame, now_ms)
             for row in rows:
-                one = self._audience.get((table, str(row["symbol"]), None), {})
+                symbol = str(row["symbol"])
+                one = self._audience.get((table, symbol, None), {})
                 frame = table_frame(table, "insert", [row]) if one else b""
                 for session in [s for s in one if s not in everything]:
-                    session.send_table(table, frame)
+                    self.faults.send(session, table, "insert", symbol, [row], frame, now_ms)
 
 
 Group = tuple[str, str, int | None, str | None]  # table, action, account, symbol

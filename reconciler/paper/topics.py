@@ -87,8 +87,9 @@ def image(exchange: Exchange, topic: Topic, account: int | None, now_ms: int) ->
     if table == "quote":
         return [market.quotes[-1] for market in markets if market.quotes]
     if table == "trade":
-        indices = [i for s, i in exchange.indices.by_symbol.items() if symbol in (None, s)]
-        return [m.trades[-1] for m in (*markets, *indices) if m.trades]
+        told = [m.trades for m in markets]
+        told += [i.trades for s, i in exchange.indices.by_symbol.items() if symbol in (None, s)]
+        return [trades[-1] for trades in told if trades]
     if table in BIN_TABLES:
         _, size = BIN_TABLES[table]
         return bins(exchange, table, now_ms // SIZES[size] * SIZES[size], symbol, now_ms)
