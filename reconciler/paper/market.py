@@ -111,6 +111,11 @@ class Book:
         level = self._levels[side].get(ticks)
         return [] if level is None else [*level.lit.values(), *level.dark.values()]
 
+    def queues(self) -> list[Resting]:
+        """All orders, shown and hidden; those of one side and price as they would trade."""
+        sides = ((side, ticks) for side in (BUY, SELL) for ticks in self._prices[side])
+        return [order for side, ticks in sides for order in self.queue(side, ticks)]
+
     def touch(self, side: int) -> int | None:
         """Best price of *side*, shown or hidden: where a taker trades first."""
         prices = self._prices[side]
