@@ -114,18 +114,42 @@ def simulate(
     replay_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Take prices from a recording.")
     ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID:SECRET[:ACCOUNT[:PERMISSIONS]]",
+            help="An API key in place of the usual two; repeatable.",
+        ),
+    ] = None,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", hidden=True, help="End with standard input.")
     ] = False,
 ) -> None:
-    """Serve the simulated exchange alone, for your own client."""
-    from reconciler.paper import serve
+    """
+    Serve the paper exchange alone, for your own BitMEX program.
+
+    BitMEX's REST and websocket protocol on this machine, and a market behind it. It reads no
+    configuration: point your program at the addresses and the key that it prints.
+    docs/paper-exchange.md tells more. `python -m reconciler.paper` is the same.
+    """
+    from reconciler.paper import Key, PaperExchange, serve
+    from reconciler.paper.auth import DEFAULT_KEYS
     from reconciler.paper.venue import SYMBOLS
 
     if with_parent:
         threading.Thread(target=_end_with_input, daemon=True).start()
     try:
-        serve(port, seed, named(symbols) or SYMBOLS, faults_of(fault), speed, replay_file)
+        serve(
+            PaperExchange(
+                port=port,
+                seed=seed,
+                symbols=named(symbols) or SYMBOLS,
+                faults=faults_of(fault),
+                speed=speed,
+                record=replay_file,
+                keys=[Key.parse(text) for text in key or ()] or DEFAULT_KEYS,
+            )
+        )
     except ValueError as error:
         raise UsageError(str(error), next_step="See `reconciler simulate --help`.") from None
     except OSError as error:

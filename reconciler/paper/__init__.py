@@ -5,6 +5,7 @@ It imports nothing of the rest of the project: two readings of the protocol chec
 """
 
 from .auth import Key
-from .venue import PaperExchange, serve
+from .serving import serve
+from .venue import PaperExchange
 
 __all__ = ["Key", "PaperExchange", "serve"]

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from . import errors
 
+FIRST_ACCOUNT = 1001
+PERMISSIONS = ("order", "orderCancel", "withdraw")  # section 2.3; without one a key may read
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
@@ -25,6 +28,31 @@ class Key:
     permissions: tuple[str, ...] = ("order",)  # "order", "orderCancel", or none to read only
     enabled: bool = True
 
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """
+        A key of ``ID:SECRET[:ACCOUNT[:PERMISSIONS]]``, as it is written on a command line.
+
+        Permissions are joined by ``+``; none after the last colon leaves a key that only reads.
+
+        Raises:
+            ValueError: it is not written so, or BitMEX has no such key.
+        """
+        key, secret, account, permissions = (*text.split(":"), "", "", "")[:4]
+        held = tuple(p for p in permissions.split("+") if p)
+        if text.count(":") < 3:
+            held = ("order",)
+        if not (key and secret) or text.count(":") > 3 or not (account or "1").isdecimal():
+            raise ValueError(f"{text!r} is no key: write ID:SECRET[:ACCOUNT[:PERMISSIONS]]")
+        if wrong := [p for p in held if p not in PERMISSIONS]:
+            raise ValueError(f"{wrong[0]!r} is no permission of a key: {', '.join(PERMISSIONS)}")
+        if "order" in held and "orderCancel" in held:
+            raise ValueError(f"{text!r}: order and orderCancel are not had together")
+        number = int(account) if account else FIRST_ACCOUNT
+        if not number:
+            raise ValueError(f"{text!r}: account 0 is the house's")
+        return cls(key=key, secret=secret, account=number, permissions=held)
+
     def may_order(self) -> bool:
         return "order" in self.permissions
 
@@ -33,7 +61,7 @@ class Key:
 
 
 DEFAULT_KEYS: tuple[Key, ...] = (
-    Key(key="sim-key", secret="sim-secret", account=1001),
+    Key(key="sim-key", secret="sim-secret", account=FIRST_ACCOUNT),
     Key(key="sim-key-2", secret="sim-secret-2", account=1002),
 )
 

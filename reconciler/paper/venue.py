@@ -1,11 +1,10 @@
-"""The paper exchange to embed in a program or a test, and to serve from the command line."""
+"""The paper exchange to embed in a program or a test; `serving` is the command around it."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -78,6 +77,7 @@ class PaperExchange(Hand):
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}/realtime"
         self.symbols = symbols
+        self.faults_at_start = dict(faults or {})
         self.keys = tuple(keys)
         self.key, self.secret = self.keys[0].key, self.keys[0].secret
         super().__init__(self._told)
@@ -114,43 +114,3 @@ class PaperExchange(Hand):
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-def serve(
-    port: int,
-    seed: int,
-    symbols: Sequence[str],
-    faults: Mapping[str, float],
-    speed: float,
-    recording: Path | None,
-) -> None:
-    """
-    Serve until SIGINT or SIGTERM; prints where, once it listens.
-
-    Raises:
-        OSError: the port is in use, or the recording cannot be read; nothing was printed.
-        ValueError: a symbol, a fault or the recording is not valid; nothing was printed.
-    """
-    venue = PaperExchange(
-        port=port, seed=seed, symbols=symbols, faults=faults, speed=speed, record=recording
-    )
-    key = DEFAULT_KEYS[0]
-    on = sum(1 for probability in faults.values() if probability)
-    print(f"REST       {venue.url}/api/v1      key {key.key}  secret {key.secret}")
-    print(
-        f"websocket  ws://127.0.0.1:{venue.port}/realtime      {len(symbols)} instruments   "
-        f"{on} fault kind{'' if on == 1 else 's'} on",
-        flush=True,
-    )
-
-    # uvicorn ends in order at a signal and then raises it again for whoever handled it before. One
-    # that comes before uvicorn listens to signals must end it, too.
-    def end(number: int, frame: FrameType | None) -> None:
-        venue.stop()
-
-    former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        venue.run()
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

@@ -155,7 +155,7 @@ def test_the_simulated_exchange_says_where_it_is(home):
         r"REST +http://127\.0\.0\.1:\d+/api/v1 +key sim-key +secret sim-secret", lines[0]
     )
     assert faults["lost-answer"] == 0.5
-    assert re.match(r"websocket +ws://\S+ +1 instruments +1 fault kind on", lines[1])
+    assert re.match(r"websocket +ws://\S+ +1 instrument +1 fault kind on", lines[1])
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_a_strategy_is_tested_on_a_service_that_is_killed(run: Run):
 
 
 def test_the_plugin_imports_nothing_before_a_test_asks():
-    """It is loaded in every run of pytest wherever the package is installed: that has to be free."""
+    """Every run of pytest loads it wherever the package is installed: that has to be free."""
     looked = (
         "import pytest, sys; before = set(sys.modules); import reconciler.testing;"
         "print(*sorted(set(sys.modules) - before))"

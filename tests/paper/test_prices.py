@@ -167,8 +167,8 @@ def test_a_bad_recording_is_told_with_its_line(tmp_path):
 def test_the_command_serves_until_a_signal(tmp_path):
     """`serve` prints where it listens, answers, and ends in order at SIGTERM."""
     code = (
-        "from reconciler.paper import serve;"
-        "serve(0, 7, ('XBTUSD',), {'lost-answer': 0.01}, 1.0, None); print('ended')"
+        "from reconciler.paper import PaperExchange, serve;"
+        "serve(PaperExchange(symbols=['XBTUSD'], faults={'lost-answer': 0.01})); print('ended')"
     )
     root = Path(__file__).parents[2]
     served = subprocess.Popen(
@@ -178,7 +178,11 @@ def test_the_command_serves_until_a_signal(tmp_path):
         assert served.stdout is not None
         first, second = served.stdout.readline(), served.stdout.readline()
         assert "key sim-key  secret sim-secret" in first
-        assert second.endswith("1 instruments   1 fault kind on\n")
+        assert second.endswith("1 instrument   1 fault kind on\n")
+        assert [served.stdout.readline().split()[0] for _ in range(3)] == [
+            "control",
+            *["account"] * 2,
+        ]
         client = Client(first.split()[1].removesuffix("/api/v1"))
         assert client.call("GET", "/api/v1/user").json()["account"] == ME
         served.terminate()
