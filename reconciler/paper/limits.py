@@ -2,10 +2,13 @@
 Rate limits as token buckets, refilled continuously (protocol sheet, section 12.1).
 
 120 requests a minute a signed account, 30 a minute for unsigned requests of an address, and a
-second bucket of 10 a second on the order routes.
+second bucket of 10 a second on the order routes. Who ignores 429s, or makes one mistake after the
+other, may be banned.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 from . import errors
 
@@ -46,10 +49,26 @@ class Limits:
     PER_MINUTE_UNSIGNED = 30
     PER_SECOND = 10
 
-    def __init__(self, *, enabled: bool = True) -> None:
+    def __init__(self, *, enabled: bool = True, bans: bool = False) -> None:
         self.enabled = enabled
+        self.bans = Bans(enabled=bans)
         self._minute: dict[str, Bucket] = {}
         self._second: dict[str, Bucket] = {}
+
+    def check_ban(self, address: str, now_ms: int) -> None:
+        """
+        Turn a banned address away.
+
+        Raises:
+            Refusal: 403.
+        """
+        if self.bans.enabled:
+            self.bans.check(address, now_ms)
+
+    def refused(self, address: str, status: int, now_ms: int) -> None:
+        """A request of *address* was refused with *status*: too many of these lead to a ban."""
+        if self.bans.enabled:
+            self.bans.refused(address, status, now_ms)
 
     def admit(self, who: str, *, signed: bool, burst: bool, now_ms: int) -> dict[str, str]:
         """
@@ -97,3 +116,41 @@ class Limits:
             headers["x-ratelimit-limit-1s"] = str(second.size)
             headers["x-ratelimit-remaining-1s"] = str(second.remaining)
         return headers
+
+
+class Bans:
+    """
+    Addresses that are turned away with 403: for an hour, and the next time for a week.
+
+    How many refusals BitMEX takes is not published [unsure]: here thirty 429s in ten seconds, which
+    nobody gets who waits as told, or 120 refusals of any kind in a minute.
+    """
+
+    IGNORED = (30, 10_000)  # 429s, ms
+    MISTAKES = (120, 60_000)  # refusals with 4xx or 5xx, ms
+    FIRST_MS = 3_600_000
+    AGAIN_MS = 7 * 86_400_000
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.enabled = enabled
+        self._until: dict[str, int] = {}
+        self._seen: dict[tuple[str, bool], deque[int]] = {}
+
+    def check(self, address: str, now_ms: int) -> None:
+        if now_ms < self._until.get(address, 0):
+            raise errors.forbidden()
+
+    def refused(self, address: str, status: int, now_ms: int) -> None:
+        kinds = [(False, self.MISTAKES)] + ([(True, self.IGNORED)] if status == 429 else [])
+        for ignored, (most, window_ms) in kinds:
+            seen = self._seen.setdefault((address, ignored), deque(maxlen=most))
+            seen.append(now_ms)
+            if len(seen) == most and now_ms - seen[0] < window_ms:
+                self._ban(address, now_ms)
+
+    def _ban(self, address: str, now_ms: int) -> None:
+        former = self._until.get(address)
+        recent = former is not None and now_ms - former < self.AGAIN_MS
+        self._until[address] = now_ms + (self.AGAIN_MS if recent else self.FIRST_MS)
+        for ignored in (False, True):
+            self._seen.pop((address, ignored), None)

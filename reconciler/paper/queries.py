@@ -1,12 +1,15 @@
 """
 The table queries that all GET routes share (protocol sheet, section 3).
 
-``symbol, filter, columns, count, start, reverse, startTime, endTime`` over rows, oldest first.
+``symbol, filter, columns, count, start, reverse, startTime, endTime`` over rows, oldest first. A
+wrong parameter is refused in the words of section 7, "GET errors".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 
 from . import errors
 from .intake import flag, text, whole
@@ -15,6 +18,68 @@ from .protocol import decode
 from .times import parse_iso
 
 DEFAULT_COUNT = 100
+_MOST_ROWS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which rows of a table are asked for, and which of their columns."""
+
+    where: dict[str, object]
+    start_ms: int | None
+    end_ms: int | None
+    count: int
+    start: int
+    reverse: bool
+    columns: frozenset[str] | None
+
+    def cut(self, length: int) -> range:
+        """The places of the page's rows, in the order of the answer, among *length* rows."""
+        if not self.reverse:
+            return range(length)[self.start : self.start + self.count]
+        stop = max(0, length - self.start)
+        return range(max(0, stop - self.count), stop)[::-1]
+
+    def strip(self, rows: list[Row], keys: Iterable[str]) -> list[Row]:
+        """Only the columns that were asked for, and the keys."""
+        if self.columns is None:
+            return rows
+        wanted = self.columns.union(keys)
+        return [{k: v for k, v in row.items() if k in wanted} for row in rows]
+
+
+def page(
+    fields: Mapping[str, object], *, max_count: int = 500, default_count: int = DEFAULT_COUNT,
+    reverse: bool = False,
+) -> Page:  # fmt: skip
+    """
+    Read the parameters of a table query.
+
+    Args:
+        fields: The request's parameters.
+        max_count: Largest ``count`` that is allowed.
+        default_count: ``count`` when none is given.
+        reverse: ``reverse`` when it is not given.
+
+    Raises:
+        Refusal: 400, a parameter is not valid.
+    """
+    where = _object(fields, "filter")
+    symbol = text(fields, "symbol")
+    if symbol:
+        where["symbol"] = symbol
+    count = _count(fields, "count", default_count)
+    if count > max_count:
+        raise errors.too_many(max_count)
+    try:
+        backwards = flag(fields, "reverse", reverse)
+    except errors.Refusal:
+        raise errors.bad_parameter("reverse") from None
+    return Page(
+        start_ms=_time(fields, where, "startTime"), end_ms=_time(fields, where, "endTime"),
+        where=where, count=count, start=_count(fields, "start", 0), reverse=backwards,
+        columns=_columns(fields),
+    )  # fmt: skip
 
 
 def select(
@@ -38,78 +103,99 @@ def select(
     Raises:
         Refusal: 400, a parameter is not valid.
     """
-    where = _object(fields, "filter")
-    symbol = text(fields, "symbol")
-    if symbol:
-        where = {**where, "symbol": symbol}
-    start_ms = _time(fields.get("startTime", where.pop("startTime", None)), "startTime")
-    end_ms = _time(fields.get("endTime", where.pop("endTime", None)), "endTime")
-    if where or start_ms is not None or end_ms is not None:
-        rows = [
-            row for row in rows if _matches(row, where) and _within(row, time, start_ms, end_ms)
-        ]
-    count = _count(fields, "count", DEFAULT_COUNT, max_count)
-    start = _count(fields, "start", 0, 10_000_000)
-    if flag(fields, "reverse", False):
-        stop = len(rows) - start
-        page = list(rows[max(0, stop - count) : max(0, stop)])[::-1]
-    else:
-        page = list(rows[start : start + count])
-    columns = _columns(fields)
-    if columns is None:
-        return page
-    wanted = {*columns, *keys}
-    return [{k: v for k, v in row.items() if k in wanted} for row in page]
+    return paged(rows, page(fields, max_count=max_count), keys=keys, time=time)
+
+
+def paged(
+    rows: Sequence[Row], asked: Page, *, keys: Iterable[str] = (), time: str = "timestamp"
+) -> list[Row]:
+    """As `select`, for parameters that were read."""
+    _check(asked.where)
+    if asked.where or asked.start_ms is not None or asked.end_ms is not None:
+        rows = [row for row in rows if _matches(row, asked.where) and _within(row, time, asked)]
+    return asked.strip([rows[i] for i in asked.cut(len(rows))], keys)
 
 
 def matches(row: Row, fields: Mapping[str, object]) -> bool:
     """Whether a row meets the request's ``filter`` and ``symbol``."""
     where = _object(fields, "filter")
     symbol = text(fields, "symbol")
-    return _matches(row, {**where, "symbol": symbol} if symbol else where)
+    if symbol:
+        where["symbol"] = symbol
+    _check(where)
+    return _matches(row, where)
+
+
+def _check(where: Mapping[str, object]) -> None:
+    """Refuse a filter that could match nothing because of its form."""
+    for name, wanted in where.items():
+        if isinstance(wanted, dict):
+            raise errors.bad_filter()
+        base, _, part = name.partition(".")
+        if part and base != "ordStatus" and (part not in _PARTS or isinstance(wanted, list)):
+            raise errors.bad_filter()
 
 
 def _matches(row: Row, where: Mapping[str, object]) -> bool:
-    for name, wanted in where.items():
-        if name == "open":
-            live = row.get("ordStatus") not in TERMINAL and "ordStatus" in row
-            if bool(wanted) != live:
-                return False
-        elif name == "ordStatus.isTerminated":
-            if bool(wanted) != (row.get("ordStatus") in TERMINAL):
-                return False
-        elif name == "symbol" and isinstance(wanted, str):
-            if str(row.get("symbol", "")).upper() != wanted.upper():
-                return False
-        elif name.startswith("timestamp"):
-            if not _timestamp_matches(str(row.get("timestamp", "")), name, wanted):
-                return False
-        elif isinstance(wanted, list):
-            if row.get(name) not in wanted:
-                return False
-        elif isinstance(wanted, dict):
-            raise errors.invalid("filter values are not valid")
-        elif row.get(name) != wanted:
-            return False
-    return True
+    return all(_meets(row, name, wanted) for name, wanted in where.items())
 
 
-def _timestamp_matches(stamp: str, name: str, wanted: object) -> bool:
-    """``timestamp``, ``timestamp.time``, ``.date``, ``.hh``, ``.mm``, ``.ss``."""
-    part = {
-        "timestamp": stamp, "timestamp.date": stamp[:10], "timestamp.time": stamp[11:-1],
-        "timestamp.hh": stamp[11:13], "timestamp.mm": stamp[14:16], "timestamp.ss": stamp[17:19],
-    }.get(name)  # fmt: skip
-    if part is None:
-        raise errors.invalid("filter values are not valid")
-    return part.startswith(str(wanted).zfill(2) if isinstance(wanted, int) else str(wanted))
+def _meets(row: Row, name: str, wanted: object) -> bool:
+    if name == "open":
+        live = row.get("ordStatus") not in TERMINAL and "ordStatus" in row
+        return bool(wanted) == live
+    if name == "ordStatus.isTerminated":
+        return bool(wanted) == (row.get("ordStatus") in TERMINAL)
+    if name == "symbol":
+        symbol = str(row.get("symbol", "")).upper()
+        any_of = wanted if isinstance(wanted, list) else [wanted]
+        return symbol in {str(one).upper() for one in any_of}
+    base, _, part = name.partition(".")
+    if part:
+        return base in row and _part_matches(str(row[base]), part, wanted)
+    if isinstance(wanted, list):
+        return row.get(name) in wanted
+    if name == "timestamp" and isinstance(wanted, str):
+        return _same_time(str(row.get(name, "")), wanted)
+    return row.get(name) == wanted
 
 
-def _within(row: Row, column: str, start_ms: int | None, end_ms: int | None) -> bool:
-    if start_ms is None and end_ms is None:
+# Parts of a time that a filter may name, as places in ``2026-05-20T11:00:00.000Z``. They are those
+# of the database behind the real venue, where `mm` is the month and `uu` the minute.
+_PARTS: dict[str, slice | None] = {
+    "date": slice(0, 10), "time": slice(11, 23), "month": slice(0, 7), "minute": slice(11, 16),
+    "second": slice(11, 19), "year": slice(0, 4), "yyyy": slice(0, 4), "mm": slice(5, 7),
+    "dd": slice(8, 10), "hh": slice(11, 13), "uu": slice(14, 16), "ss": slice(17, 19),
+    "ms": slice(20, 23), "ww": None,
+}  # fmt: skip
+
+
+def _part_matches(stamp: str, part: str, wanted: object) -> bool:
+    place = _PARTS[part]
+    if place is None:  # day of the week: 0 is Saturday, 6 is Friday
+        days = parse_iso(stamp[:10]) // 86_400_000  # since a Thursday
+        return str((days + 5) % 7) == str(wanted)
+    is_there, text_of = stamp[place], str(wanted)
+    if part == "time":  # 12:00 is 12:00:00.000
+        return is_there == text_of + "00:00:00.000"[len(text_of) :]
+    if is_there.isdigit() and text_of.isdigit():
+        return int(is_there) == int(text_of)
+    return is_there == text_of
+
+
+def _same_time(stamp: str, wanted: str) -> bool:
+    try:
+        return parse_iso(stamp) == parse_iso(wanted)
+    except ValueError:
+        return False
+
+
+def _within(row: Row, column: str, asked: Page) -> bool:
+    start, end = asked.start_ms, asked.end_ms
+    if start is None and end is None:
         return True
     at = parse_iso(str(row[column]))
-    return (start_ms is None or at >= start_ms) and (end_ms is None or at <= end_ms)
+    return (start is None or at >= start) and (end is None or at <= end)
 
 
 def _object(fields: Mapping[str, object], name: str) -> dict[str, object]:
@@ -120,13 +206,13 @@ def _object(fields: Mapping[str, object], name: str) -> dict[str, object]:
         try:
             value = decode(value)
         except ValueError:
-            raise errors.invalid(f"{name} values are not valid") from None
+            raise errors.bad_filter() from None
     if not isinstance(value, dict):
-        raise errors.invalid(f"{name} values are not valid")
+        raise errors.bad_filter()
     return dict(value)
 
 
-def _columns(fields: Mapping[str, object]) -> list[str] | None:
+def _columns(fields: Mapping[str, object]) -> frozenset[str] | None:
     value = fields.get("columns")
     if value is None or value == "":
         return None
@@ -135,27 +221,35 @@ def _columns(fields: Mapping[str, object]) -> list[str] | None:
             try:
                 value = decode(value)
             except ValueError:
-                raise errors.invalid("columns is invalid") from None
+                raise errors.bad_parameter("columns") from None
         else:
-            value = value.split(",")
+            value = [name.strip() for name in value.split(",")]
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise errors.invalid("columns is invalid")
-    return value
+        raise errors.bad_parameter("columns")
+    return frozenset(value)
 
 
-def _count(fields: Mapping[str, object], name: str, default: int, most: int) -> int:
-    value = whole(fields, name)
+def _count(fields: Mapping[str, object], name: str, default: int) -> int:
+    try:
+        value = whole(fields, name)
+    except errors.Refusal:
+        raise errors.bad_parameter(name) from None
     if value is None:
         return default
-    if value < 0 or value > most:
-        raise errors.invalid(f"{name} is invalid")
+    if not 0 <= value <= _MOST_ROWS:
+        raise errors.bad_parameter(name)
     return value
 
 
-def _time(value: object, name: str) -> int | None:
+def _time(fields: Mapping[str, object], where: dict[str, object], name: str) -> int | None:
+    """A time from the request or, under the same name, from its filter."""
+    inside = where.pop(name, None)
+    value = fields.get(name) or inside
     if value is None or value == "":
         return None
+    if isinstance(value, bool | int | Decimal):  # seconds or milliseconds: BitMEX takes neither
+        raise errors.bad_parameter(name)
     try:
         return parse_iso(str(value))
-    except ValueError:
-        raise errors.invalid(f"{name} is invalid") from None
+    except (ValueError, OverflowError):
+        raise errors.bad_parameter(name) from None

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from . import errors, intake, topics
+from . import errors, intake, series
 from .account import Account
 from .instruments import plain
 from .orders import Order, Row
 from .protocol import margin_row, position_row, wallet_row
-from .queries import select
+from .queries import Page, page, paged, select
 from .times import iso, parse_iso
 
 if TYPE_CHECKING:
@@ -24,34 +24,48 @@ READ_LAG_MS = 1_000
 _BALANCE_MOVES = frozenset({"Trade", "Funding", "Settlement", "Liquidation", "Bankruptcy"})
 
 
+def _fields(api: Api, asked: Asked) -> dict[str, object]:
+    return series.resolved(asked.fields, api.exchange)
+
+
 def orders(api: Api, asked: Asked) -> object:
     """Oldest first; with the fault read-lag, as they stood a second ago."""
+    wanted = page(_fields(api, asked))
     lag_to = asked.now_ms - READ_LAG_MS if api.quirks.strikes("read-lag") else None
-    rows: list[Row] = []
-    for order in _candidates(api, asked):
-        if lag_to is None and order.sent is not None:
-            rows.append(order.sent)
-            continue
-        seen = [row for at, row in order.versions if lag_to is not None and at <= lag_to]
-        if seen:
-            rows.append(seen[-1])
-    return select(rows, asked.fields, keys=("orderID",))
+    if lag_to is not None:
+        seen = [_version(order, lag_to) for order in api.exchange.orders_of[asked.account]]
+        return paged([row for row in seen if row is not None], wanted, keys=("orderID",))
+    rows = [o.sent for o in _candidates(api, asked.account, wanted) if o.sent is not None]
+    return paged(rows, wanted, keys=("orderID",))
 
 
-def _candidates(api: Api, asked: Asked) -> list[Order]:
-    """Orders that can match: for ``{"open": true}`` the open ones, which are few among many."""
-    if asked.fields.get("filter") == '{"open":true}' and not api.quirks.on("read-lag"):
-        return api.exchange.open_orders(asked.account)
-    return api.exchange.orders_of[asked.account]
+def _version(order: Order, at_ms: int) -> Row | None:
+    """The order's row as it was at a time."""
+    seen = [row for at, row in order.versions if at <= at_ms]
+    return seen[-1] if seen else None
+
+
+def _candidates(api: Api, account: int, wanted: Page) -> list[Order]:
+    """Orders that can match: the open ones, or one that is named, are few among very many."""
+    where = wanted.where
+    if where.get("open") is True or where.get("ordStatus.isTerminated") is False:
+        return api.exchange.open_orders(account)
+    if isinstance(where.get("orderID"), str):
+        order = api.exchange.find(account, str(where["orderID"]))
+        return [] if order is None else [order]
+    if isinstance(where.get("clOrdID"), str):
+        named = where["clOrdID"]
+        return [o for o in api.exchange.orders_of[account] if o.cl_ord_id == named]
+    return api.exchange.orders_of[account]
 
 
 def executions(api: Api, asked: Asked) -> object:
-    return select(_executions(api, asked), asked.fields, keys=("execID",))
+    return select(_executions(api, asked), _fields(api, asked), keys=("execID",))
 
 
 def trade_history(api: Api, asked: Asked) -> object:
     rows = [row for row in _executions(api, asked) if row["execType"] in _BALANCE_MOVES]
-    return select(rows, asked.fields, keys=("execID",))
+    return select(rows, _fields(api, asked), keys=("execID",))
 
 
 def _executions(api: Api, asked: Asked) -> Sequence[Row]:
@@ -69,7 +83,7 @@ def positions(api: Api, asked: Asked) -> object:
         for p in account.positions.values()
         if p.sent is not None
     ]
-    return select(rows, asked.fields, keys=("account", "symbol", "strategy"))
+    return select(rows, _fields(api, asked), keys=("account", "symbol", "strategy"))
 
 
 def leverage(api: Api, asked: Asked) -> object:
@@ -127,15 +141,6 @@ def wallet_history(api: Api, asked: Asked) -> object:
     ]  # fmt: skip
 
 
-def user(api: Api, asked: Asked) -> object:
-    return {
-        "id": asked.account, "account": asked.account, "username": f"sim-{asked.account}",
-        "email": f"sim-{asked.account}@example.com", "TFAEnabled": "", "country": "SC",
-        "created": iso(api.exchange.opened_ms), "lastUpdated": iso(api.exchange.opened_ms),
-        "preferences": {},
-    }  # fmt: skip
-
-
 def commission(api: Api, asked: Asked) -> object:
     return {
         symbol: {
@@ -144,67 +149,3 @@ def commission(api: Api, asked: Asked) -> object:
         }
         for symbol, inst in api.exchange.catalogue.items()
     }  # fmt: skip
-
-
-def api_keys(api: Api, asked: Asked) -> object:
-    return [
-        {
-            "id": key.key, "secret": "", "name": key.key, "nonce": 0, "cidr": "0.0.0.0/0",
-            "permissions": list(key.permissions), "enabled": key.enabled, "userId": asked.account,
-            "created": iso(api.exchange.opened_ms),
-        }
-        for key in api.keys.of_account(asked.account)
-    ]  # fmt: skip
-
-
-def assets(api: Api, asked: Asked) -> object:
-    def row(asset: str, currency: str, major: str, scale: int) -> Row:
-        return {
-            "asset": asset, "currency": currency, "majorCurrency": major, "name": asset,
-            "currencyType": "Crypto", "scale": scale, "enabled": True, "isMarginCurrency": True,
-        }  # fmt: skip
-
-    return [row("XBT", "XBt", "XBT", 8), row("USDT", "USDt", "USDT", 6)]
-
-
-def instruments(api: Api, asked: Asked) -> object:
-    rows = [market.row(asked.now_ms) for market in api.exchange.markets.values()]
-    return select(rows, asked.fields, keys=("symbol",))
-
-
-def active_instruments(api: Api, asked: Asked) -> object:
-    return [market.row(asked.now_ms) for market in api.exchange.markets.values()]
-
-
-def book(api: Api, asked: Asked) -> object:
-    inst = intake.instrument(asked.fields, api.exchange.catalogue)
-    depth = intake.whole(asked.fields, "depth")
-    if depth is not None and depth < 0:
-        raise errors.invalid("depth is invalid")
-    wanted = 25 if depth is None else depth or None
-    return api.exchange.markets[inst.symbol].levels(wanted, asked.now_ms)
-
-
-def quotes(api: Api, asked: Asked) -> object:
-    rows = [row for market in api.exchange.markets.values() for row in market.quotes]
-    rows.sort(key=lambda row: str(row["timestamp"]))
-    return select(rows, asked.fields, max_count=1_000)
-
-
-def trades(api: Api, asked: Asked) -> object:
-    rows = [row for market in api.exchange.markets.values() for row in market.trades]
-    rows.sort(key=lambda row: str(row["timestamp"]))
-    return select(rows, asked.fields, max_count=1_000)
-
-
-def nothing(api: Api, asked: Asked) -> object:
-    """Tables that stay empty here: their parameters are checked all the same."""
-    return select([], asked.fields)
-
-
-def websocket_help(api: Api, asked: Asked) -> object:
-    return topics.subjects()
-
-
-def about(api: Api, asked: Asked) -> object:
-    return {"name": "BitMEX API", "version": "1.2.0", "timestamp": asked.now_ms}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from . import errors
 from .auth import Key, KeyRing
 from .exchange import Exchange
+from .formats import rendered
 from .limits import Limits
 from .order_faults import OrderFaults
 from .protocol import encode, fields_of
@@ -50,16 +51,21 @@ class Api:
         self.faults = RestFaults(self)
         self.order_faults = OrderFaults(exchange, hub, quirks)
         self.placements: list[dict[str, object]] = []  # every POST /order that arrived
+        self._requests = 0
 
     # -- the door -----------------------------------------------------------------------------
 
     def admit(self, request: Request, now_ms: int) -> Admitted | Answer:
         """Check a request up to the engine's queue; an `Answer` means that it ends here."""
         log = self._log(request, now_ms)
+        trace = self._trace()
         try:
             admitted = self._admit(request, now_ms)
         except errors.Refusal as refusal:
+            self.limits.refused(request.address, refusal.status, now_ms)
+            refusal.headers |= trace
             return self._refused(refusal, log)
+        admitted.headers |= trace
         admitted.log = log
         if log is not None and admitted.key is not None:
             log["account"] = admitted.key.account
@@ -70,7 +76,14 @@ class Api:
             log["status"] = None if shut.dropped else shut.status
         return shut
 
+    def _trace(self) -> dict[str, str]:
+        """Headers that name a request, on every answer since December 2025 (section 3)."""
+        self._requests += 1
+        return {"x-request-id": f"00000000-0000-4000-8000-{self._requests:012x}",
+                "x-stream-id": "1"}  # fmt: skip
+
     def _admit(self, request: Request, now_ms: int) -> Admitted:
+        self.limits.check_ban(request.address, now_ms)
         route = ROUTES.get((request.verb, request.path.rstrip("/")))
         if route is None:
             raise errors.not_found()
@@ -102,10 +115,13 @@ class Api:
     def run(self, admitted: Admitted, now_ms: int) -> Answer:
         """What the engine does with a request, and its honest answer."""
         try:
-            asked = Asked(admitted.key, _fields(admitted.request), now_ms)
-            body = encode(admitted.route.handler(self, asked))
-            answer = Answer(body=body, headers=admitted.headers)
+            fields = _fields(admitted.request)
+            asked = Asked(admitted.key, fields, now_ms)
+            made = admitted.route.handler(self, asked)
+            body, kind = rendered(made, fields.get("_format"))
+            answer = Answer(body=body, headers=admitted.headers, content_type=kind)
         except errors.Refusal as refusal:
+            self.limits.refused(admitted.request.address, refusal.status, now_ms)
             refusal.headers |= admitted.headers
             answer = self._refused(refusal, None)
         self.hub.publish(self.exchange.flush(now_ms), now_ms)
