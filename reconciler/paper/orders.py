@@ -105,6 +105,10 @@ class Order:
     changed_ms: int = 0
     sent: Row | None = None
     versions: list[tuple[int, Row]] = field(default_factory=list)  # rows by time, newest last
+    reduce_only: bool = field(init=False)  # asked for whenever a position changes
+
+    def __post_init__(self) -> None:
+        self.reduce_only = REDUCE_ONLY in self.exec_inst or CLOSE in self.exec_inst
 
     @property
     def side_name(self) -> str:
@@ -131,10 +135,6 @@ class Order:
     def dormant(self) -> bool:
         """Open, and outside the market until a price or another order lets it in."""
         return self.untriggered or (self.open and self.linked)
-
-    @property
-    def reduce_only(self) -> bool:
-        return REDUCE_ONLY in self.exec_inst or CLOSE in self.exec_inst
 
     def fill(self, contracts: int, price: Decimal) -> None:
         """Count a trade; the status follows."""
