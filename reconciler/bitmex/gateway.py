@@ -380,7 +380,11 @@ class BitmexGateway(Venue):
 
     def _read_all(self) -> bool:
         """The look-ups of a resync are done: whether the stream is in sync with that."""
-        if self._session is None or not self._session.read_done():
+        if self._session is None:
+            return False
+        if self._accounts.mute:  # pings are answered, and nothing is told
+            self._session.lose(f"the stream is silent about {self._accounts.mute}, which moves")
+        if not self._session.read_done():
             return False
         self._loss_untold = True
         self._stream.settled()

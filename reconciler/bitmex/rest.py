@@ -233,12 +233,12 @@ class Reader:
     def instruments(
         self, symbols: tuple[str, ...], wanted: Callable[[], bool]
     ) -> list[dict[str, object]]:
-        """The trading rules of *symbols* in one answer; no row for what the venue doesn't list."""
+        """Rules and prices of *symbols* in one answer; no row for what the venue doesn't list."""
         if not symbols:
             return []
         query = {
             "filter": json.dumps({"symbol": symbols}),
-            "columns": json.dumps(rows.RULES),
+            "columns": json.dumps(rows.RULES + rows.PRICES),
             "count": PAGE,
         }
         page = messages.rows(self._get("/instrument", query, wanted))

@@ -46,6 +46,8 @@ RULES = (
     "symbol", "state", "lotSize", "tickSize", "maxOrderQty", "maxPrice", "isInverse", "isQuanto",
     "multiplier", "settlCurrency", "quoteCurrency", "makerFee", "takerFee",
 )  # fmt: skip
+#: Those that move all the time, and show whether the stream still tells of them.
+PRICES = ("markPrice", "bidPrice", "askPrice")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST = 2**53  # of a whole number: a thousand of them still fit a column of the journal

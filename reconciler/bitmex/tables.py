@@ -35,6 +35,7 @@ from .rows import Row
 
 Key = tuple[object, ...]
 
+MUTE_US = 10_000_000  # a stream that shows no price of an instrument for so long may be broken
 LAG_US = 2_000_000  # a read shows everything older than this
 DEAD_ROW_US = 300_000_000  # how long an order that is over is kept: it can be revived for 60 s
 DEAD = frozenset({"Filled", "Canceled", "Rejected", "Expired"})
@@ -157,6 +158,8 @@ class Accounts:
         self.symbols = frozenset(symbols)
         self.account: int | None = None  # ours, once a partial named it
         self.tables = {name: Table(name) for name in self.NAMES}
+        self.mute = ""  # an instrument that moves, as a look-up shows, and of which nothing is told
+        self._moved_us: dict[str, int] = {}  # when the stream last spoke of each instrument
         self.marks: dict[str, Decimal] = {}  # from the last instrument frame
         self.strangers = 0  # rows of other accounts
         self.stranger: object = None  # the first of those accounts
@@ -170,6 +173,8 @@ class Accounts:
         """Start over with a new connection. What the core was told stays known."""
         for table in self.tables.values():
             table.forget()
+        self.mute = ""
+        self._moved_us.clear()
 
     def executed(self, found: Iterable[AnyEvent]) -> None:
         """Where contracts changed hands, the next position row is news, whatever it says."""
@@ -268,6 +273,7 @@ class Accounts:
             symbol = rows.need_text(row, "symbol")
             if symbol not in self.symbols:
                 continue
+            self._moved_us[symbol] = at_us
             mark = rows.exact(row.get("markPrice"), "markPrice")
             if mark is not None:
                 self.marks[symbol] = mark
@@ -284,6 +290,7 @@ class Accounts:
         The look-up holds all that is older than `LAG_US`: what the stream said since is newer.
         """
         symbol = rows.need_text(row, "symbol")
+        self._compare(symbol, row, asked_us)
         if asked_us < self._ruled_us.get(symbol, -LAG_US) + LAG_US:
             return None
         if rows.instrument_seen(row, at_us) is None:
@@ -293,6 +300,22 @@ class Accounts:
             if known.get("symbol") == symbol:  # else its next change would bring back the old ones
                 known.update((name, row.get(name)) for name in rows.RULES)
         return self._new_rules(row, at_us)
+
+    def _compare(self, symbol: str, row: Row, asked_us: int) -> None:
+        """
+        Whether the venue has prices that the stream should have told long ago.
+
+        A quiet market is no broken stream: it is one only if something moved.
+        """
+        told_us = self._moved_us.get(symbol)
+        if told_us is None or asked_us - told_us < MUTE_US:
+            return
+        for known in self.tables["instrument"].rows.values():
+            if known.get("symbol") != symbol:
+                continue
+            pairs = [(row.get(name), known.get(name)) for name in rows.PRICES]
+            if any(None not in (now, before) and now != before for now, before in pairs):
+                self.mute = symbol
 
     def _new_rules(self, row: Row, at_us: int) -> InstrumentSeen | None:
         """The trading rules in a full instrument row, if they are not what was told last."""

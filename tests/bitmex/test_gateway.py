@@ -314,6 +314,28 @@ def test_a_stream_that_tells_nothing(paper: Paper, in_sync: InSync) -> None:
     assert loop.wait_for(Synced, loop.events.index(lost))
 
 
+def test_a_stream_that_tells_nothing_and_nobody_trades(paper: Paper, in_sync: InSync) -> None:
+    """No order of ours shows it, and pings are answered: the next audit does, by the prices."""
+    loop = in_sync()
+    gateway = loop.gateway
+    assert gateway is not None
+    paper.fault("silent-stream")
+    paper.trade(100)  # its frame is the first that does not come
+    since = len(loop.events)
+    paper.tell("price", symbol="XBTUSD", price=61500.5)
+    for _ in range(4):
+        loop.skew_us += 4_000_000
+        time.sleep(0.2)
+    assert not any(isinstance(event, StreamLost) for event in loop.events)
+    loop.send(Resync(request_id=1, reason="regular audit"))
+    lost = loop.wait_for(StreamLost, since)
+    assert "silent about XBTUSD" in lost.reason
+    assert loop.wait_for(Synced, loop.events.index(lost))
+    quote = gateway.quote("XBTUSD")
+    assert quote is not None
+    assert quote.bid == Decimal("61500.5")
+
+
 def test_a_loop_that_stood_still(paper: Paper, in_sync: InSync) -> None:
     """After a pause of the whole process nothing is believed before it was read again."""
     loop = in_sync()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from reconciler.bitmex.tables import Accounts, Table
 from reconciler.core.events import (
     ExecutionKind,
@@ -287,6 +289,32 @@ def test_a_look_up_without_rules_changes_none() -> None:
     made = opened_and_lost()
     assert made.read_rules({"symbol": "XBTUSD", "state": "Open"}, 9_000_000, 9_000_000) is None
     assert made.take(frame("instrument", "update", {"symbol": "XBTUSD"}), 9_000_001) == []
+
+
+S = 1_000_000
+
+
+@pytest.mark.parametrize("name", ["markPrice", "bidPrice", "askPrice"])
+def test_a_stream_that_is_silent_while_the_market_moves_is_noticed(name: str) -> None:
+    """It answers pings, so nothing else shows it: a look-up has another price than it told."""
+    made = Accounts(["XBTUSD"])
+    image = {**INSTRUMENT, "bidPrice": 61309.5, "askPrice": 61310.5}
+    still = {**READ, "bidPrice": Decimal("61309.5"), "askPrice": Decimal("61310.5")}
+    moved = {**still, name: Decimal("61320.5")}
+    made.take(frame("instrument", "partial", image, keys=["symbol"]), S)
+    made.read_rules(moved, 11 * S - 1, 11 * S)
+    assert not made.mute, "the stream may be a little behind"
+    made.read_rules(still, 11 * S, 12 * S)
+    assert not made.mute, "a quiet market is no broken stream"
+    made.take(frame("instrument", "update", {"symbol": "XBTUSD", "volume": 5}), 5 * S)
+    made.read_rules(moved, 11 * S, 12 * S)
+    assert not made.mute, "it spoke of it since"
+    made.read_rules(moved, 15 * S, 16 * S)
+    assert made.mute == "XBTUSD"
+    made.forget()
+    assert not made.mute, "another connection begins anew"
+    made.read_rules(moved, 90 * S, 90 * S)
+    assert not made.mute
 
 
 def test_other_symbols_and_indices_are_no_instruments() -> None:
