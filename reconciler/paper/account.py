@@ -1,8 +1,9 @@
 """
-What an account holds and owes: positions, costs, PnL, margin and wallet (protocol sheet, 8.2).
+What an account holds and owes: positions, their costs and PnL, and the wallet (sheet, 8.2).
 
 Amounts are integer minor units of the settlement currency; contracts are signed integers. Costs
-keep the sign rule of `Instrument.cost`: a long inverse position has a negative cost.
+keep the sign rule of `Instrument.cost`: a long inverse position has a negative cost. How much of it
+all is held as margin, and where that runs out, is in `margin`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ DEFAULT_BALANCES: dict[str, int] = {"XBt": 100 * 100_000_000, "USDt": 1_000_000 
 
 @dataclass(slots=True)
 class Position:
-    """One account's position in one instrument."""
+    """One account's position in one instrument. In spot it only counts open orders."""
 
     account: int
     instrument: Instrument
@@ -26,15 +27,21 @@ class Position:
     qty: int = 0
     realised_cost: int = 0
     unrealised_cost: int = 0  # cost of what is held now, at average
-    comm: int = 0  # fees since the position was opened
+    comm: int = 0  # fees and funding since the position was opened
     average: Decimal | None = None  # entry price, unrounded
-    prev_realised_pnl: int = 0  # of the position before this one
-    prev_close: Decimal | None = None
+    rebalanced: int = 0  # realised PnL that went to the wallet: below zero for a profit (8.2)
+    unsettled: int = 0  # realised since the last daily settlement
+    prev_realised_pnl: int = 0  # of the position, or the day, before this one
     leverage: Decimal = Decimal(0)  # 0: cross margin
+    transferred: int = 0  # margin added by hand, isolated positions only
     open_buy_qty: int = 0
     open_buy_cost: int = 0
+    open_buy_premium: int = 0
     open_sell_qty: int = 0
     open_sell_cost: int = 0
+    open_sell_premium: int = 0
+    state: str = ""  # posState
+    percentile: Decimal | None = None  # place in the queue for auto-deleveraging; 1 is first
     sent: dict[str, object] | None = None  # the row that subscribers have, None: never sent
     filled: bool = False  # traded since the row was last sent
 
@@ -55,12 +62,6 @@ class Position:
     def unrealised_pnl(self) -> int:
         return self.mark_value - self.unrealised_cost
 
-    @property
-    def init_margin_req(self) -> Decimal:
-        if self.leverage:
-            return max(self.instrument.init_margin, 1 / self.leverage)
-        return self.instrument.init_margin
-
     def trade(self, contracts: int, price: Decimal, cost: int, fee: int) -> int:
         """
         Book an execution of signed *contracts*; returns the change of realised PnL (minor units).
@@ -71,10 +72,12 @@ class Position:
         before = self.realised_pnl
         if self.qty == 0 and (self.realised_cost or self.comm):
             self.prev_realised_pnl = before
-            self.realised_cost = self.unrealised_cost = self.comm = 0
+            self.realised_cost = self.unrealised_cost = self.comm = self.rebalanced = 0
             before = 0
         closing = min(abs(contracts), abs(self.qty)) if self.qty * contracts < 0 else 0
         if closing:
+            # Shares are truncated, and what is cut off stays with the part that stays open: no
+            # unit is lost.
             released = (
                 self.unrealised_cost
                 if closing == abs(self.qty)
@@ -88,6 +91,8 @@ class Position:
         held = abs(self.qty) - closing
         self.qty += contracts
         self.comm += fee
+        if not held:
+            self.transferred = 0  # margin added by hand goes back when the position closes
         if opening:
             self.unrealised_cost += cost
             held_average = self.average if held else None
@@ -95,7 +100,30 @@ class Position:
         elif self.qty == 0:
             self.average = None
         self.filled = True
-        return self.realised_pnl - before
+        gained = self.realised_pnl - before
+        self.unsettled += gained
+        return gained
+
+    # -- margin of the position alone (section 8.2) ----------------------------------------------
+
+    @property
+    def init_margin_req(self) -> Decimal:
+        """Of the risk limit, or more when the leverage is lower than that allows."""
+        least = self.instrument.init_margin + self._risk_surcharge
+        return max(least, 1 / self.leverage) if self.leverage else least
+
+    @property
+    def maint_margin_req(self) -> Decimal:
+        return self.instrument.maint_margin + self._risk_surcharge
+
+    @property
+    def _risk_surcharge(self) -> Decimal:
+        """Each step of the risk limit adds the base maintenance margin once more to both."""
+        inst = self.instrument
+        if self.risk_limit <= inst.risk_limit or not inst.risk_step:
+            return Decimal(0)
+        steps = -(-(self.risk_limit - inst.risk_limit) // inst.risk_step)
+        return steps * inst.maint_margin
 
     def order_margin(self, contracts: int, cost: int) -> int:
         """
@@ -111,6 +139,8 @@ class Position:
     @property
     def init_margin(self) -> int:
         """Margin held by open orders; contracts that would reduce the position need none."""
+        if self.instrument.is_spot:  # paid in full, with the fee, out of the quote currency
+            return self.open_buy_cost + ceil_mul(self.open_buy_cost, self.instrument.taker_fee)
         total = 0
         for qty, cost, held in (
             (self.open_buy_qty, self.open_buy_cost, -self.qty),
@@ -127,47 +157,62 @@ class Position:
 
     @property
     def pos_comm(self) -> int:
-        """Fee to leave at bankruptcy."""
-        return ceil_mul(
-            self.unrealised_cost, self.instrument.taker_fee * (1 + self.init_margin_req)
-        )
+        """Fee to leave at bankruptcy, before a cross position draws on the balance."""
+        return self.comm_with(0)
+
+    def comm_with(self, cross: int) -> int:
+        """
+        Fee to leave at bankruptcy, once *cross* minor units of the balance back the position.
+
+        ⌈takerFee × (|cost| × (1 + initMarginReq) + cross)⌉ reproduces a recorded row of a cross
+        position in liquidation (cost 5142779, cross 18335, fee 0.00075: 3910).
+        """
+        if not self.qty:
+            return 0
+        value = abs(self.unrealised_cost) * (1 + self.init_margin_req) + cross
+        return ceil_mul_exact(value, self.instrument.taker_fee)
 
     @property
     def pos_margin(self) -> int:
-        return self.pos_init + self.pos_comm
+        """posInit + posComm + what was added by hand; `margin` adds the loss of a cross one."""
+        return self.pos_init + self.pos_comm + self.transferred
 
     @property
     def pos_maint(self) -> int:
-        return ceil_mul(self.unrealised_cost, self.instrument.maint_margin) + self.pos_comm
+        return ceil_mul(self.unrealised_cost, self.maint_margin_req) + self.pos_comm
 
-    @property
-    def maint_margin(self) -> int:
-        return self.pos_margin + self.unrealised_pnl if self.qty else 0
-
-    def price_at_loss(self, loss: int) -> Decimal | None:
+    def price_at(self, lost: Decimal) -> Decimal | None:
         """
-        The price at which the position has lost *loss* minor units, on a tick toward safety.
+        The price at which the position has lost that part of its cost, on a tick toward safety.
 
         None when flat. A short inverse position whose loss is never reached gets the highest
         price of the instrument, a long one of the others the lowest.
         """
-        if not self.qty:
+        if not self.qty or self.average is None:
             return None
-        inst = self.instrument
-        cost = abs(self.unrealised_cost)
-        long = self.qty > 0
+        inst, long = self.instrument, self.qty > 0
         if inst.is_inverse:
-            value = cost + loss if long else cost - loss
-            if value <= 0:
+            part = 1 + lost if long else 1 - lost
+            if part <= 0:
                 return inst.max_price
-            price = Decimal(-inst.multiplier * abs(self.qty)) / value
+            price = self.average / part
         else:
-            value = cost - loss if long else cost + loss
-            if value <= 0:
-                return inst.tick
-            price = Decimal(value) / (inst.multiplier * abs(self.qty))
-        ticks = int(price / inst.tick)
-        return min(inst.max_price, inst.price(max(1, ticks + 1 if long else ticks)))
+            price = self.average * (1 - lost if long else 1 + lost)
+        whole = int(price / inst.tick)
+        up = long and whole * inst.tick < price
+        return min(inst.max_price, inst.price(max(1, whole + 1 if up else whole)))
+
+    @property
+    def break_even_price(self) -> Decimal | None:
+        """Where leaving as a taker costs nothing: entry and one fee, on a tick toward safety."""
+        return self.price_at(-self.instrument.taker_fee)
+
+
+def ceil_mul_exact(value: Decimal, rate: Decimal) -> int:
+    """⌈value × rate⌉ for a value that need not be whole."""
+    product = value * rate
+    whole = int(product)
+    return whole + 1 if product > whole else whole
 
 
 @dataclass(slots=True)
@@ -177,7 +222,10 @@ class Account:
     number: int
     deposited: dict[str, int]  # minor units by currency
     positions: dict[str, Position] = field(default_factory=dict)
-    realised: dict[str, int] = field(default_factory=dict)  # minor units, since the start
+    realised: dict[str, int] = field(default_factory=dict)  # since the last daily settlement
+    settled: dict[str, int] = field(default_factory=dict)  # realised and settled; spot trades
+    prev_realised: dict[str, int] = field(default_factory=dict)  # of the last daily settlement
+    history: list[dict[str, object]] = field(default_factory=list)  # walletHistory, oldest first
     margin_sent: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def position(self, instrument: Instrument, mark: Decimal) -> Position:
@@ -191,61 +239,32 @@ class Account:
     def trade(
         self, position: Position, contracts: int, price: Decimal, cost: int, fee: int
     ) -> None:
-        """Book an execution on the position and what it realised in the wallet."""
-        currency = position.instrument.settle
+        """Book an execution on the position and what it realised; in spot, both currencies."""
+        inst = position.instrument
+        if inst.is_spot:
+            self.move(inst.base, contracts)
+            self.move(inst.settle, -cost - fee)
+            return
         gained = position.trade(contracts, price, cost, fee)
-        self.realised[currency] = self.realised.get(currency, 0) + gained
+        self.realised[inst.settle] = self.realised.get(inst.settle, 0) + gained
 
     def charge(self, position: Position, amount: int) -> None:
         """Take a payment on a position, such as funding (minor units; below zero is received)."""
         currency = position.instrument.settle
         position.comm += amount
+        position.unsettled -= amount
         self.realised[currency] = self.realised.get(currency, 0) - amount
 
+    def move(self, currency: str, amount: int) -> None:
+        """Put *amount* into the wallet itself, or take it out."""
+        self.settled[currency] = self.settled.get(currency, 0) + amount
+
+    def amount(self, currency: str) -> int:
+        """The wallet without what was realised since the last daily settlement."""
+        return self.deposited.get(currency, 0) + self.settled.get(currency, 0)
+
     def wallet_balance(self, currency: str) -> int:
-        return self.deposited.get(currency, 0) + self.realised.get(currency, 0)
+        return self.amount(currency) + self.realised.get(currency, 0)
 
     def in_currency(self, currency: str) -> list[Position]:
         return [p for p in self.positions.values() if p.instrument.settle == currency]
-
-    def margin_balance(self, currency: str) -> int:
-        gains = sum(p.unrealised_pnl for p in self.in_currency(currency))
-        return self.wallet_balance(currency) + gains
-
-    def available(self, currency: str) -> int:
-        """availableMargin: balance less what orders and positions hold, not below zero."""
-        held = sum(p.init_margin + p.maint_margin for p in self.in_currency(currency))
-        return max(0, self.margin_balance(currency) - held)
-
-    def liquidation_price(self, position: Position) -> Decimal | None:
-        """Where the position meets its maintenance margin; cross margin risks the whole balance."""
-        return position.price_at_loss(self._backing(position) - position.pos_maint)
-
-    def bankrupt_price(self, position: Position) -> Decimal | None:
-        return position.price_at_loss(self._backing(position))
-
-    def in_danger(self) -> list[Position]:
-        """Positions below their maintenance margin: isolated ones alone, cross ones together."""
-        found = []
-        for currency in self.deposited:
-            held = [p for p in self.in_currency(currency) if p.qty]
-            found += [
-                p for p in held if p.leverage and p.pos_margin + p.unrealised_pnl < p.pos_maint
-            ]
-            crossed = [p for p in held if not p.leverage]
-            isolated = sum(p.pos_margin for p in held if p.leverage)
-            equity = self.wallet_balance(currency) - isolated
-            equity += sum(p.unrealised_pnl for p in crossed)
-            if crossed and equity < sum(p.pos_maint for p in crossed):
-                found += crossed
-        return found
-
-    def _backing(self, position: Position) -> int:
-        """Minor units that can be lost on *position*."""
-        if position.leverage:
-            return position.pos_margin
-        currency = position.instrument.settle
-        others = sum(p.maint_margin for p in self.in_currency(currency) if p is not position) + sum(
-            p.init_margin for p in self.in_currency(currency)
-        )
-        return max(position.pos_margin, self.wallet_balance(currency) - others)

@@ -74,7 +74,7 @@ class Amending(Triggers):
         revive = (
             order.status == FILLED
             and asked.leaves is not None
-            and now_ms - order.transact_ms <= REVIVE_MS
+            and now_ms - order.filled_ms <= REVIVE_MS
         )
         if not order.open and not revive:
             raise errors.bad_request(f"Invalid ordStatus: {order.status}")
@@ -142,8 +142,8 @@ class Amending(Triggers):
 
     def _back(self, order: Order, terms: Terms, market: Market) -> None:
         """Ask the account to back an order that grows."""
-        if terms.leaves > order.leaves:
-            self._check_margin(order, market, terms.leaves - order.leaves)
+        if terms.leaves > order.leaves or terms.ticks != order.ticks:
+            self._check_margin(order, market, terms.leaves, terms.ticks)
 
     def _apply(
         self, order: Order, asked: Amend, terms: Terms, words: list[str], now_ms: int
@@ -157,7 +157,7 @@ class Amending(Triggers):
         if words:
             annotation = asked.text or "Submitted via API."
             order.text = f"Amended {' '.join(words)}\n{annotation}"
-        order.transact_ms = now_ms
+        order.transact_ms = order.changed_ms = now_ms
         order.qty, order.ticks = order.cum + terms.leaves, terms.ticks
         retrail = order.peg_type == TRAILING and terms.peg_offset != order.peg_offset
         order.stop_ticks, order.peg_offset = terms.stop_ticks, terms.peg_offset

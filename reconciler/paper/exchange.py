@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 from . import errors, executions
 from .admission import check_limits, check_market, check_trail, pegged
-from .amending import Amending
-from .instruments import commission
-from .market import BUY, SELL
+from .clearing import NOON_MS
+from .liquidation import Liquidation
+from .market import BUY
 from .orders import (
     CLOSE,
     FILLED,
@@ -33,20 +32,17 @@ from .protocol import (
     NO_ID,
     Change,
     changed,
-    position_row,
 )
 from .times import iso
 from .triggers import OTO_CANCELED
 from .venue_market import Market
 
-HOUSE = 0
 MAX_OPEN_ORDERS = 200  # per symbol and account (section 4.2)
 MAX_STOP_ORDERS = 10  # of them untriggered
 DAY_MS = 86_400_000
-VERSIONS_KEPT_MS = 10_000
 
 
-class Exchange(Amending):
+class Exchange(Liquidation):
     """The floor, with the rules of its door."""
 
     # -- placing ---------------------------------------------------------------------------------
@@ -128,8 +124,7 @@ class Exchange(Amending):
         mine = self._open.get((account, market.inst.symbol), {})
         if len(mine) >= MAX_OPEN_ORDERS:
             raise errors.bad_request("Too many open orders")  # [unsure] wording
-        stops = sum(order.untriggered for order in mine.values())
-        if new.ord_type in WAITING and stops >= MAX_STOP_ORDERS:
+        if new.ord_type in WAITING and _stops(mine.values()) >= MAX_STOP_ORDERS:
             raise errors.bad_request("Too many open stop orders")  # [unsure] wording
 
     def _quantity(self, account: int, new: NewOrder) -> int:
@@ -155,24 +150,6 @@ class Exchange(Amending):
             stop_ticks=new.stop_ticks, peg_type=new.peg_type, peg_offset=new.peg_offset,
             contingency=new.contingency, slippage=new.slippage,
         )  # fmt: skip
-
-    def _check_margin(self, order: Order, market: Market, contracts: int) -> None:
-        """Refuse what the account cannot back (section 7, insufficient Available Balance)."""
-        position = self.position(order.account, order.instrument.symbol)
-        if order.reduce_only:
-            return
-        closing = max(0, -position.qty * order.side)
-        resting = position.open_buy_qty if order.side == BUY else position.open_sell_qty
-        opening = min(contracts, contracts + resting - closing)
-        if opening <= 0:
-            return
-        ticks = order.ticks if order.ticks is not None else market.book.best(-order.side)
-        price = market.mark if ticks is None else order.instrument.price(ticks)
-        cost = order.instrument.value(opening, price)
-        required = position.order_margin(opening, cost)
-        currency = order.instrument.settle
-        if required > self.accounts[order.account].available(currency):
-            raise errors.insufficient(required, currency)
 
     # -- canceling -------------------------------------------------------------------------------
 
@@ -210,6 +187,19 @@ class Exchange(Amending):
         order.status = PENDING_CANCEL
         self._touched_orders[order.order_id] = order
         return self._stamped(order, now_ms)
+
+    def tell_quote(self, symbol: str, now_ms: int) -> None:
+        """Tell of the best bid and ask if they changed, before something else changes them."""
+        market = self.markets[symbol]
+        row = market.quote(now_ms) if market.book.touched else None
+        if row is not None:
+            self._changes.append(Change("quote", "insert", None, symbol, row))
+
+    def announce(self, title: str, content: str, now_ms: int, *, urgent: bool = False) -> Row:
+        """Tell everybody something; the row of ``announcement``."""
+        row = self.records.announce(title, content, now_ms, urgent=urgent)
+        self._changes.append(Change("announcement", "insert", None, None, row))
+        return row
 
     def kill(self, order: Order, text: str, now_ms: int) -> None:
         """Cancel an open order by the venue's own will."""
@@ -253,78 +243,43 @@ class Exchange(Amending):
         return now_ms + timeout_ms
 
     def due(self, now_ms: int) -> None:
-        """Do what time brings: dead man's switches, end of Day orders, funding."""
+        """
+        Do what time brings: dead man's switches by wall time, all else by market time.
+
+        That is the end of Day orders, funding, the settlement of futures and the daily one.
+        """
         self._trail(now_ms)
         for account in [a for a, at in self.switches.items() if at <= now_ms]:
             del self.switches[account]
             for order in self.open_orders(account):
                 self._end(order, "Canceled: cancelAllAfter timeout\nSubmitted via API.", now_ms)
-        if now_ms // DAY_MS != self._day:
-            self._day = now_ms // DAY_MS
-            for account in self.accounts:
-                for order in self.open_orders(account):
-                    if order.tif == "Day":
-                        self._end(order, "Canceled: End of day\nSubmitted via API.", now_ms)
+        market_ms = self.clock.market_ms(now_ms)
+        if market_ms // DAY_MS != self._day:
+            self._day = market_ms // DAY_MS
+            self._end_day_orders(now_ms)
         for market in self.markets.values():
-            if market.funding_ms <= now_ms:
+            expiry = market.inst.expiry_ms
+            if expiry is not None and expiry <= market_ms and market.state != "Settled":
+                self.settle(market.inst.symbol, now_ms)
+            elif market.inst.is_perpetual and market.funding_ms <= market_ms:
                 self.fund(market, now_ms)
-                market.fund(now_ms)
+                market.fund(market_ms)
+        if (market_ms - NOON_MS) // DAY_MS != self._noon:
+            self._noon = (market_ms - NOON_MS) // DAY_MS
+            self.rebalance(now_ms)
 
-    def fund(self, market: Market, now_ms: int) -> None:
-        """Longs pay shorts |markValue| x rate when the rate is above zero (section 8.3)."""
-        told = self.records.fund(market.inst.symbol, market.funding_rate, now_ms)
-        self._changes.append(Change("funding", "insert", None, market.inst.symbol, told))
-        for account in self.accounts.values():
-            position = account.positions.get(market.inst.symbol)
-            if position is None or not position.qty:
-                continue
-            value = abs(position.mark_value)
-            signed = value if position.qty > 0 else -value
-            amount = commission(signed, market.funding_rate)
-            account.charge(position, amount)
-            row = executions.funding(self._guid(), position, market.funding_rate, amount, now_ms)
-            self.executions[account.number].append(row)
-            symbol = market.inst.symbol
-            self._changes.append(Change("execution", "insert", account.number, symbol, row))
-            self._touch(account.number, symbol)
-
-    def liquidate(self, account: int, symbol: str, now_ms: int) -> Order | None:
-        """
-        Close a position by an order of the venue's own (section 8.3); None when there is none.
-
-        The member's orders in the symbol are canceled first. The order has no clOrdID, and
-        takes what the book gives: nobody is asked.
-        """
-        market, position = self.markets[symbol], self.position(account, symbol)
-        if not position.qty:
-            return None
-        for resting in self.open_orders(account, symbol):
-            self._end(resting, "Canceled: Position in liquidation", now_ms)
-        side = SELL if position.qty > 0 else BUY
-        bankrupt = self.accounts[account].bankrupt_price(position)
-        ticks = None if bankrupt is None else market.inst.ticks(bankrupt)
-        if ticks is None or not market.book.crosses(side, ticks):
-            ticks = 1 if side == SELL else market.inst.ticks(market.inst.max_price)
-        forced = NewOrder(
-            instrument=market.inst, side=side, qty=abs(position.qty), ticks=ticks,
-            ord_type="Limit", tif="ImmediateOrCancel", text="Liquidation",
-        )  # fmt: skip
-        order = self._make(account, forced, abs(position.qty), now_ms)
-        self._keep(order)
-        self._open.setdefault((account, symbol), {})[order.order_id] = order
-        self._record(order, "New", now_ms)
-        self._enter(order, market, now_ms)
-        return order
-
-    def _check_liquidations(self, now_ms: int) -> None:
-        for account in self.accounts.values():
-            for position in account.in_danger():
-                self.liquidate(account.number, position.instrument.symbol, now_ms)
+    def _end_day_orders(self, now_ms: int) -> None:
+        for account in self.accounts:
+            for order in self.open_orders(account):
+                if order.tif == "Day":
+                    self._end(order, "Canceled: End of day\nSubmitted via API.", now_ms)
 
     def pulse(self, now_ms: int, *, positions: bool) -> None:
         """Renew marks and instrument rows; with *positions* also the positions' marks (10.3)."""
         self._moved.update(self._asleep)
         self._changes += self.indices.tick(now_ms)
+        if positions:
+            self.rank_all()
         for symbol, market in self.markets.items():
             market.remark()
             row = market.row(now_ms)
@@ -339,11 +294,9 @@ class Exchange(Amending):
                     if positions and held.qty:
                         self._touch(account.number, symbol)
         self._react(now_ms)
-        self._check_liquidations(now_ms)
+        self.check_liquidations(now_ms)
 
-    def set_leverage(self, account: int, symbol: str, leverage: Decimal, now_ms: int) -> Row:
-        """Set a position's leverage (0: cross); its row."""
-        position = self.position(account, symbol)
-        position.leverage = leverage
-        self._touch(account, symbol)
-        return position_row(self.accounts[account], position, now_ms)
+
+def _stops(orders: Iterable[Order]) -> int:
+    """How many of the open orders wait for a price."""
+    return sum(order.untriggered for order in orders)

@@ -78,6 +78,25 @@ def funding(exec_id: str, position: Position, rate: Decimal, amount: int, now_ms
     }  # fmt: skip
 
 
+def settlement(
+    exec_id: str, position: Position, price: Decimal, cost: int, fee: int, now_ms: int
+) -> Row:
+    """A future came to its end: the position is closed at the settlement price (8.3)."""
+    inst, size = position.instrument, abs(position.qty)
+    home, foreign = inst.notional(-position.qty, price)
+    return {
+        "execID": exec_id, "orderID": NO_ID, "account": position.account, "symbol": inst.symbol,
+        "side": "Sell" if position.qty > 0 else "Buy", "lastQty": size, "lastPx": price,
+        "orderQty": size, "price": price, "currency": inst.quote, "settlCurrency": inst.settle,
+        "execType": "Settlement", "ordType": "Limit", "timeInForce": "AtTheClose",
+        "ordStatus": "Filled", "workingIndicator": False, "leavesQty": 0, "cumQty": size,
+        "avgPx": price, "commission": inst.settlement_fee, "text": "Settlement",
+        "trdMatchID": NO_ID, "execCost": cost, "execComm": fee, "homeNotional": plain(home),
+        "foreignNotional": plain(foreign), "strategy": "OneWay", "transactTime": iso(now_ms),
+        "timestamp": iso(now_ms),
+    }  # fmt: skip
+
+
 def cancel_reject(exec_id: str, order_id: str, account: int, now_ms: int) -> Row:
     """A cancel that found nothing; ``ordStatus`` speaks of the request, not the order (10.2)."""
     at = iso(now_ms)

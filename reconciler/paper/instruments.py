@@ -7,7 +7,9 @@ Prices are exact: an integer number of ticks inside the engine, a `Decimal` at t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from functools import lru_cache
 
@@ -31,11 +33,15 @@ class Instrument:
     lot: int  # contracts
     tick: Decimal  # quote currency
     multiplier: int  # minor units of settle; below zero: inverse
+    divisor: int = 1  # spot: minor units of the base for one of `multiplier`
     is_quanto: bool = False
+    base: str = ""  # spot: minor unit code of what is bought
+    expiry_ms: int | None = None  # a future settles then; market time, since the epoch
     init_margin: Decimal = Decimal("0.01")
     maint_margin: Decimal = Decimal("0.005")
     maker_fee: Decimal = Decimal("0.0005")
     taker_fee: Decimal = Decimal("0.0005")
+    settlement_fee: Decimal = Decimal(0)
     max_qty: int = 10_000_000  # contracts
     max_price: Decimal = Decimal(1_000_000)  # quote currency
     risk_limit: int = 20_000_000_000  # minor units
@@ -50,6 +56,16 @@ class Instrument:
     @property
     def is_inverse(self) -> bool:
         return self.multiplier < 0
+
+    @property
+    def is_spot(self) -> bool:
+        """Currencies change hands at once: no position, no margin, no funding."""
+        return bool(self.base)
+
+    @property
+    def is_perpetual(self) -> bool:
+        """Pays funding, never expires."""
+        return not self.is_spot and self.expiry_ms is None
 
     def price(self, ticks: int) -> Decimal:
         """The price that is *ticks* ticks, without trailing zeros."""
@@ -72,6 +88,8 @@ class Instrument:
         if self.is_inverse:
             per_lot = _inverse_lot(-self.multiplier * self.lot, price)
             return per_lot * size // self.lot
+        if self.divisor != 1:
+            return nearest(price * self.multiplier * size / self.divisor)
         return nearest(price * self.multiplier * size)
 
     def cost(self, contracts: int, price: Decimal) -> int:
@@ -172,4 +190,59 @@ XBTUSDT = Instrument(
     house_size=100_000, underlying_scale=1_000_000, index=610,
 )  # fmt: skip
 
-CATALOGUE: dict[str, Instrument] = {i.symbol: i for i in (XBTUSD, ETHUSD, XBTUSDT)}
+XBT_USDT = Instrument(
+    symbol="XBT_USDT", root="XBT", kind="IFXXXP", underlying="XBT", quote="USDT", settle="USDt",
+    position_currency="XBT", base="XBt", lot=1_000, tick=Decimal("0.5"), multiplier=1, divisor=100,
+    init_margin=Decimal(1), maint_margin=Decimal(1), maker_fee=Decimal("0.001"),
+    taker_fee=Decimal("0.001"), max_qty=100_000_000_000, risk_limit=0, risk_step=0,
+    reference=".BXBTT", listing="2022-05-17T04:00:00.000Z", start_price=Decimal("61262.5"),
+    house_size=10_000_000, index=820,
+)  # fmt: skip
+
+# What is listed for ever. Dated futures come and go, and are made from their names: `instrument`.
+CATALOGUE: dict[str, Instrument] = {i.symbol: i for i in (XBTUSD, ETHUSD, XBTUSDT, XBT_USDT)}
+
+_QUARTERS = {"H": 3, "M": 6, "U": 9, "Z": 12}  # month codes of quarterly futures
+_FUTURE = re.compile(r"XBT([HMUZ])(\d\d)")
+
+
+def instrument(symbol: str) -> Instrument:
+    """
+    The instrument of that name: of `CATALOGUE`, or a quarterly future such as XBTZ26.
+
+    Raises:
+        KeyError: there is none.
+    """
+    found = CATALOGUE.get(symbol)
+    if found is not None:
+        return found
+    named = _FUTURE.fullmatch(symbol)
+    if named is None:
+        raise KeyError(symbol)
+    month, year = _QUARTERS[named[1]], 2000 + int(named[2])
+    return Instrument(
+        symbol=symbol, root="XBT", kind="FFCCSX", underlying="XBT", quote="USD", settle="XBt",
+        position_currency="USD", lot=100, tick=Decimal("0.5"), multiplier=-SATOSHI,
+        init_margin=Decimal("0.02"), maint_margin=Decimal("0.01"),
+        expiry_ms=_last_friday_noon(year, month), reference=".BXBT", start_price=Decimal("61400"),
+        house_size=4_000, index=1_000 + (year - 2000) * 4 + month // 3,
+    )  # fmt: skip
+
+
+def quarterly(now_ms: int) -> Instrument:
+    """The quarterly future that expires next, and not within a day."""
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
+    for step in range(3):
+        years, quarter = divmod((moment.month - 1) // 3 + step, 4)
+        found = instrument(f"XBT{'HMUZ'[quarter]}{(moment.year + years) % 100:02d}")
+        assert found.expiry_ms is not None
+        if found.expiry_ms > now_ms + 86_400_000:
+            return found
+    raise AssertionError("no quarter ends")
+
+
+def _last_friday_noon(year: int, month: int) -> int:
+    """Futures expire on the last Friday of their month at 12:00 UTC (section 13)."""
+    first_of_next = datetime(year + month // 12, month % 12 + 1, 1, 12, tzinfo=UTC)
+    last = first_of_next - timedelta(days=1)
+    return int((last - timedelta(days=(last.weekday() - 4) % 7)).timestamp()) * 1000

@@ -71,7 +71,9 @@ class Triggers(Floor, ABC):
     _cascading = False  # orders of a link are being canceled for one of them
 
     @abstractmethod
-    def _check_margin(self, order: Order, market: Market, contracts: int) -> None:
+    def _check_margin(
+        self, order: Order, market: Market, contracts: int, ticks: int | None = None
+    ) -> None:
         """Refuse what the account cannot back."""
 
     def _sleep(self, order: Order, now_ms: int) -> None:

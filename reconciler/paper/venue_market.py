@@ -15,7 +15,7 @@ from .instruments import Instrument, plain
 from .market import BUY, SELL, Book
 from .orders import Row
 from .protocol import book_row
-from .times import iso
+from .times import Clock, iso
 
 FUNDING_INTERVAL_MS = 8 * 3_600_000
 FUNDING_OFFSET_MS = 4 * 3_600_000  # 04:00, 12:00 and 20:00 UTC
@@ -32,8 +32,11 @@ def next_funding(now_ms: int) -> int:
 class Market:
     """One instrument's public state."""
 
-    def __init__(self, inst: Instrument, now_ms: int, seed: int = 0) -> None:
+    def __init__(
+        self, inst: Instrument, now_ms: int, seed: int = 0, clock: Clock | None = None
+    ) -> None:
         self.inst = inst
+        self.clock = clock or Clock(now_ms)
         self.bins = Bins(inst, seed, now_ms)
         self.book = Book()
         self.state = "Open"
@@ -47,7 +50,8 @@ class Market:
         self.open_interest = 0  # contracts, kept by the exchange
         self.trades: deque[Row] = deque(maxlen=HISTORY)
         self.quotes: deque[Row] = deque(maxlen=HISTORY)
-        self.funding_ms = next_funding(now_ms)
+        self.settled_price: Decimal | None = None
+        self.funding_ms = next_funding(now_ms)  # market time
         self.funding_rate = FUNDING_RATE
         self._quoted: tuple[int | None, int, int | None, int] = (None, 0, None, 0)
         self.sent: Row = self.row(now_ms)
@@ -97,9 +101,9 @@ class Market:
         self.trades.append(row)
         return row
 
-    def fund(self, now_ms: int) -> None:
-        """Funding was paid: the next is due eight hours on."""
-        self.funding_ms = next_funding(now_ms)
+    def fund(self, market_ms: int) -> None:
+        """Funding was paid: the next is due eight hours on, in market time."""
+        self.funding_ms = next_funding(market_ms)
 
     def quote(self, now_ms: int) -> Row | None:
         """A row of ``quote`` when the best bid or ask changed, else None."""
@@ -155,31 +159,17 @@ class Market:
             "quoteCurrency": inst.quote, "underlyingSymbol": f"{inst.underlying}=",
             "reference": "BMEX", "referenceSymbol": inst.reference, "maxOrderQty": inst.max_qty,
             "maxPrice": inst.max_price, "lotSize": inst.lot, "tickSize": inst.tick,
-            "multiplier": inst.multiplier, "settlCurrency": inst.settle,
-            "isQuanto": inst.is_quanto, "isInverse": inst.is_inverse,
-            "initMargin": inst.init_margin, "maintMargin": inst.maint_margin,
-            "riskLimit": inst.risk_limit, "riskStep": inst.risk_step, "makerFee": inst.maker_fee,
-            "takerFee": inst.taker_fee, "settlementFee": 0,
-            "fundingBaseSymbol": f".{inst.underlying}BON8H",
-            "fundingQuoteSymbol": f".{inst.quote}BON8H",
-            "fundingPremiumSymbol": f".{inst.symbol}PI8H",
-            "fundingTimestamp": iso(self.funding_ms),
-            "fundingInterval": "2000-01-01T08:00:00.000Z", "fundingRate": self.funding_rate,
-            "indicativeFundingRate": self.funding_rate, "totalVolume": self.volume,
+            "multiplier": inst.multiplier, "isQuanto": inst.is_quanto,
+            "isInverse": inst.is_inverse, "initMargin": inst.init_margin,
+            "maintMargin": inst.maint_margin, "riskLimit": inst.risk_limit,
+            "riskStep": inst.risk_step, "makerFee": inst.maker_fee, "takerFee": inst.taker_fee,
+            "settlementFee": inst.settlement_fee, "totalVolume": self.volume,
             "volume": self.volume, "volume24h": self.volume, "turnover": self.turnover,
             "lastPrice": self.last, "lastTickDirection": self.tick_direction,
-            "hasLiquidity": True, "openInterest": self.open_interest,
-            "openValue": inst.value(self.open_interest, self.mark), "fairMethod": "FundingRate",
-            "fairPrice": self.mark, "markMethod": "FairPrice", "markPrice": self.mark,
-            "indicativeSettlePrice": self.mark, "instantPnl": False,
+            "hasLiquidity": True, "markMethod": "FairPrice", "markPrice": self.mark,
+            "instantPnl": False,
         }  # fmt: skip
-        if inst.is_inverse:
-            row["underlyingToSettleMultiplier"] = inst.multiplier
-        elif inst.is_quanto:
-            row["quoteToSettleMultiplier"] = 100
-        else:
-            row["underlyingToPositionMultiplier"] = inst.underlying_scale
-            row["quoteToSettleMultiplier"] = 1_000_000
+        self._of_kind(row)
         bid, ask, mid = self.book.best(BUY), self.book.best(SELL), self.mid
         if bid is not None:
             row["bidPrice"] = inst.price(bid)
@@ -193,3 +183,37 @@ class Market:
             row["limitDownPrice"] = self.limit_down
         row["timestamp"] = iso(now_ms)
         return row
+
+    def _of_kind(self, row: Row) -> None:
+        """What only contracts have, or only perpetuals, or only futures."""
+        inst = self.inst
+        if inst.is_spot:
+            row["underlyingToPositionMultiplier"] = inst.underlying_scale
+            row["quoteToSettleMultiplier"] = 1_000_000
+            row["markMethod"] = "LastPrice"
+            return
+        row.update(
+            settlCurrency=inst.settle, openInterest=self.open_interest,
+            openValue=inst.value(self.open_interest, self.mark), fairMethod="FundingRate",
+            fairPrice=self.mark, indicativeSettlePrice=self.mark,
+        )  # fmt: skip
+        if inst.is_inverse:
+            row["underlyingToSettleMultiplier"] = inst.multiplier
+        elif inst.is_quanto:
+            row["quoteToSettleMultiplier"] = 100
+        else:
+            row["underlyingToPositionMultiplier"] = inst.underlying_scale
+            row["quoteToSettleMultiplier"] = 1_000_000
+        if inst.expiry_ms is not None:
+            at = iso(self.clock.wall_ms(inst.expiry_ms))
+            row.update(expiry=at, settle=at, fairMethod="ImpactMidPrice")
+            if self.settled_price is not None:
+                row["settledPrice"] = self.settled_price
+            return
+        row.update(
+            fundingBaseSymbol=f".{inst.underlying}BON8H", fundingQuoteSymbol=f".{inst.quote}BON8H",
+            fundingPremiumSymbol=f".{inst.symbol}PI8H",
+            fundingTimestamp=iso(self.clock.wall_ms(self.funding_ms)),
+            fundingInterval="2000-01-01T08:00:00.000Z", fundingRate=self.funding_rate,
+            indicativeFundingRate=self.funding_rate,
+        )  # fmt: skip

@@ -16,6 +16,7 @@ from reconciler.paper.instruments import (
     plain,
     shown,
 )
+from reconciler.paper.margin import bankrupt_price, liquidation_price, standing
 
 
 def test_the_worked_inverse_trade():
@@ -121,5 +122,6 @@ def test_liquidation_lies_on_the_losing_side():
         p = account.position(XBTUSD, XBTUSD.start_price)
         p.leverage = Decimal(10)
         account.trade(p, contracts, Decimal(60_000), XBTUSD.cost(contracts, Decimal(60_000)), 0)
-        liquidation, bankrupt = account.liquidation_price(p), account.bankrupt_price(p)
+        s = standing(account, "XBt")
+        liquidation, bankrupt = liquidation_price(s, p), bankrupt_price(s, p)
         assert 60_000 * sign > liquidation * sign > bankrupt * sign

@@ -3,6 +3,7 @@
 import pytest
 
 from reconciler.paper.errors import Refusal
+from reconciler.paper.margin import standing
 from reconciler.paper.market import BUY, SELL
 from tests.paper.conftest import ME, NOW, OTHER, Bench
 
@@ -43,7 +44,7 @@ def steps(bench, order):
 
 def test_a_stop_waits_outside_the_book_and_uses_no_margin(bench):
     """Untriggered: New, not working, in no book, and the account is as rich as before."""
-    before = bench.exchange.accounts[ME].available("XBt")
+    before = standing(bench.exchange.accounts[ME], "XBt").available
     order = bench.place(orderQty=-300, ordType="Stop", stopPx="61000")
     [(action, row)] = bench.rows("order")
     assert action == "insert"
@@ -56,7 +57,7 @@ def test_a_stop_waits_outside_the_book_and_uses_no_margin(bench):
     assert "price" not in row
     assert "triggered" not in row
     assert bench.exchange.markets["XBTUSD"].book.get(order.order_id) is None
-    assert bench.exchange.accounts[ME].available("XBt") == before
+    assert standing(bench.exchange.accounts[ME], "XBt").available == before
     assert bench.exchange.position(ME, "XBTUSD").open_sell_qty == 0
 
 
