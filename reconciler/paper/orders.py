@@ -101,7 +101,8 @@ class Order:
     cum: int = 0
     traded: Decimal | None = None  # average of fills, unrounded
     reject_reason: str = ""
-    transact_ms: int = 0
+    transact_ms: int = 0  # when a request or a trigger last changed it; fills do not (10.1)
+    filled_ms: int = 0  # when it last traded
     changed_ms: int = 0
     sent: Row | None = None
     versions: list[tuple[int, Row]] = field(default_factory=list)  # rows by time, newest last
