@@ -30,7 +30,7 @@ from .venue_market import Market
 TRIGGERED = "StopOrderTriggered"
 OCO_CANCELED = "Canceled: Order had contingencyType of OneCancelsTheOther"  # [unsure] wording
 OTO_CANCELED = "Canceled: Order had contingencyType of OneTriggersTheOther"  # [unsure] wording
-PEG_MS = 1_000  # a trailing stop follows once a second ...
+PEG_MS = 1_000  # a trailing stop follows once a second of market time ...
 PEG_MOVE = Decimal("0.001")  # ... and only when its reference moved by more than this part
 WITHIN_MARK = Decimal("0.05")  # LastWithinMark: the last price is no further from the mark
 
@@ -245,10 +245,12 @@ class Triggers(Floor, ABC):
 
     def _trail(self, now_ms: int) -> None:
         """Pull trailing stops after a market that moved away from them; they never give way."""
+        market_ms = self.clock.market_ms
         for symbol, group in self._asleep.items():
             market = self.markets[symbol]
             for order in group.values():
-                if order.peg_type == TRAILING and now_ms - order.pegged_ms >= PEG_MS:
+                waited = market_ms(now_ms) - market_ms(order.pegged_ms)
+                if order.peg_type == TRAILING and waited >= PEG_MS:
                     order.pegged_ms = now_ms
                     self._repeg(order, market, now_ms)
 
