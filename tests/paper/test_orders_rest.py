@@ -70,6 +70,7 @@ def test_bulk_places_in_order_and_tells_each(client):
     ]
     rows = client.call("PUT", BULK, {"orders": amends}).json()
     assert [(row["price"], row["orderQty"]) for row in rows] == [(60999, 100), (60000.5, 200)]
+    assert all(row["timestamp"] >= row["transactTime"] for row in rows)
 
 
 def test_bulk_in_a_form_is_json_text(client):
