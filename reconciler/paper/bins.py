@@ -39,6 +39,7 @@ class Bins:
         self._close: Decimal | None = None  # of the minute before
         self._quote: Quote = (None, 0, None, 0)
         self._made: dict[tuple[str, int], Minute] = {}  # large buckets that are complete
+        self._day: tuple[int, Minute | None] = (0, None)  # the whole minutes of 24 hours, by end
         self._clear()
 
     def _clear(self) -> None:
@@ -180,9 +181,18 @@ class Bins:
         return row
 
     def day(self, now_ms: int) -> Minute | None:
-        """The last 24 hours in one bucket; its minutes are whole, and the one in the making."""
+        """The last 24 hours in one bucket: whole minutes, and the one in the making."""
         self.roll(now_ms)
-        return _merged(self._between(self._end_ms - SIZES["1d"], self._end_ms))
+        last_ms = self._end_ms - MINUTE_MS
+        if self._day[0] != last_ms:
+            self._day = last_ms, _merged(self._between(self._end_ms - SIZES["1d"], last_ms))
+        whole = self._day[1]
+        return _merged(iter([self._minute()] if whole is None else [whole, self._minute()]))
+
+    @property
+    def opened(self) -> bool:
+        """Whether there was a first price; before it the past has no end to start from."""
+        return self._opened
 
 
 def vwap(inst: Instrument, volume: int, turnover: int) -> Decimal:

@@ -282,6 +282,7 @@ class Exchange(Liquidation):
             self.rank_all()
         for symbol, market in self.markets.items():
             market.remark()
+            market.bins.history.warm()
             row = market.row(now_ms)
             delta = changed(market.sent, row, ("symbol",))
             market.sent = row

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from .account import Position
 from .instruments import plain
+from .numerals import engine
 from .orders import REJECTED, Order, Row
 from .protocol import NO_ID
 from .times import iso
@@ -53,7 +54,7 @@ def trade(
     row.update(
         lastQty=size, lastPx=price,
         lastLiquidityInd="RemovedLiquidity" if takes else "AddedLiquidity",
-        commission=rate, feeType="Taker" if takes or hidden else "Maker",
+        commission=engine(rate), feeType="Taker" if takes or hidden else "Maker",
         tradePublishIndicator="PublishTrade", trdMatchID=match_id, execCost=cost, execComm=fee,
         homeNotional=plain(home), foreignNotional=plain(foreign),
     )  # fmt: skip
@@ -71,7 +72,7 @@ def funding(exec_id: str, position: Position, rate: Decimal, amount: int, now_ms
         "execType": "Funding", "ordType": "Limit", "timeInForce": "AtTheClose",
         "ordStatus": "Filled", "workingIndicator": False, "leavesQty": 0,
         "cumQty": abs(position.qty), "avgPx": position.mark,
-        "commission": rate if position.qty > 0 else -rate, "text": "Funding",
+        "commission": engine(rate if position.qty > 0 else -rate), "text": "Funding",
         "trdMatchID": NO_ID, "execCost": position.mark_value, "execComm": amount,
         "homeNotional": plain(home), "foreignNotional": plain(foreign), "strategy": "OneWay",
         "transactTime": iso(now_ms), "timestamp": iso(now_ms),

@@ -9,21 +9,20 @@ the same seed tells the same past at whatever time the venue is started.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
 from .instruments import Instrument
 
-HOURS = 10 * 24  # of past
+HOURS = 5 * 24  # of past
 MINUTE_MS = 60_000
 _HOUR = 60  # minutes
 _SWING = 60  # an hour moves up to this many hundredths of a percent
 P_QUIET = 0.04  # chance that nothing trades in a minute
 
 
-@dataclass(frozen=True, slots=True)
-class Minute:
+class Minute(NamedTuple):
     """One minute of one instrument; when nothing traded, all four prices are the close before."""
 
     open: Decimal  # the close of the minute before (protocol sheet, section 5)
@@ -49,6 +48,7 @@ class History:
         self.until_ms = opened_ms // MINUTE_MS * MINUTE_MS  # where the live minutes begin
         self.since_ms = self.until_ms - HOURS * _HOUR * MINUTE_MS
         self.anchor = inst.start_price  # the last close of the past
+        self._warmed = 0  # hours
 
     def minute(self, end_ms: int) -> Minute | None:
         """The minute that ended at *end_ms*, None when it lies outside the past."""
@@ -58,6 +58,16 @@ class History:
         ticks = max(2, int(self.anchor / self.inst.tick))
         hour = _minutes(self.inst, self.seed, ticks, ago // _HOUR)
         return hour[_HOUR - 1 - ago % _HOUR]
+
+    def warm(self) -> None:
+        """
+        Draw one more hour of the past ahead of the first question.
+
+        All of it takes a tenth of a second, and who asks for a chart must not keep others waiting.
+        """
+        if self._warmed < HOURS:
+            self._warmed += 1
+            self.minute(self.until_ms - (self._warmed * _HOUR - 1) * MINUTE_MS)
 
 
 @lru_cache(maxsize=64)
@@ -70,7 +80,7 @@ def _closes(symbol: str, seed: int, anchor: int) -> tuple[int, ...]:
     return tuple(closes)
 
 
-@lru_cache(maxsize=20 * HOURS)
+@lru_cache(maxsize=40 * HOURS)
 def _minutes(inst: Instrument, seed: int, anchor: int, hour: int) -> tuple[Minute, ...]:
     """The sixty minutes of an hour, counted backwards from the opening; the oldest first."""
     closes = _closes(inst.symbol, seed, anchor)

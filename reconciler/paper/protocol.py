@@ -19,10 +19,17 @@ from .instruments import Instrument
 from .money_rows import margin_row as margin_row
 from .money_rows import position_row as position_row
 from .money_rows import wallet_row as wallet_row
+from .numerals import Engine
 from .orders import Row
 from .tables import TABLES
 
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+def _number(value: object) -> msgspec.Raw:
+    assert isinstance(value, Engine), value
+    return msgspec.Raw(value.written().encode())
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_number)
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 
 NO_ID = "00000000-0000-0000-0000-000000000000"

@@ -11,6 +11,7 @@ import random
 from collections import deque
 from decimal import Decimal
 
+from .numerals import engine
 from .orders import Row
 from .times import iso
 
@@ -30,7 +31,7 @@ def funding_row(symbol: str, rate: Decimal, at_ms: int) -> Row:
     """A row of ``funding``: what longs paid shorts, as a rate."""
     return {
         "timestamp": iso(at_ms), "symbol": symbol, "fundingInterval": INTERVAL,
-        "fundingRate": rate, "fundingRateDaily": rate * 3,
+        "fundingRate": engine(rate), "fundingRateDaily": engine(rate * 3),
     }  # fmt: skip
 
 

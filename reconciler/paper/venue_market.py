@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import deque
 from decimal import Decimal
 
-from .bins import Bins
+from .bins import Bins, vwap
 from .instruments import Instrument, plain
 from .market import BUY, SELL, Book
+from .numerals import engine
 from .orders import Row
 from .protocol import book_row
 from .times import Clock, iso
@@ -164,12 +165,13 @@ class Market:
             "maintMargin": inst.maint_margin, "riskLimit": inst.risk_limit,
             "riskStep": inst.risk_step, "makerFee": inst.maker_fee, "takerFee": inst.taker_fee,
             "settlementFee": inst.settlement_fee, "totalVolume": self.volume,
-            "volume": self.volume, "volume24h": self.volume, "turnover": self.turnover,
+            "volume": self.volume, "totalTurnover": self.turnover, "turnover": self.turnover,
             "lastPrice": self.last, "lastTickDirection": self.tick_direction,
             "hasLiquidity": True, "markMethod": "FairPrice", "markPrice": self.mark,
             "instantPnl": False,
         }  # fmt: skip
         self._of_kind(row)
+        self._of_the_day(row, now_ms)
         bid, ask, mid = self.book.best(BUY), self.book.best(SELL), self.mid
         if bid is not None:
             row["bidPrice"] = inst.price(bid)
@@ -183,6 +185,21 @@ class Market:
             row["limitDownPrice"] = self.limit_down
         row["timestamp"] = iso(now_ms)
         return row
+
+    def _of_the_day(self, row: Row, now_ms: int) -> None:
+        """What was traded in the last 24 hours, the past before the opening included."""
+        day = self.bins.day(now_ms) if self.bins.opened else None
+        if day is None:
+            return
+        change = (self.last - day.open) / day.open
+        row.update(
+            prevPrice24h=day.open, highPrice=day.high, lowPrice=day.low,
+            lastChangePcnt=plain(change.quantize(Decimal("0.0001"))), volume24h=day.volume,
+            turnover24h=day.turnover, homeNotional24h=plain(day.home),
+            foreignNotional24h=plain(day.foreign),
+        )  # fmt: skip
+        if day.volume:
+            row["vwap"] = vwap(self.inst, day.volume, day.turnover)
 
     def _of_kind(self, row: Row) -> None:
         """What only contracts have, or only perpetuals, or only futures."""
@@ -214,6 +231,6 @@ class Market:
             fundingBaseSymbol=f".{inst.underlying}BON8H", fundingQuoteSymbol=f".{inst.quote}BON8H",
             fundingPremiumSymbol=f".{inst.symbol}PI8H",
             fundingTimestamp=iso(self.clock.wall_ms(self.funding_ms)),
-            fundingInterval="2000-01-01T08:00:00.000Z", fundingRate=self.funding_rate,
-            indicativeFundingRate=self.funding_rate,
+            fundingInterval="2000-01-01T08:00:00.000Z", fundingRate=engine(self.funding_rate),
+            indicativeFundingRate=engine(self.funding_rate),
         )  # fmt: skip
