@@ -61,6 +61,8 @@ class Amending(Triggers):
                 raise errors.bad_request("Duplicate clOrdID")
         elif not words:
             raise errors.bad_request(UNCHANGED)
+        elif not order.open and self.client_id_is_open(account, order.cl_ord_id):
+            raise errors.bad_request("Duplicate clOrdID")  # its id was used again meanwhile
         if not order.dormant:
             self._back(order, terms, market)
         return order, terms, words

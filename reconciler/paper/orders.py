@@ -88,7 +88,7 @@ class Order:
     peg_type: str = ""
     peg_offset: int | None = None  # ticks
     peg_base: Decimal | None = None  # the reference when the stop price was last pegged
-    pegged_ms: int = 0
+    pegged_ms: int = 0  # market time
     contingency: str = ""
     slippage: Decimal | None = None
     linked: bool = False  # waits for the primary order of its link (OTO)
@@ -182,7 +182,8 @@ class Order:
         if self.peg_offset is not None:
             row["pegOffsetValue"] = plain(self.instrument.tick * self.peg_offset)
         row["currency"] = self.instrument.quote
-        row["settlCurrency"] = self.instrument.settle
+        if not self.instrument.is_spot:
+            row["settlCurrency"] = self.instrument.settle
         row["ordType"] = self.ord_type
         row["timeInForce"] = self.tif
         if self.exec_inst:

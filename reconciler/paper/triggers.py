@@ -88,11 +88,11 @@ class Triggers(Floor, ABC):
         self._asleep.setdefault(symbol, {})[order.order_id] = order
         self._moved.add(symbol)
 
-    @staticmethod
-    def _begin_trail(order: Order, market: Market, now_ms: int) -> None:
+    def _begin_trail(self, order: Order, market: Market, now_ms: int) -> None:
         assert order.peg_offset is not None
         order.stop_ticks = trailed(order.exec_inst, order.peg_offset, market)
-        order.peg_base, order.pegged_ms = reference(order.exec_inst, market), now_ms
+        order.peg_base = reference(order.exec_inst, market)
+        order.pegged_ms = self.clock.market_ms(now_ms)
 
     def _wake(self, order: Order) -> None:
         group = self._asleep.get(order.instrument.symbol)
@@ -245,13 +245,14 @@ class Triggers(Floor, ABC):
 
     def _trail(self, now_ms: int) -> None:
         """Pull trailing stops after a market that moved away from them; they never give way."""
-        market_ms = self.clock.market_ms
+        if not self._asleep:
+            return
+        market_ms = self.clock.market_ms(now_ms)
         for symbol, group in self._asleep.items():
             market = self.markets[symbol]
             for order in group.values():
-                waited = market_ms(now_ms) - market_ms(order.pegged_ms)
-                if order.peg_type == TRAILING and waited >= PEG_MS:
-                    order.pegged_ms = now_ms
+                if order.peg_type == TRAILING and market_ms - order.pegged_ms >= PEG_MS:
+                    order.pegged_ms = market_ms
                     self._repeg(order, market, now_ms)
 
     def _repeg(self, order: Order, market: Market, now_ms: int) -> None:

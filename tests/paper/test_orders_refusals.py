@@ -238,6 +238,15 @@ def test_a_suspended_account_may_only_cancel():
     assert bench.cancel(order)[0]["ordStatus"] == "Canceled"
 
 
+def test_an_order_is_not_revived_beside_another_of_its_id():
+    """A filled order's clOrdID may be used again; then the former one stays what it is."""
+    bench = Bench()
+    first = bench.place(orderQty=100, price="61251", clOrdID="a")
+    bench.place(**LIMIT, clOrdID="a")
+    bench.flush()
+    refuses(bench, bench.amend, "Duplicate clOrdID", orderID=first.order_id, leavesQty=100)
+
+
 def test_closing_a_position_that_is_not_there_cancels_nothing():
     """closePosition is refused before it touches the symbol's other orders."""
     bench = Bench()
