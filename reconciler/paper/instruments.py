@@ -8,6 +8,7 @@ Prices are exact: an integer number of ticks inside the engine, a `Decimal` at t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
@@ -239,6 +240,30 @@ def quarterly(now_ms: int) -> Instrument:
         if found.expiry_ms > now_ms + 86_400_000:
             return found
     raise AssertionError("no quarter ends")
+
+
+def listing(symbols: Iterable[str], now_ms: int) -> tuple[str, ...]:
+    """
+    The symbols to list, each once; ``XBT:quarterly`` names the future that expires next.
+
+    Raises:
+        ValueError: there is no such instrument, or it has expired by *now_ms*.
+    """
+    found: dict[str, None] = {}
+    unknown = []
+    for symbol in symbols:
+        try:
+            inst = quarterly(now_ms) if symbol == "XBT:quarterly" else instrument(symbol)
+        except KeyError:
+            unknown.append(symbol)
+            continue
+        if inst.expiry_ms is not None and inst.expiry_ms <= now_ms:
+            raise ValueError(f"{symbol} has expired; {quarterly(now_ms).symbol} is next")
+        found[inst.symbol] = None
+    if unknown or not found:
+        known = ", ".join((*CATALOGUE, "XBT:quarterly", quarterly(now_ms).symbol))
+        raise ValueError(f"symbols must be of {known}; not {unknown}")
+    return tuple(found)
 
 
 def _last_friday_noon(year: int, month: int) -> int:

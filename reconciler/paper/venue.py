@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from . import server
 from .auth import DEFAULT_KEYS, Key
 from .hand import Hand
-from .instruments import CATALOGUE
+from .instruments import listing
 from .protocol import decode, encode
 from .quirks import Quirks
 from .recording import Recording
@@ -54,10 +54,7 @@ class PaperExchange(Hand):
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
     ) -> None:
-        symbols = tuple(dict.fromkeys(symbols))
-        unknown = [symbol for symbol in symbols if symbol not in CATALOGUE]
-        if unknown or not symbols:
-            raise ValueError(f"symbols must be of {', '.join(CATALOGUE)}; not {unknown}")
+        symbols = listing(symbols, server.now_ms())
         if not speed > 0:
             raise ValueError(f"speed must be above zero: {speed}")
         if not keys:
