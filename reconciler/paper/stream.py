@@ -25,6 +25,7 @@ from .topics import BOOKS, Topic
 
 IDLE_MS = 180_000  # a connection on which neither side says anything is dropped (section 9.1)
 BIN_LAG_MS = 3_000  # bins come a few seconds after the minute (section 10.5)
+BINS_CAUGHT_UP = 60  # minutes that are told of after a stall, or a leap of the clock
 _TABLE_ORDER = ("order", "execution", "position", "margin", "wallet", "trade", "quote")
 
 Later = Callable[[float, Callable[[], None]], object]
@@ -136,9 +137,10 @@ class Hub:
             self._connected = len(self.sessions)
             self._spread("connected", "update", None, None, self._connections(), now_ms)
         minute_ms = (now_ms - BIN_LAG_MS) // MINUTE_MS * MINUTE_MS
-        if minute_ms > self._binned_ms:
-            self._binned_ms = minute_ms
-            self._publish_bins(minute_ms, now_ms)
+        self._binned_ms = max(self._binned_ms, minute_ms - BINS_CAUGHT_UP * MINUTE_MS)
+        while self._binned_ms < minute_ms:
+            self._binned_ms += MINUTE_MS
+            self._publish_bins(self._binned_ms, now_ms)
 
     # -- images -------------------------------------------------------------------------------
 
