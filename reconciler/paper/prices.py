@@ -1,9 +1,9 @@
 """
-Where prices come from: a seeded random walk with a book around it.
+Where prices come from: a seeded random walk, or a path that is given, with a book around it.
 
 Every symbol has random streams of its own, named by seed and symbol: the same seed gives the same
-draws. The house quotes a ladder of orders around the walking price, and house takers hit the touch,
-so an order that rests at the best price is filled within seconds.
+draws. The house quotes a ladder of orders around the price, and house takers hit the touch, so an
+order that rests at the best price is filled within seconds.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from decimal import Decimal
 
 from .exchange import Exchange
 from .market import BUY, SELL
+from .paths import Path
 
-STEP_MS = 100  # of venue time at speed 1
+STEP_MS = 100  # of market time
 LADDER = 40  # price levels a side
 FAR_LEVELS = 5  # deep orders a side, so that a market order of any honest size trades
 
@@ -59,29 +60,54 @@ class House:
         if order_id:
             self.orders[side, ticks] = order_id
 
+    def withdraw(self, side: int, ticks: int) -> None:
+        """Take the house order at a price out of the market."""
+        order_id = self.orders.pop((side, ticks), None)
+        if order_id is not None:
+            self.exchange.markets[self.symbol].book.remove(order_id)
+
 
 class Walk:
-    """One symbol's seeded random walk, and the market made around it."""
+    """
+    One symbol's price, and the market made around it.
 
-    def __init__(self, exchange: Exchange, symbol: str, seed: int) -> None:
+    The price goes along *path*, and where that ends, or from the start without one, at random.
+    """
+
+    def __init__(
+        self, exchange: Exchange, symbol: str, seed: int, path: Path | None = None
+    ) -> None:
         self.exchange = exchange
         self.symbol = symbol
+        self._path = path
         self.house = House(exchange, symbol)
         self._steps = random.Random(f"{seed}/{symbol}/walk")
         self._sizes = random.Random(f"{seed}/{symbol}/sizes")
         self._takers = random.Random(f"{seed}/{symbol}/takers")
         inst = exchange.catalogue[symbol]
-        self.bid = int(inst.start_price / inst.tick)  # ticks of the best house bid
+        start = inst.start_price if path is None else path.start
+        self._tick = inst.tick  # that `bid` counts
+        self.bid = max(2, int(start / inst.tick))  # ticks of the best house bid
         self.spread = 1  # ticks
 
     def open(self, now_ms: int) -> None:
         """Quote the first book."""
         self._quote(now_ms)
 
-    def step(self, now_ms: int) -> None:
-        """One step: perhaps a move, perhaps a taker, and the book made good."""
-        if self._steps.random() < P_MOVE:
-            self.bid = max(2, self.bid + self._steps.choice((-2, -1, -1, 1, 1, 2)))
+    def step(self, gone_ms: int, now_ms: int) -> None:
+        """
+        One step: perhaps a move, perhaps a taker, and the book made good.
+
+        Args:
+            gone_ms: Market time since the start.
+            now_ms: Wall time.
+        """
+        self._retick()
+        given = None if self._path is None else self._path.at(gone_ms)
+        if given is not None:
+            self.bid = max(2, int(given / self._tick))
+        elif self._steps.random() < P_MOVE:
+            self.drift(self._steps.choice((-2, -1, -1, 1, 1, 2)))
             self.spread = self._steps.choice((1, 1, 1, 2))
         if self._takers.random() < P_TAKE:
             self._take(now_ms)
@@ -89,8 +115,24 @@ class Walk:
             self._refresh(now_ms)
         self._quote(now_ms)
 
+    def drift(self, ticks: int) -> None:
+        """Move the price by some ticks; the book follows at the next step."""
+        self.bid = max(2, self.bid + ticks)
+
+    def touch(self, side: int) -> int:
+        """Where the ladder of a side begins."""
+        return self._ticks(side, 0)
+
+    def _retick(self) -> None:
+        """Count in the instrument's tick of today."""
+        tick = self.exchange.catalogue[self.symbol].tick
+        if tick != self._tick:
+            self.bid = max(2, int(self.bid * self._tick / tick))
+            self._tick = tick
+
     def move_to(self, price: Decimal, now_ms: int) -> None:
         """Recentre the book so that *price* is the best bid; crossed resting orders fill."""
+        self._retick()
         inst = self.exchange.catalogue[self.symbol]
         self.bid = max(2, int(price / inst.tick))
         self.spread = 1

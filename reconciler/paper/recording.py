@@ -18,6 +18,7 @@ from .exchange import Exchange
 from .market import BUY, SELL
 from .prices import House
 from .protocol import decode
+from .times import Clock
 
 DEPTH = 50  # recorded levels a side that the house quotes
 
@@ -80,10 +81,12 @@ class Recording:
 class Replay:
     """Plays a recording into an exchange."""
 
-    def __init__(self, exchange: Exchange, recording: Recording, now_ms: int, speed: float) -> None:
+    def __init__(
+        self, exchange: Exchange, recording: Recording, clock: Clock, now_ms: int
+    ) -> None:
         self.exchange = exchange
         self.recording = recording
-        self.speed = speed
+        self._clock = clock
         seen = {str(row["symbol"]) for frame in recording.frames for row in frame.rows}
         self.symbols = frozenset(seen & set(exchange.catalogue))
         if not self.symbols:
@@ -96,7 +99,7 @@ class Replay:
             for row in frame.rows
         }
         self._levels: dict[str, dict[object, tuple[int, int, int]]] = {}
-        self._start_ms = now_ms
+        self._start_ms = clock.market_ms(now_ms)
         self._next = 0
         self.run(now_ms)
 
@@ -104,14 +107,14 @@ class Replay:
         """Play what is due."""
         frames = self.recording.frames
         dirty: set[str] = set()
-        played = (now_ms - self._start_ms) * self.speed
+        played = self._clock.market_ms(now_ms) - self._start_ms
         while self._next < len(frames) and frames[self._next].at_ms <= played:
             dirty |= self._play(frames[self._next], now_ms)
             self._next += 1
         for symbol in dirty:
             self._quote(symbol, now_ms)
         if self._next >= len(frames) and played > self.recording.length_ms + 1_000:
-            self._start_ms, self._next = now_ms, 0
+            self._start_ms, self._next = self._start_ms + played, 0
 
     def _play(self, frame: Frame, now_ms: int) -> set[str]:
         """Take in one frame; the symbols whose book changed."""

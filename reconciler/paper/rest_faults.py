@@ -37,6 +37,7 @@ class RestFaults:
         self._api = api
         self._quirks = api.quirks
         self.down_until_ms = 0  # no connection is answered until then
+        self.suspended_until_ms = 0  # nothing is traded, amended or canceled until then
 
     # -- before the engine -----------------------------------------------------------------------
 
@@ -44,20 +45,18 @@ class RestFaults:
         """An answer, when a fault ends the request here; it may also be told to wait."""
         if now_ms < self.down_until_ms:
             return Answer(dropped=True)
-        if admitted.route.access not in ("order", "cancel") or not self._quirks.any_on(DOOR):
+        if admitted.route.access not in ("order", "cancel"):
+            return None
+        if now_ms < self.suspended_until_ms:
+            return _refused(errors.bad_request("Market is not open"), admitted)
+        if not self._quirks.any_on(DOOR):
             return None
         symbol = self.symbol_of(admitted)
         if self._quirks.strikes("lost-request", symbol):
             return Answer(dropped=True)
         refusal = self._refusal(admitted, symbol, now_ms)
         if refusal is not None:
-            answer = Answer(
-                status=refusal.status, body=encode(refusal.body()),
-                headers=admitted.headers | refusal.headers,
-            )  # fmt: skip
-            if refusal.status in (401, 403):
-                answer.headers = {}  # these answers lack the rate limit's (section 3)
-            return answer
+            return _refused(refusal, admitted)
         if self._quirks.strikes("redirect", symbol):
             return Answer(status=302, headers={"location": ELSEWHERE + admitted.request.target})
         self._delay(admitted, symbol)
@@ -162,6 +161,13 @@ class RestFaults:
             client_id if isinstance(client_id, str) else "",
         )
         return None if order is None else order.instrument.symbol
+
+
+def _refused(refusal: errors.Refusal, admitted: Admitted) -> Answer:
+    headers = admitted.headers | refusal.headers
+    if refusal.status in (401, 403):
+        headers = {}  # these answers lack the rate limit's (section 3)
+    return Answer(status=refusal.status, body=encode(refusal.body()), headers=headers)
 
 
 def _exempt(admitted: Admitted) -> bool:

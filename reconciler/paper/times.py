@@ -9,11 +9,15 @@ funding, settlement and the end of the day go by it. At speed 1 the two are equa
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,3 +56,15 @@ def parse_iso(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def duration_ms(value: object) -> int | None:
+    """Milliseconds of ``30`` (seconds), ``1.5``, ``"30s"``, ``"1m30s"`` or ``"500ms"``."""
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return int(value * 1000) if value >= 0 else None
+    if not isinstance(value, str) or not value:
+        return None
+    parts = _PART.findall(value)
+    if "".join(number + unit for number, unit in parts) != value:
+        return None
+    return int(sum(Decimal(number) * _UNITS[unit] for number, unit in parts))

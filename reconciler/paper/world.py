@@ -9,22 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 
-from . import errors
 from .auth import DEFAULT_KEYS, Key, KeyRing
 from .exchange import Exchange
-from .instruments import CATALOGUE
+from .feed import QUOTES_A_SECOND, Feed
+from .happenings import Happenings
+from .instruments import instrument
 from .limits import Limits
-from .prices import STEP_MS, Walk
+from .orders import Row
+from .paths import Path
 from .quirks import Quirks
-from .recording import Recording, Replay
+from .recording import Recording
 from .rest import Api
+from .scenario import Scenario, Script
 from .stream import Hub, Later
+from .times import Clock
 
 TICK_MS = 20  # how often time is looked at
 PULSE_MS = 500  # instrument rows
 POSITION_PULSE_MS = 5_000  # marks of open positions (section 10.3)
-MAX_STEPS_A_TICK = 50  # a stalled machine catches up no further than this
 
 
 class World:
@@ -40,53 +45,46 @@ class World:
         quirks: Quirks | None = None,
         speed: float = 1.0,
         recording: Recording | None = None,
+        paths: Mapping[str, Path] | None = None,
+        script: Script | None = None,
         walk: bool = True,
+        quotes: int = QUOTES_A_SECOND,
         rate_limits: bool = True,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
     ) -> None:
         ring = KeyRing(tuple(keys))
+        self.clock = Clock(now_ms, Fraction(str(speed)))
+        self.listed = {symbol: instrument(symbol) for symbol in symbols}
         self.exchange = Exchange(
-            [CATALOGUE[symbol] for symbol in symbols],
+            list(self.listed.values()),
             ring.accounts(),
             seed=seed,
             now_ms=now_ms,
             balances=balances,
+            clock=self.clock,
         )
         self.quirks = quirks or Quirks(seed=seed)
         self.hub = Hub(
             self.exchange, ring, self.quirks, later, now_ms=now_ms, rate_limits=rate_limits
         )
         self.api = Api(self.exchange, self.hub, ring, Limits(enabled=rate_limits), self.quirks)
-        self.speed = speed
-        self.moving = walk
-        self.walks = {symbol: Walk(self.exchange, symbol, seed) for symbol in symbols}
-        self.replay: Replay | None = None
-        if recording is not None:
-            self.replay = Replay(self.exchange, recording, now_ms, speed)
-        for symbol, found in self.walks.items():
-            if self.replay is None or symbol not in self.replay.symbols:
-                found.open(now_ms)
-        self._step_ms = STEP_MS / speed
-        self._next_step = now_ms + self._step_ms
-        self._next_pulse = float(now_ms)
-        self._next_positions = float(now_ms)
+        self.agenda = self.api.order_faults.agenda
+        self.feed = Feed(
+            self.exchange, self.clock, seed, now_ms,
+            recording=recording, paths=paths, moving=walk, quotes=quotes,
+        )  # fmt: skip
+        self._happenings = Happenings(self, now_ms)
+        self.scenario = None if script is None else Scenario(script, self, now_ms)
+        self._next_pulse = self._next_positions = now_ms
         self.tick(now_ms)
 
     def tick(self, now_ms: int) -> None:
         """Do everything that time brings up to now, and send the rows."""
+        self.agenda.run(now_ms)
+        self._happenings.tick(now_ms)
         self.exchange.due(now_ms)
-        if self.replay is not None:
-            self.replay.run(now_ms)
-        steps = 0
-        while self.moving and self._next_step <= now_ms and steps < MAX_STEPS_A_TICK:
-            self._next_step += self._step_ms
-            steps += 1
-            for symbol, walk in self.walks.items():
-                if self.replay is None or symbol not in self.replay.symbols:
-                    walk.step(now_ms)
-        if self._next_step <= now_ms:
-            self._next_step = now_ms + self._step_ms
+        self.feed.tick(now_ms)
         if now_ms >= self._next_pulse:
             self._next_pulse = now_ms + PULSE_MS
             positions = now_ms >= self._next_positions
@@ -96,17 +94,52 @@ class World:
         self.publish(now_ms)
         self.hub.tick(now_ms)
 
+    def publish(self, now_ms: int) -> None:
+        self.hub.publish(self.exchange.flush(now_ms), now_ms)
+
+    # -- what is done to it by hand, by a scenario, or by a fault -----------------------------
+
+    def movable(self, symbol: str) -> bool:
+        return self.feed.movable(symbol)
+
     def move_to(self, symbol: str, price: Decimal, now_ms: int) -> None:
         """
         Put the best house bid of a symbol at *price*.
 
         Raises:
-            Refusal: the symbol's prices come from a recording.
+            Refusal: the symbol's prices come from a file.
         """
-        if self.replay is not None and symbol in self.replay.symbols:
-            raise errors.bad_request(f"prices of {symbol} come from a recording")
-        self.walks[symbol].move_to(price, now_ms)
+        self.feed.check_movable(symbol)
+        self.feed.move_to(symbol, price, now_ms)
         self.exchange.pulse(now_ms, positions=True)
 
-    def publish(self, now_ms: int) -> None:
-        self.hub.publish(self.exchange.flush(now_ms), now_ms)
+    def set_state(self, symbol: str, state: str, now_ms: int) -> None:
+        """Open or close an instrument for orders; one that is over stays so."""
+        market = self.exchange.markets[symbol]
+        if market.state in ("Open", "Closed"):
+            market.state = state
+        self.exchange.pulse(now_ms, positions=False)
+
+    def reopen(self, symbol: str, now_ms: int) -> None:
+        self.set_state(symbol, "Open", now_ms)
+
+    def respecify(self, symbol: str, changes: Mapping[str, object], now_ms: int) -> None:
+        """Change lot, tick, fees or margin rates; members see it in the instrument's row."""
+        self.exchange.respecify(symbol, now_ms, **changes)
+        self.exchange.pulse(now_ms, positions=False)
+
+    def maintain(self, suspended_ms: int, cancel_only_ms: int, now_ms: int) -> None:
+        """Maintenance (section 13): all sockets closed, suspension, cancels alone, and open."""
+        self.announce("Scheduled maintenance", "Trading is suspended.", True, now_ms)
+        self.publish(now_ms)
+        self.hub.disconnect_all()
+        self.api.faults.suspended_until_ms = now_ms + suspended_ms
+        for symbol, market in self.exchange.markets.items():
+            if market.state == "Open":
+                self.set_state(symbol, "Closed", now_ms)
+                ends_ms = now_ms + suspended_ms + cancel_only_ms
+                self.agenda.at(ends_ms, partial(self.reopen, symbol))
+
+    def announce(self, title: str, content: str, urgent: bool, now_ms: int) -> Row:
+        """Tell everybody something."""
+        return self.exchange.announce(title, content, now_ms, urgent=urgent)
