@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import control, errors
 from .protocol import encode
+from .rest import Admitted
 from .sockets import (
     MAX_MESSAGE,
     RAW,
@@ -28,11 +28,10 @@ from .sockets import (
     Send,
     Websockets,
     Wire,
-    address_of,
-    headers_of,
 )
 from .stream import Later
 from .web import Answer, Request
+from .wire_http import Http, request_of
 from .world import TICK_MS, World
 
 log = logging.getLogger("reconciler.paper")
@@ -41,26 +40,12 @@ MAX_BODY = 1_000_000  # bytes
 ASK_WITHIN_S = 10  # in this process
 
 
+Begun = Answer | Admitted  # done, or waiting before the engine
+
+
 def now_ms() -> int:
     """Venue time: milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
-
-
-class DroppableHttp(HttpToolsProtocol):
-    """
-    uvicorn's HTTP protocol, with two things that ASGI leaves out: a way to drop the connection
-    unanswered, and the request target byte for byte (``/order?`` is not ``/order`` to a signature).
-    """
-
-    def on_headers_complete(self) -> None:
-        self.scope["extensions"] = {
-            RAW: {
-                "drop": self.transport.abort,
-                "close": self.transport.close,
-                "target": self.url.decode("latin-1"),
-            }
-        }
-        super().on_headers_complete()
 
 
 class OrderlyUvicorn(uvicorn.Server):
@@ -161,7 +146,11 @@ class Application:
                 return
             if not message.get("more_body"):
                 break
-        answer = await self.answer(_request(scope, body))
+        await self.finish(self.begin(request_of(scope, body)), scope, receive, send)
+
+    async def finish(self, begun: Begun, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait for what the answer waits for, and send it or hang up."""
+        answer = await self._end(begun)
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
         if not answer.dropped:
@@ -171,6 +160,10 @@ class Application:
 
     async def answer(self, request: Request) -> Answer:
         """The answer to a request, wherever it came from."""
+        return await self._end(self.begin(request))
+
+    def begin(self, request: Request) -> Begun:
+        """As much of a request as needs no waiting: as a rule, all of it."""
         world = self.world
         if world is None:
             refusal = errors.Refusal(503, "Service unavailable")
@@ -178,19 +171,17 @@ class Application:
         if request.path.startswith("/paper/"):
             return control.answer(world, request, now_ms())
         admitted = world.api.admit(request, now_ms())
-        if isinstance(admitted, Answer):
+        if isinstance(admitted, Answer) or admitted.wait_s:
             return admitted
-        if admitted.wait_s:
-            await asyncio.sleep(admitted.wait_s)
         return world.api.act(admitted, now_ms())
 
-
-def _request(scope: Scope, body: bytes) -> Request:
-    return Request(
-        verb=scope["method"], path=scope["path"], target=scope["extensions"][RAW]["target"],
-        query=scope["query_string"].decode("latin-1"), headers=headers_of(scope), body=body,
-        address=address_of(scope),
-    )  # fmt: skip
+    async def _end(self, begun: Begun) -> Answer:
+        if isinstance(begun, Answer):
+            return begun
+        world = self.world
+        await asyncio.sleep(begun.wait_s)
+        assert world is not None
+        return world.api.act(begun, now_ms())
 
 
 async def _reply(send: Send, answer: Answer) -> None:
@@ -244,7 +235,7 @@ class Server:
         connects = Connects(enabled=rate_limits)
         self.application = Application(make_world, connects)
         config = uvicorn.Config(
-            self.application, http=DroppableHttp, ws=Wire, lifespan="on",
+            self.application, http=Http, ws=Wire, lifespan="on",
             log_config=None, log_level="warning", access_log=False, server_header=False,
             ws_per_message_deflate=False, ws_ping_interval=None, ws_max_size=MAX_MESSAGE,
             timeout_keep_alive=90, timeout_graceful_shutdown=1,

@@ -43,6 +43,11 @@ class Answer:
     cut: bool = False
     closes: bool = False
 
+    @property
+    def prompt(self) -> bool:
+        """Whether it goes out whole and at once, and the connection stays."""
+        return not (self.delay_s or self.dropped or self.cut or self.closes)
+
 
 class Asked(NamedTuple):
     """What a handler needs to know."""
