@@ -113,6 +113,9 @@ class Exchange(Liquidation):
         check_market(market)
         if account in self.suspended:
             raise errors.bad_request("Account is suspended")
+        currency = new.instrument.settle
+        if currency not in self.accounts[account].deposited:
+            raise errors.bad_request(f"Account has no {currency}")
         if new.expiry_ms is not None and new.expiry_ms < now_ms:
             raise errors.expired(now_ms // 1_000)
         if new.cl_ord_id and self.client_id_is_open(account, new.cl_ord_id):

@@ -98,7 +98,12 @@ class Floor(State):
     def _settle(
         self, market: Market, match: Match, taker_side: int, taker: Order | None, now_ms: int
     ) -> None:
-        """Book one match on both sides and in the public tables."""
+        """
+        Book one match on both sides and in the public tables.
+
+        Both may be orders of one account: BitMEX's rules forbid to trade with oneself, and nothing
+        published says that its engine prevents it [unsure]. The position ends where it was.
+        """
         match_id = self._guid()
         maker = self.orders.get(match.maker_id)
         self._book_side(market, maker, -taker_side, match, match_id, False, now_ms)

@@ -185,6 +185,8 @@ def new_order(fields: Fields, catalogue: Mapping[str, Instrument]) -> NewOrder:
     display = whole(fields, "displayQty")
     order_rules.check_display(display, qty, inst.lot)
     order_rules.check_instructions(exec_inst, kind, tif, display)
+    if inst.is_spot:
+        order_rules.check_spot(exec_inst)
     contingency, link = text(fields, "contingencyType"), client_id(fields, "clOrdLinkID")
     order_rules.check_contingency(contingency, link)
     order_rules.check_strategy(text(fields, "strategy"))

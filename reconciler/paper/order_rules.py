@@ -28,6 +28,7 @@ ORD_TYPES = ("Market", "Limit", "Stop", "StopLimit", "MarketIfTouched", "LimitIf
 TIFS = ("Day", "GoodTillCancel", "ImmediateOrCancel", "FillOrKill")
 AT_ONCE = frozenset({"ImmediateOrCancel", "FillOrKill"})
 EXEC_INSTS = (POST_ONLY, REDUCE_ONLY, CLOSE, *TRIGGERS, FIXED, LAST_WITHIN_MARK)
+NOT_IN_SPOT = frozenset({REDUCE_ONLY, CLOSE, "IndexPrice", LAST_WITHIN_MARK})
 PEGS = ("PrimaryPeg", "MarketPeg", TRAILING)
 CONTINGENCIES = (OCO, OTO)
 STRATEGIES = ("OneWay",)
@@ -87,6 +88,12 @@ def check_instructions(parts: tuple[str, ...], kind: str, tif: str, display: int
         raise errors.bad_request("Invalid ordType for execInst")
     if kind == "Pegged" and FIXED not in parts:
         raise errors.bad_request("Invalid execInst")  # "must have Fixed"; the words are [unsure]
+
+
+def check_spot(parts: tuple[str, ...]) -> None:
+    """In spot there is no position to reduce and no index to trigger on (section 4.1)."""
+    if any(part in NOT_IN_SPOT for part in parts):
+        raise errors.bad_request("Invalid execInst")  # [unsure] wording
 
 
 def check_stop(kind: str, peg: str, *, stop: bool) -> None:

@@ -238,6 +238,22 @@ def test_a_suspended_account_may_only_cancel():
     assert bench.cancel(order)[0]["ordStatus"] == "Canceled"
 
 
+@pytest.mark.parametrize("inst", ["ReduceOnly", "Close", "LastPrice,LastWithinMark", "IndexPrice"])
+def test_spot_knows_no_position_and_no_index(inst):
+    """Instructions that need one of them are refused there."""
+    bench = Bench()
+    fields = {"symbol": "XBT_USDT", "orderQty": 1_000, "ordType": "Stop", "stopPx": "70000"}
+    refuses(bench, bench.place, "Invalid execInst", **fields, execInst=inst)
+
+
+def test_an_account_without_the_currency_of_a_contract_cannot_trade_it():
+    """It is told which one it lacks."""
+    bench = Bench(balances={"XBt": 100_000_000})
+    fields = {"symbol": "XBTUSDT", "orderQty": 1_000, "price": "60000"}
+    refuses(bench, bench.place, "Account has no USDt", **fields)
+    assert bench.place(**LIMIT).status == "New"
+
+
 def test_an_order_is_not_revived_beside_another_of_its_id():
     """A filled order's clOrdID may be used again; then the former one stays what it is."""
     bench = Bench()
