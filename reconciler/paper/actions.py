@@ -196,6 +196,24 @@ def market(world: World, fields: Fields) -> Do:
     return do
 
 
+@_action("symbol", "limitUpPrice", "limitDownPrice")
+def limits(world: World, fields: Fields) -> Do:
+    """Set the prices beyond which no order is taken; a field that is left out lifts a limit."""
+    inst = _instrument(world, fields)
+    bounds = [intake.number(fields, name) for name in ("limitUpPrice", "limitDownPrice")]
+    for bound in bounds:
+        if bound is not None:
+            intake.check_ticks(inst, bound)
+
+    def do(now_ms: int) -> object:
+        found = world.exchange.markets[inst.symbol]
+        found.limit_up, found.limit_down = bounds
+        world.exchange.pulse(now_ms, positions=False)
+        return {"symbol": inst.symbol, "limitUpPrice": bounds[0], "limitDownPrice": bounds[1]}
+
+    return do
+
+
 @_action("symbol", *SPECIFICATION)
 def rules(world: World, fields: Fields) -> Do:
     """Change lot, tick, fees or margin rates of an instrument while it trades."""
@@ -258,6 +276,20 @@ def liquidate(world: World, fields: Fields) -> Do:
         if order is None:
             raise errors.bad_request("no position to liquidate")
         return order.row()
+
+    return do
+
+
+@_action("account", "suspended")
+def suspend(world: World, fields: Fields) -> Do:
+    """Suspend an account, or with ``"suspended": false`` no longer: it may only cancel."""
+    account = account_of(world, fields)
+    suspended = intake.flag(fields, "suspended", default=True)
+
+    def do(now_ms: int) -> object:
+        keep = world.exchange.suspended
+        (keep.add if suspended else keep.discard)(account)
+        return {"account": account, "suspended": suspended}
 
     return do
 

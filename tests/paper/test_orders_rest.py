@@ -118,3 +118,20 @@ def test_close_position_closes_and_cancels(client):
     assert answer.json()["error"]["message"] == (
         "Order had execInst of Close and side of Sell but current position is 0"
     )
+
+
+def test_price_limits_and_suspension_are_set_at_the_control_door(client):
+    """The instrument shows the limits, orders beyond are refused; a suspended account waits."""
+    client.paper("limits", symbol="XBTUSD", limitUpPrice=62000, limitDownPrice=60000)
+    answer = client.order(orderQty=100, price=62000.1)
+    assert answer.json()["error"]["message"] == "Price greater than limitUpPrice"
+    [row] = client.call("GET", "/api/v1/instrument?symbol=XBTUSD").json()
+    assert (row["limitUpPrice"], row["limitDownPrice"]) == (62000, 60000)
+    client.paper("limits", symbol="XBTUSD")
+    assert client.order(orderQty=-100, price=62000.1).status_code == 200
+    client.paper("suspend", account=1001)
+    assert client.order(orderQty=100, price=61000).json() == {
+        "error": {"message": "Account is suspended", "name": "HTTPError"}
+    }
+    client.paper("suspend", account=1001, suspended=False)
+    assert client.order(orderQty=100, price=61000).status_code == 200
