@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class Key:
     account: int
     permissions: tuple[str, ...] = ("order",)  # "order", "orderCancel", or none to read only
     enabled: bool = True
+    cidrs: tuple[str, ...] = ()  # addresses that may use it; none named: all
 
     @classmethod
     def parse(cls, text: str) -> Key:
@@ -52,6 +54,16 @@ class Key:
         if not number:
             raise ValueError(f"{text!r}: account 0 is the house's")
         return cls(key=key, secret=secret, account=number, permissions=held)
+
+    def admits(self, address: str) -> bool:
+        """Whether the key may be used from an address."""
+        if not self.cidrs:
+            return True
+        try:
+            asking = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(asking in ipaddress.ip_network(cidr, strict=False) for cidr in self.cidrs)
 
     def may_order(self) -> bool:
         return "order" in self.permissions

@@ -11,15 +11,19 @@ from __future__ import annotations
 class Refusal(Exception):
     """The venue says no, and nothing changed."""
 
-    def __init__(self, status: int, message: str, name: str = "HTTPError") -> None:
+    def __init__(
+        self, status: int, message: str, name: str = "HTTPError", details: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.name = name
+        self.details = details  # a code of its own, of a CodedHTTPError
         self.headers: dict[str, str] = {}
 
     def body(self) -> dict[str, object]:
-        return {"error": {"message": self.message, "name": self.name}}
+        error = {"message": self.message, "name": self.name}
+        return {"error": {**error, "details": self.details} if self.details else error}
 
 
 OVERLOADED = "The system is currently overloaded. Please try again later."
@@ -109,6 +113,10 @@ def forbidden() -> Refusal:
     return Refusal(403, "Access Denied")
 
 
+def wrong_address() -> Refusal:
+    return Refusal(403, "This IP address is not allowed to use this key.")
+
+
 def overloaded() -> Refusal:
     return Refusal(503, OVERLOADED)
 
@@ -122,7 +130,9 @@ def rate_limited(retry_after_s: int) -> Refusal:
 
 
 def insufficient(amount: int, currency: str) -> Refusal:
-    return bad_request(f"Account has insufficient Available Balance, {amount} {currency} required")
+    """The one refusal that is known to be coded (2025), as ``19000`` (section 7)."""
+    message = f"Account has insufficient Available Balance, {amount} {currency} required"
+    return Refusal(400, message, "CodedHTTPError", "19000")
 
 
 def nothing_to_reduce(inst: str, side: str, position: int) -> Refusal:

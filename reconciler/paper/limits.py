@@ -49,26 +49,10 @@ class Limits:
     PER_MINUTE_UNSIGNED = 30
     PER_SECOND = 10
 
-    def __init__(self, *, enabled: bool = True, bans: bool = False) -> None:
+    def __init__(self, *, enabled: bool = True) -> None:
         self.enabled = enabled
-        self.bans = Bans(enabled=bans)
         self._minute: dict[str, Bucket] = {}
         self._second: dict[str, Bucket] = {}
-
-    def check_ban(self, address: str, now_ms: int) -> None:
-        """
-        Turn a banned address away.
-
-        Raises:
-            Refusal: 403.
-        """
-        if self.bans.enabled:
-            self.bans.check(address, now_ms)
-
-    def refused(self, address: str, status: int, now_ms: int) -> None:
-        """A request of *address* was refused with *status*: too many of these lead to a ban."""
-        if self.bans.enabled:
-            self.bans.refused(address, status, now_ms)
 
     def admit(self, who: str, *, signed: bool, burst: bool, now_ms: int) -> dict[str, str]:
         """
@@ -131,16 +115,22 @@ class Bans:
     FIRST_MS = 3_600_000
     AGAIN_MS = 7 * 86_400_000
 
-    def __init__(self, *, enabled: bool) -> None:
-        self.enabled = enabled
+    def __init__(self) -> None:
         self._until: dict[str, int] = {}
         self._seen: dict[tuple[str, bool], deque[int]] = {}
 
     def check(self, address: str, now_ms: int) -> None:
+        """
+        Turn a banned address away.
+
+        Raises:
+            Refusal: 403.
+        """
         if now_ms < self._until.get(address, 0):
             raise errors.forbidden()
 
     def refused(self, address: str, status: int, now_ms: int) -> None:
+        """A request of *address* was refused with *status*: too many of these lead to a ban."""
         kinds = [(False, self.MISTAKES)] + ([(True, self.IGNORED)] if status == 429 else [])
         for ignored, (most, window_ms) in kinds:
             seen = self._seen.setdefault((address, ignored), deque(maxlen=most))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DAY_MS = SIZES["1d"]
 SATOSHI = Decimal(100_000_000)
+ANYWHERE = ("0.0.0.0/0",)
 
 
 def user(api: Api, asked: Asked) -> object:
@@ -42,9 +43,10 @@ def api_key_self(api: Api, asked: Asked) -> object:
 
 
 def _key_row(api: Api, key: Key) -> Row:
+    allowed = list(key.cidrs or ANYWHERE)
     return {
-        "id": key.key, "secret": "", "name": key.key, "nonce": 0, "cidr": "0.0.0.0/0",
-        "cidrs": ["0.0.0.0/0"], "permissions": list(key.permissions), "enabled": key.enabled,
+        "id": key.key, "secret": "", "name": key.key, "nonce": 0, "cidr": allowed[0],
+        "cidrs": allowed, "permissions": list(key.permissions), "enabled": key.enabled,
         "userId": key.account, "created": iso(api.exchange.opened_ms),
     }  # fmt: skip
 

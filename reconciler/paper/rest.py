@@ -14,7 +14,7 @@ from . import errors
 from .auth import Key, KeyRing
 from .exchange import Exchange
 from .formats import rendered
-from .limits import Limits
+from .limits import Bans, Limits
 from .order_faults import OrderFaults
 from .protocol import encode, fields_of
 from .quirks import Quirks
@@ -51,6 +51,7 @@ class Api:
         self.faults = RestFaults(self)
         self.order_faults = OrderFaults(exchange, hub, quirks)
         self.placements: list[dict[str, object]] = []  # every POST /order that arrived
+        self.bans = Bans()
         self._requests = 0
 
     # -- the door -----------------------------------------------------------------------------
@@ -62,7 +63,7 @@ class Api:
         try:
             admitted = self._admit(request, now_ms)
         except errors.Refusal as refusal:
-            self.limits.refused(request.address, refusal.status, now_ms)
+            self._count_refusal(request, refusal, now_ms)
             refusal.headers |= trace
             return self._refused(refusal, log)
         admitted.headers |= trace
@@ -83,7 +84,8 @@ class Api:
                 "x-stream-id": "1"}  # fmt: skip
 
     def _admit(self, request: Request, now_ms: int) -> Admitted:
-        self.limits.check_ban(request.address, now_ms)
+        if self.quirks.on("ip-ban"):
+            self.bans.check(request.address, now_ms)
         route = ROUTES.get((request.verb, request.path.rstrip("/")))
         if route is None:
             raise errors.not_found()
@@ -97,11 +99,17 @@ class Api:
                 key.may_order() if route.access == "order"
                 else key.may_cancel() if route.access == "cancel" else True
             )  # fmt: skip
+            if not key.admits(request.address):
+                raise errors.wrong_address()
             if not allowed:
                 raise errors.forbidden()
         who = f"account {key.account}" if key is not None else request.address
         headers = self.limits.admit(who, signed=key is not None, burst=route.burst, now_ms=now_ms)
         return Admitted(request, route, key, headers)
+
+    def _count_refusal(self, request: Request, refusal: errors.Refusal, now_ms: int) -> None:
+        if self.quirks.on("ip-ban"):
+            self.bans.refused(request.address, refusal.status, now_ms)
 
     # -- the engine ---------------------------------------------------------------------------
 
@@ -121,7 +129,7 @@ class Api:
             body, kind = rendered(made, fields.get("_format"))
             answer = Answer(body=body, headers=admitted.headers, content_type=kind)
         except errors.Refusal as refusal:
-            self.limits.refused(admitted.request.address, refusal.status, now_ms)
+            self._count_refusal(admitted.request, refusal, now_ms)
             refusal.headers |= admitted.headers
             answer = self._refused(refusal, None)
         self.hub.publish(self.exchange.flush(now_ms), now_ms)
