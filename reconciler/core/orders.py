@@ -332,9 +332,11 @@ def _see_after_end(turn: Turn, book: Book, order: Order, row: OrderSeen) -> None
             _close_if_complete(turn, book, order)
             turn.touch(book)
         return
-    if row.venue_us > order.over_venue_us:
+    if row.venue_us > order.seen_venue_us and row.filled >= order.filled:
+        # Newer than every row before the end, not only than the last: the venue's clock may be set
+        # back between them. And whoever counts fewer fills is older, whatever its time.
         order.over_us = None
-        order.filled = max(order.filled, row.filled)
+        order.filled = row.filled
         order.venue_status = row.status
         _rise(turn, book, order, f"alive again: {row.status} after {order.over_venue_us}")
 

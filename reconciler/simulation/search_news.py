@@ -42,7 +42,7 @@ def _row_is_old(state: State, row: Row) -> bool:
         return False  # it may be what tells that an order is there
     over = row.status in e.OVER
     if order.over_us is not None:
-        return row.filled <= order.filled and (over or row.at_us <= order.over_venue_us)
+        return row.filled <= order.filled and (over or row.at_us <= order.seen_venue_us)
     return order.status == "working" and not over and row.filled <= order.filled
 
 

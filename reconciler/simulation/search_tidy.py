@@ -169,6 +169,7 @@ def _tidy_ledger(
         known = book.orders.get(cl_ord_id_of(number))
         if known is not None and known.status in OVER:
             known.over_venue_us = min(known.over_venue_us, floor_us)
+            known.seen_venue_us = min(known.seen_venue_us, floor_us)
     for number in dead:
         _bury(book, cl_ord_id_of(number), floor_us)
 
@@ -222,7 +223,7 @@ def _bury(book: Book, name: str, floor_us: int) -> None:
         price=order.price, reduce_only=False, target_version=0, position=0, placed_us=0,
         expires_us=NOW_US, policy="", request_id=0, status=order.status, order_id=order.order_id,
         filled=order.filled, booked=order.booked, exec_ids=order.exec_ids, over_us=NOW_US,
-        over_venue_us=floor_us,
+        over_venue_us=floor_us, seen_venue_us=floor_us,
     )  # fmt: skip
 
 
@@ -274,8 +275,12 @@ def _tidy_book(book: Book) -> None:
 
 
 def _forget_notes(order: Order) -> None:
-    """For people, and for the price of a row that is newer; prices stay as they are here."""
-    order.venue_status, order.seen_venue_us = None, 0
+    """
+    For people, and for the price of a row that is newer; prices stay as they are here.
+
+    Here the venue's clock is never set back: of all rows seen, that of the end is the newest.
+    """
+    order.venue_status, order.seen_venue_us = None, order.over_venue_us
 
 
 def _tidy_order(order: Order, book: Book) -> None:

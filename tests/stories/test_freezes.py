@@ -95,6 +95,23 @@ def test_an_order_revived_while_we_were_blind_is_seen_in_a_look_up() -> None:
     assert teller.book.state == "cancelling"
 
 
+def test_a_row_from_before_the_end_revives_nothing_though_the_venue_s_clock_was_set_back() -> None:
+    """Its time is later than that of the end, but not than that of rows from before the end."""
+    teller = tell(WORKING + "target 0 -> cancel r1")
+    born_us = teller.order("r1").seen_venue_us
+    teller.row("r1", "canceled", 0, venue_us=born_us - 500_000)
+    assert teller.row("r1", "new", 0, venue_us=born_us) == []
+    assert (teller.book.state, teller.ledger.frozen) == ("idle", "")
+
+
+def test_a_row_that_counts_fewer_fills_than_the_end_revives_nothing() -> None:
+    """What an order has filled never shrinks: whatever its time, the row is older."""
+    teller = tell(WORKING + "fill r1 +100 x1 = filled\nrow r1 filled 100")
+    teller.wait(1_000)
+    said = teller.row("r1", "new", 0)
+    assert (said, teller.order("r1").zombie, teller.ledger.frozen) == ([], False, "")
+
+
 def test_more_fills_than_were_asked_for_freeze_the_symbol() -> None:
     """An overfill is booked, and nobody trades it away before a person has looked."""
     tell(
