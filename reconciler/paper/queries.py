@@ -217,7 +217,7 @@ def _columns(fields: Mapping[str, object]) -> frozenset[str] | None:
     if value is None or value == "":
         return None
     if isinstance(value, str):
-        if value.startswith("["):
+        if value.startswith(("[", "{")):
             try:
                 value = decode(value)
             except ValueError:
