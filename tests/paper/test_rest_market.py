@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -79,7 +80,7 @@ def test_a_bucket_is_named_by_its_end_and_opens_where_the_last_one_closed(reader
     assert [row["timestamp"] for row in last] == [
         "2026-05-20T11:02:00.000Z", "2026-05-20T11:01:00.000Z", "2026-05-20T11:00:00.000Z",
     ]  # fmt: skip
-    flat, busy, past = last
+    _flat, busy, past = last
     assert (busy["trades"], busy["volume"], busy["lastSize"]) == (2, 800, 300)
     assert (busy["open"], busy["low"], busy["close"]) == (past["close"], bid, bid)
     assert busy["turnover"] == sum(row["grossValue"] for row in reader.get("/trade"))
@@ -136,12 +137,12 @@ def test_a_chart_has_a_past_that_leads_to_the_present(reader):
     assert parse_iso(first["timestamp"]) == NOW - HOURS * HOUR + MINUTE
     assert HOURS >= 3 * 24
     rows = reader.get("/trade/bucketed", symbol="XBTUSD", count=1_000, reverse=True)[::-1]
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         assert parse_iso(row["timestamp"]) - parse_iso(before["timestamp"]) == MINUTE
         assert row["open"] == before["close"]
         if row["trades"]:
             assert row["low"] <= row["close"] <= row["high"]
-            slack = row["low"] / 100_000  # the value of a lot is a whole number of satoshi
+            slack = Decimal(row["low"]) / 100_000  # the value of a lot is a whole number of satoshi
             assert row["low"] - slack <= row["vwap"] <= row["high"] + slack
     quoted = reader.get("/quote", symbol="XBTUSD")[0]
     assert rows[-1]["close"] == quoted["bidPrice"]
