@@ -8,7 +8,7 @@ command is answered with is decided here; which rows a session hears, in `stream
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from . import errors, topics
@@ -82,6 +82,19 @@ class Session:
             return
         self.outbox.append(frame)
         self._wake()
+
+    def send_all(self, tables: Sequence[str], frames: Sequence[bytes], size: int) -> None:
+        """Send table frames, *size* bytes in all, at once if no fault has this session in hand."""
+        if self.silent or self.mute or self.lag_s or self._held:
+            for table, frame in zip(tables, frames, strict=True):
+                self.send_table(table, frame)
+        elif not self.closing:
+            self.outbox.extend(frames)
+            self._queued += size
+            if len(self.outbox) > OUTBOX_FRAMES or self._queued > OUTBOX_BYTES:
+                self.close()
+            else:
+                self._wake()
 
     def take(self) -> list[bytes]:
         """All frames in the outbox, which is empty then: they are on their way."""

@@ -65,12 +65,9 @@ class Wire(WebSocketsSansIOProtocol):
             and not self.transport.is_closing()
         )
 
-    def write(self, payloads: Iterable[bytes]) -> None:
-        """Send text messages."""
-        parts: list[bytes] = []
-        for payload in payloads:
-            parts += (_header(len(payload)), payload)
-        self.transport.write(b"".join(parts))
+    def write(self, messages: bytes) -> None:
+        """Send what `framed` made."""
+        self.transport.write(messages)
 
     def drop(self) -> None:
         self.transport.abort()
@@ -81,6 +78,14 @@ class Wire(WebSocketsSansIOProtocol):
             super().shutdown()
         else:
             self.transport.close()
+
+
+def framed(payloads: Iterable[bytes]) -> bytes:
+    """Text messages as they go over the wire."""
+    parts: list[bytes] = []
+    for payload in payloads:
+        parts += (_header(len(payload)), payload)
+    return b"".join(parts)
 
 
 def _header(length: int) -> bytes:
@@ -116,9 +121,14 @@ class Flusher:
         loop = asyncio.get_running_loop()
         began = loop.time()
         waiting, self._waiting, self._due = self._waiting, {}, False
+        last: list[bytes] = []
+        messages = b""
         for session, wire in waiting.items():
             if session.outbox and wire.ready:  # else `resume_writing` will wake it
-                wire.write(session.take())
+                frames = session.take()
+                if frames != last:  # those who hear the same stand together
+                    last, messages = frames, framed(frames)
+                wire.write(messages)
         ended = loop.time()
         self._not_before = ended + (ended - began) * (FLUSH_SHARE - 1)
 

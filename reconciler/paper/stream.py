@@ -32,8 +32,21 @@ Later = Callable[[float, Callable[[], None]], object]
 Audience = tuple[str, str | None, int | None]  # table, symbol or group, account
 
 
+class Crowd:
+    """Sessions that hear exactly the same: each frame is queued once for all of them."""
+
+    __slots__ = ("frames", "sessions", "tables")
+
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
+        self.frames: list[bytes] = []  # to be given to every one of them
+        self.tables: list[str] = []  # of each frame
+
+
 class Hub:
     """All sessions; gives every change to those that hear its table."""
+
+    make_session = Session
 
     def __init__(
         self, exchange: Exchange, keys: KeyRing, quirks: Quirks, later: Later, *,
@@ -48,6 +61,8 @@ class Hub:
         self.sessions: dict[Session, None] = {}
         self.faults = StreamFaults(self)
         self._audience: dict[Audience, dict[Session, None]] = {}
+        self._crowds: list[Crowd] | None = None  # None: who hears what has changed
+        self._crowds_of: dict[Audience, list[Crowd]] = {}
         self._books = BookFeed(exchange)
         self._connected = 0  # as last told
         self._binned_ms = (now_ms - BIN_LAG_MS) // MINUTE_MS * MINUTE_MS  # the last minute told of
@@ -62,7 +77,7 @@ class Hub:
         platform: bool = False,
     ) -> Session:
         """A new session: *wake* is called when it has frames, *end* when it is to be closed."""
-        session = Session(self, wake, end, platform=platform)
+        session = self.make_session(self, wake, end, platform=platform)
         self.sessions[session] = None
         return session
 
@@ -81,21 +96,45 @@ class Hub:
         account = session.account if topic.private else None
         key = (topic.table, topic.symbol, account)
         self._audience.setdefault(key, {})[session] = None
+        self._crowds = None
 
     def unhear(self, session: Session, topic: Topic) -> None:
         key = (topic.table, topic.symbol, session.account if topic.private else None)
         group = self._audience.get(key)
         if group is not None:
             group.pop(session, None)
+            self._crowds = None
             if not group:
                 del self._audience[key]
 
     def audience(self, table: str, symbol: str | None, account: int | None) -> list[Session]:
         """The sessions that hear a row, each once however often it subscribed."""
-        found: dict[Session, None] = {}
-        for name in self._names(table, symbol):
-            found.update(self._audience.get((table, name, account), {}))
-        return list(found)
+        crowds = self._hearing(table, symbol, account)
+        return [session for crowd in crowds for session in crowd.sessions]
+
+    def _hearing(self, table: str, symbol: str | None, account: int | None) -> list[Crowd]:
+        """The crowds that hear a row."""
+        if self._crowds is None:
+            self._crowds = self._gather()
+            self._crowds_of.clear()
+        key = (table, symbol, account)
+        found = self._crowds_of.get(key)
+        if found is None:
+            hears: set[Session] = set()
+            for name in self._names(table, symbol):
+                hears |= self._audience.get((table, name, account), {}).keys()
+            found = [crowd for crowd in self._crowds if crowd.sessions[0] in hears]
+            self._crowds_of[key] = found
+        return found
+
+    def _gather(self) -> list[Crowd]:
+        """Put those together who hear the same."""
+        crowds: dict[tuple[int | None, frozenset[Topic]], Crowd] = {}
+        for session in self.sessions:
+            if session.topics:
+                ears = (session.account, frozenset(session.topics))
+                crowds.setdefault(ears, Crowd()).sessions.append(session)
+        return list(crowds.values())
 
     def _names(self, table: str, symbol: str | None) -> list[str | None]:
         """What a row of this symbol can have been subscribed to as, after the colon."""
@@ -136,6 +175,7 @@ class Hub:
         if len(self.sessions) != self._connected:
             self._connected = len(self.sessions)
             self._spread("connected", "update", None, None, self._connections(), now_ms)
+            self._deliver()
         minute_ms = (now_ms - BIN_LAG_MS) // MINUTE_MS * MINUTE_MS
         self._binned_ms = max(self._binned_ms, minute_ms - BINS_CAUGHT_UP * MINUTE_MS)
         while self._binned_ms < minute_ms:
@@ -173,6 +213,7 @@ class Hub:
             for (table, action, account, symbol), rows in _grouped(changes):
                 self._spread(table, action, account, symbol, rows, now_ms)
             self._publish_books(now_ms)
+            self._deliver()
             self.faults.end()
         for market in self.exchange.markets.values():
             market.book.touched = False
@@ -181,12 +222,28 @@ class Hub:
         self, table: str, action: str, account: int | None, symbol: str | None, rows: list[Row],
         now_ms: int,
     ) -> None:  # fmt: skip
-        audience = self.audience(table, symbol, account)
-        if not audience:
+        crowds = self._hearing(table, symbol, account)
+        if not crowds:
             return
         frame = table_frame(table, action, rows)
-        for session in audience:
+        if self.faults.quiet(now_ms):
+            for crowd in crowds:
+                crowd.frames.append(frame)
+                crowd.tables.append(table)
+            return
+        self._deliver()
+        for session in [session for crowd in crowds for session in crowd.sessions]:
             self.faults.send(session, table, action, symbol, rows, frame, now_ms)
+
+    def _deliver(self) -> None:
+        """Give everybody what was queued for all."""
+        for crowd in self._crowds or ():
+            if crowd.frames:
+                frames, tables = crowd.frames, crowd.tables
+                crowd.frames, crowd.tables = [], []
+                size = sum(map(len, frames))
+                for session in list(crowd.sessions):
+                    session.send_all(tables, frames, size)
 
     def _publish_books(self, now_ms: int) -> None:
         """Deltas of the book tables that somebody hears, for the books that changed."""
@@ -194,12 +251,12 @@ class Hub:
             if not market.book.touched:
                 continue
             for table in BOOKS:
-                if not self.audience(table, symbol, None):
+                if not self._hearing(table, symbol, None):
                     self._books.forget(table, symbol)
                     continue
                 for action, rows in self._books.differences(table, symbol, now_ms):
                     self._spread(table, action, None, symbol, rows, now_ms)
-            if self.audience("orderBook10", symbol, None):
+            if self._hearing("orderBook10", symbol, None):
                 row = market.ten(now_ms)
                 self._spread("orderBook10", "update", None, symbol, [row], now_ms)
 

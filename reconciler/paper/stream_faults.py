@@ -131,13 +131,21 @@ class StreamFaults:
         """After the frames of one operation: what was to be held back was, or was never sent."""
         self._held.clear()
 
+    def quiet(self, now_ms: int) -> bool:
+        """Whether no frame that is sent now can meet a fault."""
+        return not (
+            self._held
+            or self._gathered
+            or now_ms < self.silent_until_ms
+            or self._quirks.any_on(FRAME)
+        )
+
     def send(
         self, session: Session, table: str, action: str, symbol: str | None, rows: list[Row],
         frame: bytes, now_ms: int,
     ) -> None:  # fmt: skip
         """Send one frame to one session, or what the faults make of it."""
-        quiet = not (self._held or self._gathered or now_ms < self.silent_until_ms)
-        if quiet and not self._quirks.any_on(FRAME):
+        if self.quiet(now_ms):
             session.send_table(table, frame)
         elif table in PRIVATE_TABLES:
             self._private(session, table, action, symbol, rows, frame, now_ms)
