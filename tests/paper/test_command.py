@@ -1,0 +1,116 @@
+"""The paper exchange as a command: `python -m reconciler.paper`, and `reconciler simulate`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from reconciler.cli import run  # noqa: F401 -- makes the command
+from reconciler.cli.app import app
+from reconciler.paper import Key, PaperExchange
+from reconciler.paper.__main__ import main, parser
+from tests.paper.conftest import Client
+
+
+def test_both_commands_have_the_same_options_and_defaults():
+    """Whoever knows one knows the other: they are one exchange."""
+    light = {
+        (word, str(action.default or ""))
+        for action in parser()._actions
+        for word in action.option_strings
+        if word not in ("-h", "--help")
+    }
+    command = typer.main.get_command(app).commands["simulate"]
+    whole = {
+        (word, str(option.default or ""))
+        for option in command.params
+        for word in option.opts
+        if not option.hidden
+    }
+    assert light == whole
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--symbols", "DOGE"], "symbols must be of "),
+        (["--fault", "rain"], "unknown fault 'rain'; known: "),
+        (["--fault", "lost-answer=often"], "'lost-answer=often' is no fault: write NAME or NAME=0"),
+        (["--fault", "lost-answer=2"], "probability of lost-answer must be between 0 and 1"),
+        (["--speed", "0"], "speed must be above zero"),
+        (["--speed", "nan"], "speed must be above zero"),
+        (["--port", "99999"], "port must be 0-65535"),
+        (["--replay-file", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
+        (
+            ["--key", "only-an-id"],
+            "'only-an-id' is no key: write ID:SECRET[:ACCOUNT[:PERMISSIONS]]",
+        ),
+        (["--key", "a:b:none"], "'a:b:none' is no key"),
+        (["--key", "a:b:1:order:x"], "'a:b:1:order:x' is no key"),
+        (["--key", "a:b:0"], "account 0 is the house's"),
+        (["--key", "a:b:1:sudo"], "'sudo' is no permission of a key: order, orderCancel, withdraw"),
+        (["--key", "a:b:1:order+orderCancel"], "order and orderCancel are not had together"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_a_line(words: list[str], why: str, capsys):
+    """Nothing is served, nothing is printed but the reason, and the exit code says so."""
+    assert main(["--port", "0", *words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(r"error: .*\n", said.err)
+    assert why in said.err
+
+
+def test_a_port_in_use_is_told(capsys):
+    """The other program keeps it."""
+    with PaperExchange(symbols=["XBTUSD"], walk=False) as other:
+        assert main(["--port", str(other.port)]) == 2
+        assert other.position("XBTUSD") == 0
+    assert capsys.readouterr().err == (
+        f"error: port {other.port} on 127.0.0.1 is in use; choose another with --port\n"
+    )
+
+
+def test_keys_of_the_command_line_have_their_accounts_and_permissions():
+    """Four keys of two accounts: each may do what it was given, on its account."""
+    words = "--key a:s1 --key b:s2:1001: --key c:s3:7:orderCancel --key d:s4:7:order+withdraw"
+    served = subprocess.Popen(
+        [sys.executable, "-m", "reconciler.paper", "--port", "0", *words.split()],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert served.stdout is not None
+        head = [served.stdout.readline() for _ in range(7)]
+        url = head[0].split()[1].removesuffix("/api/v1")
+        assert [line.split(None, 4)[1:] for line in head[3:]] == [
+            ["1001", "a", "s1", "(order)\n"],
+            ["1001", "b", "s2", "(read only)\n"],
+            ["7", "c", "s3", "(orderCancel)\n"],
+            ["7", "d", "s4", "(order, withdraw)\n"],
+        ]
+        a, b, c, d = (Client(url, name, f"s{i}") for i, name in enumerate("abcd", 1))
+        wanted = {"orderQty": 100, "price": 40000}
+        tried = [client.order(**wanted).status_code for client in (a, b, c, d)]
+        assert tried == [200, 403, 403, 200]
+        assert [len(x.call("GET", "/api/v1/order").json()) for x in (a, b, c, d)] == [1] * 4
+        tried = [x.call("DELETE", "/api/v1/order/all").status_code for x in (b, c)]
+        assert tried == [403, 200]
+        rows = a.call("GET", "/api/v1/order").json() + d.call("GET", "/api/v1/order").json()
+        assert [row["ordStatus"] for row in rows] == ["New", "Canceled"]
+    finally:
+        served.terminate()
+        served.communicate(timeout=10)
+
+
+def test_a_key_is_what_was_written():
+    """An account of one's own is 1001; a key without permissions may read."""
+    assert Key.parse("id:sec") == Key(key="id", secret="sec", account=1001)
+    assert Key.parse("id:sec:") == Key(key="id", secret="sec", account=1001)
+    assert Key.parse("id:sec::").permissions == ()
+    assert Key.parse("id:sec:5:withdraw") == Key(
+        key="id", secret="sec", account=5, permissions=("withdraw",)
+    )
