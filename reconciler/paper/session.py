@@ -48,6 +48,7 @@ class Session:
         self.lag_s = 0.0  # a fault: what is sent leaves so much later
         self.quantities: dict[object, object] = {}  # currentQty by symbol, as last sent
         self.alive_ms = hub.now_ms  # when either side last said something
+        self.address = ""  # where it comes from
         self._wake = wake
         self._end = end
         self._lagging: deque[bytes] = deque()
@@ -268,9 +269,11 @@ class Session:
         Take credentials from a message, the URL or the upgrade's headers (section 2.2).
 
         Raises:
-            Refusal: 401; they are wrong.
+            Refusal: 401, they are wrong; 403, the key is bound to other addresses.
         """
         key = self.hub.keys.verify(credentials, "GET", "/realtime", b"", now_ms)
+        if not key.admits(self.address):
+            raise errors.wrong_address()
         if not self.hub.quirks.strikes("auth-lost"):
             self.key = key
 

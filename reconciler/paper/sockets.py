@@ -216,8 +216,10 @@ class Websockets:
         Let a connection in; returns how many more there may be.
 
         Raises:
-            Refusal: 404, 429 or 400, answered in place of the upgrade (section 9.2).
+            Refusal: 403, 404, 429 or 400, answered in place of the upgrade (section 9.2).
         """
+        if world.quirks.on("ip-ban"):
+            world.api.bans.check(address_of(scope), self._now_ms())
         if scope["path"] not in PATHS:
             raise errors.not_found()
         remaining = self.connects.admit(address_of(scope), self._now_ms())
@@ -238,6 +240,7 @@ class Websockets:
             session.alive_ms = self._now_ms()
 
         session = world.hub.open(wake, ended.set, platform=PATHS[scope["path"]])
+        session.address = address_of(scope)
         wire.on_data, wire.on_resume = heard, wake
         return session
 

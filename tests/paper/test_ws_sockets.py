@@ -10,6 +10,7 @@ import requests
 import websocket
 
 from reconciler.paper import PaperExchange
+from reconciler.paper.auth import Key
 from reconciler.paper.sockets import CONNECTS_AN_HOUR, CONNECTS_AT_ONCE, CONNECTS_WINDOW_MS
 from reconciler.paper.sockets import Connects as Connecting
 from tests.paper.conftest import NOW, Client, Stream
@@ -40,6 +41,32 @@ def test_an_upgrade_is_refused_in_http(venue, path, status, error):
     """Before the 101 a refusal is an HTTP answer whose `error` is a plain text (2.2, 9.2)."""
     found, body, _ = refusal_of(venue.ws_url.removesuffix("/realtime") + path)
     assert (found, body) == (status, {"error": error})
+
+
+def test_a_key_that_is_bound_to_another_address_is_refused():
+    """403 at the upgrade, and as an error frame to authKeyExpires (section 9.2)."""
+    key = Key(key="elsewhere", secret="s", account=1001, cidrs=("10.0.0.0/8",))
+    with PaperExchange(walk=False, keys=[key], symbols=["XBTUSD"]) as venue:
+        client = Client(venue.url, "elsewhere", "s")
+        signed = client.signed("GET", "/realtime", b"", "99999999999")
+        query = "&".join(f"{name}={value}" for name, value in signed.items())
+        status, body, _ = refusal_of(f"{venue.ws_url}?{query}")
+        assert (status, body) == (
+            403, {"error": "This IP address is not allowed to use this key."}
+        )  # fmt: skip
+        stream = Stream(venue.url)
+        stream.ask("authKeyExpires", ["elsewhere", "99999999999", signed["api-signature"]])
+        assert stream.next()["status"] == 403
+
+
+def test_a_banned_address_cannot_connect():
+    """Who ignored 429s is banned for an hour: 403 at the upgrade, too (section 12.1)."""
+    with PaperExchange(walk=False, faults={"ip-ban": 1.0}, symbols=["XBTUSD"]) as venue:
+        for _ in range(200):
+            if requests.get(f"{venue.url}/api/v1/nowhere", timeout=8).status_code == 403:
+                break
+        status, body, _ = refusal_of(venue.ws_url)
+        assert (status, body) == (403, {"error": "Access Denied"})
 
 
 def test_connections_are_counted_and_refused_with_the_limiters_headers():
