@@ -257,6 +257,8 @@ class BitmexGateway(Venue):
                     self._vitals.expired(frame.status, frame.error, now_us)
                 if frame.info is not None:  # the welcome: before the login, which needs the time
                     self._vitals.welcomed(frame.timestamp, now_us)
+                if frame.unsubscribe is not None:
+                    self._sync.abandon()  # what is being read is older than the image to come
                 session.frame(frame, now_us)
             except ProtocolError as error:
                 session.lose(error.message)

@@ -4,7 +4,8 @@ One connection's way from welcome to in sync.
     welcome -> login -> subscribing -> tables -> reading -> live        any of them -> lost
 
 Rule 1: nothing is sent before the welcome; the subscriptions follow the accepted login.
-Rule 2: `tables` ends when every topic was acknowledged and every account table had its image.
+Rule 2: `tables` ends when every topic was acknowledged and every account table had its image; what
+is missing after a while is asked for once more.
 Rule 3: `reading` ends when the look-ups by REST are done: only then is the stream in sync.
 Rule 4: any error that we don't know to be harmless loses the connection: half a subscription set
 would look like a quiet market.
@@ -26,6 +27,7 @@ from .messages import Frame
 from .rows import cleaned
 
 SILENCE_US = 5_000_000
+ASK_AGAIN_US = 5_000_000  # a topic without its image by then is subscribed to once more
 SET_UP_US = 20_000_000  # a connection without all its tables by then is lost
 RELOADS = 3  # tables read anew on one connection in RELOADS_US; more of them lose it
 RELOADS_US = 60_000_000
@@ -55,10 +57,9 @@ class Session:
         self._opened_us = self._heard_us = now_us
         self._pinged_us: int | None = None
         self._unacknowledged = set(self.topics)
-        self._without_image = {
-            topic for topic in self.topics if not topic.startswith(("quote", "trade"))
-        }
+        self._without_image = {topic for topic in self.topics if _has_image(topic)}
         self._reloads: list[int] = []
+        self._asked_again = False
 
     @property
     def lost(self) -> bool:
@@ -101,8 +102,10 @@ class Session:
             self.outbox.append("ping")
         if self.phase in ("welcome", "login", "subscribing", "tables"):
             if now_us - self._opened_us >= SET_UP_US:
-                missing = sorted(self._without_image | self._unacknowledged)[:3]
+                missing = self._missing()[:3]
                 self.lose(f"nothing came for {self.phase}: {', '.join(missing)}")
+            elif now_us - self._opened_us >= ASK_AGAIN_US and self.phase == "tables":
+                self._ask_again()
 
     def frame(self, frame: Frame, now_us: int) -> None:
         """A frame came. Table frames matter here only as images."""
@@ -135,7 +138,20 @@ class Session:
             return
         self.phase = "tables"
         self._opened_us = now_us
+        self._asked_again = False
         self._without_image.update(topics)
+        self._subscribe_anew(topics)
+
+    def _missing(self) -> list[str]:
+        return sorted(self._without_image | self._unacknowledged)
+
+    def _ask_again(self) -> None:
+        """An image was never sent: the others stay good, and this one comes the second time."""
+        if not self._asked_again:
+            self._asked_again = True
+            self._subscribe_anew(self._missing())
+
+    def _subscribe_anew(self, topics: Sequence[str]) -> None:
         for chunk in _chunks(topics):
             self._send({"op": "unsubscribe", "args": chunk})
             self._send({"op": "subscribe", "args": chunk})
@@ -150,6 +166,11 @@ class Session:
         elif frame.subscribe is not None:
             self._unacknowledged.discard(frame.subscribe)
             self._advance()
+        elif frame.unsubscribe in self.topics:
+            # An image that came before this is old: nothing is told until the one that follows.
+            images = self._without_image if _has_image(frame.unsubscribe) else self._unacknowledged
+            images.add(frame.unsubscribe)
+            self.phase = "tables"
         elif op == "authKeyExpires" and self.phase == "login":
             self.phase = "subscribing"
             for chunk in _chunks(self.topics):
@@ -186,6 +207,11 @@ class Session:
             self.wait_us = min(max(seconds, 1), 300) * 1_000_000
         status = "" if frame.status is None else f" ({frame.status})"
         self.lose(f"{op or 'stream'}: {said}{status}")
+
+
+def _has_image(topic: str) -> bool:
+    """Whether nothing can be said of a table before its image."""
+    return not topic.startswith(("quote", "trade"))
 
 
 def _chunks(topics: Sequence[str]) -> Iterator[list[str]]:

@@ -38,6 +38,7 @@ from reconciler.core.events import (
     Synced,
     Throttled,
 )
+from reconciler.core.ledger import AUDIT_EVERY_US
 
 from .conftest import Paper
 from .loop import Loop
@@ -199,6 +200,37 @@ def test_a_resync_on_request(paper: Paper, in_sync: InSync) -> None:
     assert loop.wait_for(OrderSeen, since, source=Source.READ, cl_ord_id="rc-2")
     assert loop.wait_for(PositionSeen, since, source=Source.READ, contracts=100)
     assert not any(isinstance(event, StreamLost) for event in loop.events)
+
+
+def test_what_the_stream_lost_is_found_by_an_audit(paper: Paper, in_sync: InSync) -> None:
+    """A resting order fills and no row of it comes: the audit tells fill, position and its end."""
+    loop = in_sync()
+    resting = do(loop, order(loop, 1))
+    since = len(loop.events)
+    paper.fault("lost-frame", count=None)
+    paper.fault("lost-position", count=None)
+    paper.tell("fill", order="rc-1", contracts=100)
+    assert do(loop, Resync(request_id=2, reason="regular audit")).outcome is Outcome.DONE
+    found = [e for e in loop.events[since:] if isinstance(e, ExecutionSeen) and e.contracts]
+    assert [(e.cl_ord_id, e.contracts, e.source) for e in found] == [("rc-1", 100, Source.READ)]
+    assert resting.venue_order_id not in loop.wait_for(Synced, since).open_order_ids
+    assert loop.wait_for(PositionSeen, since, contracts=100, source=Source.READ)
+    assert not any(isinstance(event, StreamLost) for event in loop.events)
+
+
+def test_an_audit_is_cheap(paper: Paper, in_sync: InSync) -> None:
+    """Orders, executions, positions and rules in at most six reads: a tenth of the budget."""
+    loop = in_sync()
+    gateway = loop.gateway
+    assert gateway is not None
+    for number in range(1, 4):
+        do(loop, order(loop, number, price=HIGH))
+    do(loop, Resync(request_id=10, reason="warm up"))
+    before = gateway._vitals.budget.sent
+    do(loop, Resync(request_id=11, reason="regular audit"))
+    spent = gateway._vitals.budget.sent - before
+    assert 4 <= spent <= 6
+    assert spent * 60_000_000 // AUDIT_EVERY_US * 10 <= gateway._vitals.budget.minute.limit
 
 
 def test_lost_and_found(paper: Paper, in_sync: InSync) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.bitmex import messages
-from reconciler.bitmex.session import RELOADS, SET_UP_US, SILENCE_US, Session
+from reconciler.bitmex.session import ASK_AGAIN_US, RELOADS, SET_UP_US, SILENCE_US, Session
 
 TOPICS = [
     "order", "execution", "position", "margin", "instrument:XBTUSD", "quote:XBTUSD", "trade:XBTUSD",
@@ -181,6 +181,48 @@ def test_a_missing_image_loses_the_connection() -> None:
     session.tick(SET_UP_US)
     assert session.lost
     assert "execution" in session.reason
+
+
+def test_a_missing_image_is_asked_for_once_more() -> None:
+    """The venue forgot one table: it is subscribed to again, and the others stay as they are."""
+    session = new()
+    log_in(session)
+    acknowledge(session)
+    for table in ("order", "position", "margin"):
+        image(session, table)
+    session.tick(ASK_AGAIN_US - 1)
+    assert session.outbox == []
+    for _ in range(3):
+        session.heard(ASK_AGAIN_US)
+        session.tick(ASK_AGAIN_US)
+    commands = [json.loads(text) for text in session.outbox]
+    assert [(c["op"], c["args"]) for c in commands] == [
+        ("unsubscribe", ["execution", "instrument:XBTUSD"]),
+        ("subscribe", ["execution", "instrument:XBTUSD"]),
+    ]
+    image(session, "execution")
+    image(session, "instrument", "XBTUSD")
+    assert session.images
+
+
+def test_an_image_that_crossed_the_second_question_is_not_the_last() -> None:
+    """It came late, but we had unsubscribed: what happens until the next image nobody tells us."""
+    session = new()
+    log_in(session)
+    acknowledge(session)
+    for table in TOPICS[:4]:
+        image(session, table)
+    session.heard(ASK_AGAIN_US)
+    session.tick(ASK_AGAIN_US)
+    image(session, "instrument", "XBTUSD")
+    assert session.images
+    said = {"success": True, "request": {"op": "unsubscribe"}}
+    say(session, ASK_AGAIN_US, unsubscribe="instrument:XBTUSD", **said)
+    assert not session.images
+    assert not session.read_done()
+    image(session, "instrument", "XBTUSD")
+    assert session.images
+    assert session.read_done()
 
 
 def test_a_reload_is_out_of_sync() -> None:
