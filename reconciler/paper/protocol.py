@@ -72,12 +72,12 @@ def fields_of(body: bytes, content_type: str, query: str) -> dict[str, object]:
     """
     fields: dict[str, object] = {}
     if query:
-        fields.update(parse_qsl(query, keep_blank_values=True))
+        fields.update(_pairs(query))
     if not body:
         return fields
     if "x-www-form-urlencoded" in content_type and body[:1] != b"{":
         try:
-            fields.update(parse_qsl(body.decode(), keep_blank_values=True))
+            fields.update(_pairs(body.decode()))
         except ValueError:
             raise errors.invalid("Malformed form body") from None
         return fields
@@ -89,6 +89,24 @@ def fields_of(body: bytes, content_type: str, query: str) -> dict[str, object]:
         raise errors.invalid("Body must be an object")
     fields.update(parsed)
     return fields
+
+
+def _pairs(text: str) -> dict[str, object]:
+    """
+    The values of a query or form. A name that comes twice, or as ``name[]``, has a list: many HTTP
+    libraries send lists so.
+    """
+    found: dict[str, object] = {}
+    for written, value in parse_qsl(text, keep_blank_values=True):
+        name = written.removesuffix("[]")
+        before = found.get(name)
+        if isinstance(before, list):
+            before.append(value)
+        elif name in found:
+            found[name] = [before, value]
+        else:
+            found[name] = [value] if name != written else value
+    return found
 
 
 def changed(before: Row, after: Row, identity: Iterable[str]) -> Row | None:

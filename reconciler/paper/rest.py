@@ -86,7 +86,8 @@ class Api:
     def _admit(self, request: Request, now_ms: int) -> Admitted:
         if self.quirks.on("ip-ban"):
             self.bans.check(request.address, now_ms)
-        route = ROUTES.get((request.verb, request.path.rstrip("/")))
+        verb = "GET" if request.verb == "HEAD" else request.verb
+        route = ROUTES.get((verb, request.path.rstrip("/")))
         if route is None:
             raise errors.not_found()
         signed = "api-key" in request.headers
