@@ -1,9 +1,9 @@
 """
 The book tables as their subscribers have them, and the frames that bring them up to date (10.5).
 
-A book is compared with what was last sent, once an operation: price levels that came, changed or
-went are one insert, update or delete frame. In ``orderBookL2_25`` a level also comes and goes
-when it moves through the window of 25 a side.
+Price levels that came, changed or went since the last look are one insert, update or delete frame.
+Only levels that orders touched are looked at; in ``orderBookL2_25``, where a level also comes and
+goes when it moves through the window of 25 a side, only sides that were touched inside of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .exchange import Exchange
-from .market import BUY, SELL
+from .market import BUY, SELL, Book
 from .orders import Row
 from .protocol import book_row
 from .times import iso
@@ -30,7 +30,12 @@ class BookFeed:
     def begin(self, table: str, symbol: str) -> None:
         """Somebody is about to be sent the image: from now on differences are told."""
         if (table, symbol) not in self._sent:
-            self._sent[table, symbol] = self._levels(table, symbol)
+            book, depth = self.exchange.markets[symbol].book, BOOKS[table]
+            self._sent[table, symbol] = {
+                (side, ticks): size
+                for side in (BUY, SELL)
+                for ticks, size in book.levels(side, depth)
+            }
 
     def forget(self, table: str, symbol: str) -> None:
         """Nobody hears this book any more."""
@@ -38,30 +43,48 @@ class BookFeed:
 
     def differences(self, table: str, symbol: str, now_ms: int) -> Iterator[tuple[str, list[Row]]]:
         """(action, rows) of one book since the last call: what went, changed and came."""
-        before = self._sent.get((table, symbol), {})
-        after = self._levels(table, symbol)
-        if before == after:
-            return
-        self._sent[table, symbol] = after
-        inst, at = self.exchange.catalogue[symbol], iso(now_ms)
-        gone: list[Row] = []
-        changed: list[Row] = []
-        new: list[Row] = []
-        for (side, ticks), size in before.items():
-            if (side, ticks) not in after:
-                row = book_row(inst, side, ticks, size, at)
-                del row["size"]
-                gone.append(row)
-        for (side, ticks), size in after.items():
-            known = before.get((side, ticks))
-            if known != size:
-                (new if known is None else changed).append(book_row(inst, side, ticks, size, at))
-        for action, rows in (("delete", gone), ("update", changed), ("insert", new)):
-            if rows:
-                yield action, rows
-
-    def _levels(self, table: str, symbol: str) -> Levels:
+        sent = self._sent.setdefault((table, symbol), {})  # a new contract: nothing yet
         book, depth = self.exchange.markets[symbol].book, BOOKS[table]
-        return {
-            (side, ticks): size for side in (BUY, SELL) for ticks, size in book.levels(side, depth)
-        }
+        after = _touched(book) if depth is None else _window(book, sent, depth)
+        inst, at = self.exchange.catalogue[symbol], iso(now_ms)
+        rows: dict[str, list[Row]] = {"delete": [], "update": [], "insert": []}
+        for (side, ticks), size in after.items():
+            known = sent.get((side, ticks), 0)
+            if size == known:
+                continue
+            row = book_row(inst, side, ticks, size or known, at)
+            if size:
+                sent[side, ticks] = size
+                rows["update" if known else "insert"].append(row)
+            else:
+                del sent[side, ticks], row["size"]
+                rows["delete"].append(row)
+        for action, found in rows.items():
+            if found:
+                yield action, found
+
+
+def _touched(book: Book) -> Levels:
+    """The levels that orders touched, with what they show now: perhaps nothing."""
+    return {(side, ticks): book.size(side, ticks) for side, ticks in sorted(book.dirty)}
+
+
+def _window(book: Book, sent: Levels, depth: int) -> Levels:
+    """The levels of the best *depth*, and 0 for those sent before that are no longer among them."""
+    after: Levels = {}
+    for side in (BUY, SELL):
+        touched = [ticks for of, ticks in book.dirty if of == side]
+        before = [ticks for of, ticks in sent if of == side]
+        if not touched or _behind(side, touched, before, depth):
+            continue
+        after.update({(side, ticks): 0 for ticks in before})
+        after.update({(side, ticks): size for ticks, size in book.levels(side, depth)})
+    return after
+
+
+def _behind(side: int, touched: list[int], before: list[int], depth: int) -> bool:
+    """Whether all that was touched is behind a window that is full."""
+    if len(before) < depth:
+        return False
+    edge = min(ticks * side for ticks in before)
+    return all(ticks * side < edge for ticks in touched)

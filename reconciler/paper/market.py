@@ -74,6 +74,7 @@ class Book:
         self._orders: dict[str, Resting] = {}
         self._sweep = 0
         self.touched = False  # something changed since the flag was last cleared
+        self.dirty: set[tuple[int, int]] = set()  # (side, ticks) whose shown size changed since
 
     def best(self, side: int) -> int | None:
         """Best price that *side* shows, in ticks, or None when it shows nothing."""
@@ -174,7 +175,7 @@ class Book:
             insort(self._prices[order.side], order.ticks)
         self._orders[order.order_id] = order
         self._show(order, level)
-        self.touched = True
+        self._touch(order)
 
     def remove(self, order_id: str) -> int:
         """Take an order out; returns the contracts it still had open (0: it was not there)."""
@@ -184,7 +185,7 @@ class Book:
         level = self._levels[order.side][order.ticks]
         (level.lit if order.shown else level.dark).pop(order_id)
         level.shown -= order.shown
-        self.touched = True
+        self._touch(order)
         if not level.lit and not level.dark:
             self._drop_level(order.side, order.ticks)
         return order.leaves
@@ -197,7 +198,16 @@ class Book:
         if order.shown > leaves:
             self._levels[order.side][order.ticks].shown -= order.shown - leaves
             order.shown = leaves
+        self._touch(order)
+
+    def settled(self) -> None:
+        """Whoever looks at what changed has looked."""
+        self.touched = False
+        self.dirty.clear()
+
+    def _touch(self, order: Resting) -> None:
         self.touched = True
+        self.dirty.add((order.side, order.ticks))
 
     def _best_first(self, side: int) -> Iterator[int]:
         prices = self._prices[side]
@@ -227,7 +237,7 @@ class Book:
             if not maker.shown:
                 del level.lit[maker.order_id]
                 self._show(maker, level)
-        self.touched = True
+        self._touch(maker)
         return Match(maker.order_id, maker.account, maker.ticks, traded, left, hidden)
 
     def _drop_level(self, side: int, ticks: int) -> None:

@@ -216,7 +216,7 @@ class Hub:
             self._deliver()
             self.faults.end()
         for market in self.exchange.markets.values():
-            market.book.touched = False
+            market.book.settled()
 
     def _spread(
         self, table: str, action: str, account: int | None, symbol: str | None, rows: list[Row],

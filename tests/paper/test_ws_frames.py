@@ -1,5 +1,7 @@
 """What comes on the socket when something happens, field by field (protocol sheet, section 10)."""
 
+import random
+
 import pytest
 
 from reconciler.paper.market import BUY, SELL
@@ -317,6 +319,37 @@ def test_the_window_of_25_moves_by_inserts_and_deletes(stage):
     assert changed["action"] == "update"
     assert changed["data"][0].items() >= {"id": came["data"][0]["id"], "size": 400}.items()
     assert set(changed["data"][0]) == fields
+
+
+@pytest.mark.parametrize("table", ["orderBookL2", "orderBookL2_25"])
+def test_a_book_kept_by_frames_is_the_book(table):
+    """Through 400 drawn orders, icebergs and hidden ones, image plus frames is what REST says."""
+    draw = random.Random(f"books/{table}")
+    stage = Stage(symbols=("XBTUSD",))
+    ear = stage.ear(f"{table}:XBTUSD")
+    held = _image(next(f for f in ear.frames() if f.get("action") == "partial"))
+    market = stage.exchange.markets["XBTUSD"]
+    placed = []
+    for number in range(400):
+        away = draw.choice((draw.randint(-3, 8), draw.randint(0, 60)))
+        side = draw.choice((BUY, SELL))
+        fields = {} if draw.random() < 0.8 else {"displayQty": draw.choice((0, 100))}
+        if placed and draw.random() < 0.4:
+            order = placed.pop(draw.randrange(len(placed)))
+            stage.cancel(order)
+        else:
+            price = market.inst.price(BEST[side] - side * away)
+            contracts = side * 100 * draw.randint(2, 80)
+            placed.append(stage.place(1002, orderQty=contracts, price=price, **fields))
+        if number % 50 == 0:
+            stage.world.move_to("XBTUSD", market.inst.price(612_505 + draw.randint(-9, 9)), NOW)
+            stage.world.publish(NOW)
+        for frame in ear.tables():
+            assert frame["data"]
+            _apply(held, frame)
+        depth = 25 if table.endswith("25") else None
+        rows = {(r["symbol"], r["id"], r["side"]): r["size"] for r in market.levels(depth, NOW)}
+        assert {key: row["size"] for key, row in held[1].items()} == rows
 
 
 def test_book10_is_whole_in_every_update(stage):
