@@ -111,8 +111,28 @@ def simulate(
     speed: Annotated[
         float, typer.Option(min=0.001, max=1000, metavar="X", help="Of the market's time.")
     ] = 1.0,
-    replay_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Take prices from a recording.")
+    prices: Annotated[
+        list[str] | None,
+        typer.Option(metavar="S=FILE", help="Take prices from OHLC bars or a path; repeatable."),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            "--replay", "--replay-file", metavar="FILE", help="Take prices from a recording."
+        ),
+    ] = None,
+    quotes: Annotated[
+        int, typer.Option(min=0, max=1000, metavar="N", help="Of other traders, a second.")
+    ] = 10,
+    scenario: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What happens when (TOML).")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write everything that is said to a tape.")
+    ] = None,
+    rerun: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Tell a tape again, show what is said otherwise, end."),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -134,11 +154,15 @@ def simulate(
     """
     from reconciler.paper import Key, PaperExchange, serve
     from reconciler.paper.auth import DEFAULT_KEYS
+    from reconciler.paper.serving import files_of, show_rerun
     from reconciler.paper.venue import SYMBOLS
 
     if with_parent:
         threading.Thread(target=_end_with_input, daemon=True).start()
     try:
+        keys = [Key.parse(text) for text in key or ()] or DEFAULT_KEYS
+        if rerun is not None:
+            raise typer.Exit(show_rerun(rerun, keys))
         serve(
             PaperExchange(
                 port=port,
@@ -146,15 +170,19 @@ def simulate(
                 symbols=named(symbols) or SYMBOLS,
                 faults=faults_of(fault),
                 speed=speed,
-                record=replay_file,
-                keys=[Key.parse(text) for text in key or ()] or DEFAULT_KEYS,
+                replay=replay,
+                prices=files_of(prices or ()),
+                quotes=quotes,
+                scenario=scenario,
+                record=record,
+                keys=keys,
             )
         )
     except ValueError as error:
         raise UsageError(str(error), next_step="See `reconciler simulate --help`.") from None
     except OSError as error:
-        if replay_file is not None and error.filename is not None:
-            raise UsageError(f"{replay_file} cannot be read: {error.strerror}") from None
+        if error.filename is not None:
+            raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
         raise ConfigError(
             f"port {port} on 127.0.0.1 is in use",
             next_step="Choose another with --port, or end the program that has it.",

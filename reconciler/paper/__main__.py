@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .auth import DEFAULT_KEYS, Key
-from .serving import PORT, serve
+from .feed import QUOTES_A_SECOND
+from .serving import PORT, files_of, serve, show_rerun
 from .venue import SYMBOLS, PaperExchange
 
 ABOUT = """\
@@ -37,7 +38,22 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--speed", type=float, default=1.0, metavar="X", help="of the market's time")
     add(
-        "--replay-file", type=Path, metavar="FILE", help="take prices from a recording of frames"
+        "--prices", action="append", default=[], metavar="S=FILE",
+        help="take an instrument's prices from OHLC bars or a path (CSV, TOML); repeatable",
+    )  # fmt: skip
+    add(
+        "--replay", "--replay-file", type=Path, metavar="FILE",
+        help="take prices from a recording of frames",
+    )  # fmt: skip
+    add(
+        "--quotes", type=int, default=QUOTES_A_SECOND, metavar="N",
+        help="how often a second other traders change the best prices",
+    )  # fmt: skip
+    add("--scenario", type=Path, metavar="FILE", help="what happens when (TOML)")
+    add("--record", type=Path, metavar="FILE", help="write everything that is said to a tape")
+    add(
+        "--rerun", type=Path, metavar="FILE",
+        help="tell an exchange all that is on a tape again, show what it says otherwise, and end",
     )  # fmt: skip
     add(
         "--key", action="append", default=[], metavar="ID:SECRET[:ACCOUNT[:PERMISSIONS]]",
@@ -51,6 +67,9 @@ def main(words: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; the exit code."""
     asked = parser().parse_args(words)
     try:
+        keys = [Key.parse(text) for text in asked.key] or DEFAULT_KEYS
+        if asked.rerun is not None:
+            return show_rerun(asked.rerun, keys)
         serve(
             PaperExchange(
                 port=asked.port,
@@ -58,8 +77,12 @@ def main(words: Sequence[str] | None = None) -> int:
                 symbols=[s for words in asked.symbol for s in words.split(",") if s] or SYMBOLS,
                 faults=dict(map(_fault, asked.fault)),
                 speed=asked.speed,
-                record=asked.replay_file,
-                keys=[Key.parse(text) for text in asked.key] or DEFAULT_KEYS,
+                replay=asked.replay,
+                prices=files_of(asked.prices),
+                quotes=asked.quotes,
+                scenario=asked.scenario,
+                record=asked.record,
+                keys=keys,
             )
         )
     except (ValueError, OverflowError) as problem:

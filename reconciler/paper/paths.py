@@ -49,6 +49,10 @@ class Path:
     def start(self) -> Decimal:
         return self._prices[0]
 
+    def points(self) -> list[tuple[int, Decimal]]:
+        """What it was made of."""
+        return list(zip(self._times, self._prices, strict=True))
+
     @property
     def length_ms(self) -> int:
         return self._times[-1]

@@ -4,7 +4,7 @@ Prices from a recording of BitMEX's public websocket frames.
 The file holds one JSON object a line: ``received_at`` (seconds since the epoch, UTC) and ``frame``
 (as the venue sent it). The book of every listed symbol is rebuilt from ``orderBookL2`` (or, where
 that is missing, from ``quote``) and quoted by the house; recorded trades come as house takers. At
-its end the recording starts again.
+its end the recording starts again. A tape (see `tape`) is a recording of its own market.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from . import tape
 from .exchange import Exchange
 from .market import BUY, SELL
 from .prices import House
 from .protocol import decode
 from .times import Clock
 
+PLAYED = ("orderBookL2", "quote", "trade")
 DEPTH = 50  # recorded levels a side that the house quotes
 
 
@@ -53,6 +55,32 @@ class Recording:
             OSError: the file cannot be read.
             BadRecording: a line is not what it should be.
         """
+        return cls.of_tape(path) if tape.is_tape(path) else cls.of_frames(path)
+
+    @classmethod
+    def of_tape(cls, path: Path) -> Recording:
+        """The market of a tape: what its own session, the first, was sent."""
+        frames: list[Frame] = []
+        at_ms = 0
+        entries = tape.read(path)
+        try:
+            opened = next(entries)["now_ms"]
+            for entry in entries:
+                now = entry.get("tick", entry.get("at"))
+                at_ms = now if isinstance(now, int) else at_ms
+                frame = decode(str(entry["frame"])) if entry.get("to") == 1 else None
+                if isinstance(frame, dict) and frame.get("table") in PLAYED:
+                    gone = at_ms - int(str(opened))
+                    frames.append(Frame(gone, frame["table"], frame["action"], frame["data"]))
+        except (tape.BadTape, KeyError) as problem:
+            raise BadRecording(f"{path}: {problem}") from None
+        if not frames:
+            raise BadRecording(f"{path}: no frame of orderBookL2, quote or trade")
+        return cls(frames)
+
+    @classmethod
+    def of_frames(cls, path: Path) -> Recording:
+        """Frames by the time at which they were received."""
         frames: list[Frame] = []
         first: Decimal | None = None
         with path.open("rb") as lines:
@@ -66,7 +94,7 @@ class Recording:
                 at = Decimal(entry["received_at"])
                 first = at if first is None else first
                 frame = entry["frame"]
-                if frame.get("table") in ("orderBookL2", "quote", "trade"):
+                if frame.get("table") in PLAYED:
                     frames.append(
                         Frame(
                             int((at - first) * 1000), frame["table"], frame["action"],
@@ -81,9 +109,7 @@ class Recording:
 class Replay:
     """Plays a recording into an exchange."""
 
-    def __init__(
-        self, exchange: Exchange, recording: Recording, clock: Clock, now_ms: int
-    ) -> None:
+    def __init__(self, exchange: Exchange, recording: Recording, clock: Clock, now_ms: int) -> None:
         self.exchange = exchange
         self.recording = recording
         self._clock = clock

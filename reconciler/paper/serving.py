@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
+from .auth import Key
+from .rerun import rerun
 from .venue import PaperExchange
 
 PORT = 8766
@@ -45,3 +49,35 @@ def _head(venue: PaperExchange) -> list[str]:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+MOST_SHOWN = 20
+
+
+def show_rerun(tape: Path, keys: Sequence[Key]) -> int:
+    """Print where a re-run of a tape says something else; 0 when it is the same, 1 when not."""
+    count = 0
+    for difference in rerun(tape, keys):
+        count += 1
+        if count <= MOST_SHOWN:
+            print(difference)
+    if count > MOST_SHOWN:
+        print(f"and {count - MOST_SHOWN} more")
+    print(f"{tape}: the re-run says the same" if not count else f"{tape}: {count} differences")
+    return 1 if count else 0
+
+
+def files_of(words: Sequence[str]) -> dict[str, Path]:
+    """
+    ``["XBTUSD=bars.csv"]`` as symbols and files.
+
+    Raises:
+        ValueError: it is not written so.
+    """
+    found = {}
+    for word in words:
+        symbol, _, file = word.partition("=")
+        if not symbol or not file:
+            raise ValueError(f"{word!r} is no file of prices: write SYMBOL=FILE")
+        found[symbol] = Path(file)
+    return found

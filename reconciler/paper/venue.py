@@ -8,14 +8,18 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-from . import server
+from . import paths, server
 from .auth import DEFAULT_KEYS, Key
+from .feed import QUOTES_A_SECOND
 from .hand import Hand
 from .instruments import listing
 from .protocol import decode, encode
 from .quirks import Quirks
 from .recording import Recording
+from .rerun import taped
+from .scenario import Script
 from .stream import Later
+from .tape import Writer
 from .world import World
 
 SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
@@ -33,9 +37,13 @@ class PaperExchange(Hand):
         seed: Names the random walk and every fault's draws.
         symbols: Instruments to list.
         faults: Probability by the name of a fault.
-        speed: Steps of the walk, or of the recording, against real time.
-        record: A recording of BitMEX frames to take prices from.
+        speed: How fast market time runs: prices, scenario, funding, settlement, the day.
+        replay: Frames to take prices from: a recording of BitMEX's, or what `record` wrote.
+        prices: Files to take prices from by symbol: OHLC bars or a path, see `paths`.
         walk: False gives a still market: its book moves only when told.
+        quotes: About how often a second other traders change the best prices; 0: never.
+        scenario: A file, or its steps, of what happens when; see `scenario`.
+        record: Write everything that is said to this file; `rerun` tells it again.
         rate_limits: False lifts BitMEX's limits, for measuring.
         keys: API keys in place of the two that everybody knows.
         balances: Deposit of each account in minor units by currency.
@@ -48,8 +56,12 @@ class PaperExchange(Hand):
         symbols: Sequence[str] = SYMBOLS,
         faults: Mapping[str, float] | None = None,
         speed: float = 1.0,
-        record: Path | str | None = None,
+        replay: Path | str | None = None,
+        prices: Mapping[str, Path | str] | None = None,
         walk: bool = True,
+        quotes: int = QUOTES_A_SECOND,
+        scenario: Path | str | Sequence[Mapping[str, object]] | None = None,
+        record: Path | str | None = None,
         rate_limits: bool = True,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
@@ -59,22 +71,30 @@ class PaperExchange(Hand):
             raise ValueError(f"speed must be above zero: {speed}")
         if not keys:
             raise ValueError("keys must hold at least one key")
-        quirks = Quirks(faults, seed=seed)
-        recording = None if record is None else Recording.load(Path(record))
+        if quotes < 0:
+            raise ValueError(f"quotes must not be below zero: {quotes}")
+        options: dict[str, Any] = {
+            "seed": seed, "symbols": symbols, "speed": speed, "walk": walk, "quotes": quotes,
+            "rate_limits": rate_limits, "keys": keys, "balances": balances,
+            "recording": None if replay is None else Recording.load(Path(replay)),
+            "paths": _paths(prices or {}, symbols, seed),
+        }  # fmt: skip
+        if scenario is not None:
+            options["script"] = _checked(scenario, options)
+        faults = dict(faults or {})
+        options["quirks"] = Quirks(faults, seed=seed)
+        self._tape = None if record is None else Writer.to(Path(record))
 
         def make_world(later: Later) -> World:
-            return World(
-                seed=seed, symbols=symbols, now_ms=server.now_ms(), later=later, quirks=quirks,
-                speed=speed, recording=recording, walk=walk, rate_limits=rate_limits, keys=keys,
-                balances=balances,
-            )  # fmt: skip
+            made = options | {"now_ms": server.now_ms(), "later": later}
+            return World(**made) if self._tape is None else taped(self._tape, made, faults)
 
         self._server = server.Server(server.bind(port), make_world, rate_limits=rate_limits)
         self.port = self._server.port
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}/realtime"
         self.symbols = symbols
-        self.faults_at_start = dict(faults or {})
+        self.faults_at_start = faults
         self.keys = tuple(keys)
         self.key, self.secret = self.keys[0].key, self.keys[0].secret
         super().__init__(self._told)
@@ -96,10 +116,16 @@ class PaperExchange(Hand):
 
     def stop(self) -> None:
         self._server.stop()
+        self._close_tape()
+
+    def _close_tape(self) -> None:
+        if self._tape is not None:
+            self._tape.close()
 
     def run(self) -> None:
         """Serve in this thread until SIGINT or SIGTERM."""
         self._server.run()
+        self._close_tape()
 
     def __enter__(self) -> PaperExchange:
         return self.start()
@@ -111,3 +137,30 @@ class PaperExchange(Hand):
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _paths(
+    files: Mapping[str, Path | str], symbols: Sequence[str], seed: int
+) -> dict[str, paths.Path]:
+    """The price paths by symbol."""
+    unknown = sorted(set(files) - set(symbols))
+    if unknown:
+        raise ValueError(f"prices of {unknown[0]} were given, and it is not listed")
+    return {symbol: paths.load(Path(file), seed) for symbol, file in files.items()}
+
+
+def _checked(
+    given: Path | str | Sequence[Mapping[str, object]], options: Mapping[str, Any]
+) -> Script:
+    """
+    A scenario of which every step can be done.
+
+    Raises:
+        BadScenario: one cannot.
+    """
+    if isinstance(given, Path | str):
+        script = Script.load(Path(given))
+    else:
+        script = Script.parse({"step": [dict(step) for step in given]})
+    script.check(World(**options, now_ms=server.now_ms(), later=lambda seconds, action: None))
+    return script

@@ -7,11 +7,12 @@ time is the computer's clock, because clients compare it with theirs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 
+from . import control
 from .auth import DEFAULT_KEYS, Key, KeyRing
 from .exchange import Exchange
 from .feed import QUOTES_A_SECOND, Feed
@@ -26,6 +27,7 @@ from .rest import Api
 from .scenario import Scenario, Script
 from .stream import Hub, Later
 from .times import Clock
+from .web import Answer, Request
 
 TICK_MS = 20  # how often time is looked at
 PULSE_MS = 500  # instrument rows
@@ -52,6 +54,8 @@ class World:
         rate_limits: bool = True,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
+        make_hub: Callable[..., Hub] = Hub,
+        make_api: Callable[..., Api] = Api,
     ) -> None:
         ring = KeyRing(tuple(keys))
         self.clock = Clock(now_ms, Fraction(str(speed)))
@@ -65,10 +69,10 @@ class World:
             clock=self.clock,
         )
         self.quirks = quirks or Quirks(seed=seed)
-        self.hub = Hub(
+        self.hub = make_hub(
             self.exchange, ring, self.quirks, later, now_ms=now_ms, rate_limits=rate_limits
         )
-        self.api = Api(self.exchange, self.hub, ring, Limits(enabled=rate_limits), self.quirks)
+        self.api = make_api(self.exchange, self.hub, ring, Limits(enabled=rate_limits), self.quirks)
         self.agenda = self.api.order_faults.agenda
         self.feed = Feed(
             self.exchange, self.clock, seed, now_ms,
@@ -96,6 +100,10 @@ class World:
 
     def publish(self, now_ms: int) -> None:
         self.hub.publish(self.exchange.flush(now_ms), now_ms)
+
+    def control(self, request: Request, now_ms: int) -> Answer:
+        """Serve a request under ``/paper/``."""
+        return control.answer(self, request, now_ms)
 
     # -- what is done to it by hand, by a scenario, or by a fault -----------------------------
 

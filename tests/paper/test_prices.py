@@ -161,7 +161,7 @@ def test_a_bad_recording_is_told_with_its_line(tmp_path):
     path = tmp_path / "bad.jsonl"
     path.write_text('{"received_at": 1, "frame": {}}\nnonsense\n')
     with pytest.raises(BadRecording, match="line 2"):
-        PaperExchange(record=path)
+        PaperExchange(replay=path)
 
 
 def test_the_command_serves_until_a_signal(tmp_path):
