@@ -61,12 +61,14 @@ class Clearing(Amending):
         resting = position.open_buy_qty if order.side == BUY else position.open_sell_qty
         closing = max(0, -position.qty * order.side)
         opening = min(contracts, contracts + resting - closing)
-        if opening > 0:
-            cost = self._cost(inst, market, order.side, opening, ticks)
-            if not order.working or cost > inst.value(order.leaves, order.price or market.mark):
-                margin.check_order(account, position, order.side, opening, cost)
-        if order.working:
-            self._count_orders(position)
+        try:
+            if opening > 0:
+                cost = self._cost(inst, market, order.side, opening, ticks)
+                if not order.working or cost > inst.value(order.leaves, order.price or market.mark):
+                    margin.check_order(account, position, order.side, opening, cost)
+        finally:  # whatever is said, the order still holds its margin
+            if order.working:
+                self._count_orders(position)
 
     @staticmethod
     def _cost(
@@ -197,6 +199,18 @@ class Clearing(Amending):
         self._touched_wallets[owner.number, currency] = None
         self._changes.append(Change("transact", "insert", owner.number, None, row))
 
+    def _book_trade(
+        self, owner: Account, market: Market, signed: int, price: Decimal, cost: int, fee: int,
+        now_ms: int,
+    ) -> None:  # fmt: skip
+        """A trade; in spot it moves the wallet itself, a line of walletHistory a currency."""
+        super()._book_trade(owner, market, signed, price, cost, fee, now_ms)
+        inst = market.inst
+        if inst.is_spot and owner.number in self.accounts:
+            moved = ((inst.base, signed), (inst.settle, -cost - fee))
+            for currency, amount in moved:
+                self._write(owner, currency, "SpotTrade", amount, inst.symbol, now_ms)
+
     # -- the end of a future ---------------------------------------------------------------------
 
     def settle(self, symbol: str, now_ms: int, price: Decimal | None = None) -> None:
@@ -235,7 +249,7 @@ class Clearing(Amending):
         member = owner.number in self.accounts
         fee = commission(abs(cost), inst.settlement_fee) if member else 0
         row = executions.settlement(self._guid(), position, market.mark, cost, fee, now_ms)
-        self._book_trade(owner, market, signed, market.mark, cost, fee)
+        self._book_trade(owner, market, signed, market.mark, cost, fee, now_ms)
         self.odd_units[inst.settle] = self.odd_units.get(inst.settle, 0) + cost
         if member:
             self._tell_execution(owner.number, row)

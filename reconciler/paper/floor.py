@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from . import errors, executions
+from . import errors, executions, margin
 from .account import Account
 from .audit import contracts
 from .instruments import commission
@@ -73,16 +73,31 @@ class Floor(State):
             )  # fmt: skip
         self._trim_reduce_only(order.account, market, now_ms)
 
-    @staticmethod
-    def _limit(order: Order, market: Market) -> int | None:
-        """The worst price in ticks at which the order may trade; None: any."""
+    def _limit(self, order: Order, market: Market) -> int | None:
+        """
+        The worst price in ticks at which the order may trade; None: any.
+
+        An order at market goes no further than its maxSlippagePct from the touch, and closes a
+        position no worse than at its bankruptcy price (section 4.2).
+        """
         if order.ord_type not in AT_MARKET:
             return order.ticks
+        bounds = []
         touch = market.book.best(-order.side)
-        if order.slippage is None or touch is None:
+        if order.slippage is not None and touch is not None:
+            reach = int(touch * order.slippage / 100)  # whole ticks, never past the percentage
+            bounds.append(touch + order.side * reach)
+        position = self.position(order.account, order.instrument.symbol)
+        if position.qty * order.side < 0:
+            owner = self.accounts[order.account]
+            held = margin.standing(owner, order.instrument.settle)
+            price = margin.bankrupt_price(held, position)
+            ticks = None if price is None else order.instrument.ticks(price)
+            if ticks is not None:
+                bounds.append(ticks)
+        if not bounds:
             return None
-        reach = int(touch * order.slippage / 100)  # whole ticks, never past the percentage
-        return touch + order.side * reach
+        return min(bounds) if order.side == BUY else max(bounds)
 
     @staticmethod
     def _would_show(order: Order, limit: int | None, market: Market) -> bool:
@@ -138,7 +153,7 @@ class Floor(State):
         if order is None:
             number = self._unnamed_taker if takes else match.maker_account
             owner = self.engine if number == ENGINE else self.house
-            self._book_trade(owner, market, signed, price, cost, 0)
+            self._book_trade(owner, market, signed, price, cost, 0, now_ms)
             return
         # Hidden contracts pay the taker's fee, and a post-only order never does.
         hidden = match.hidden and not takes
@@ -147,7 +162,8 @@ class Floor(State):
         fee = commission(abs(cost), rate)
         order.fill(match.size, price)
         order.filled_ms = now_ms
-        self._book_trade(self.accounts[order.account], market, signed, price, cost, fee)
+        owner = self.accounts[order.account]
+        self._book_trade(owner, market, signed, price, cost, fee, now_ms)
         self._touched_orders[order.order_id] = order
         self._touch(order.account, inst.symbol)
         row = executions.trade(
@@ -169,8 +185,9 @@ class Floor(State):
             self._close(order)
 
     def _book_trade(
-        self, owner: Account, market: Market, signed: int, price: Decimal, cost: int, fee: int
-    ) -> None:
+        self, owner: Account, market: Market, signed: int, price: Decimal, cost: int, fee: int,
+        now_ms: int,
+    ) -> None:  # fmt: skip
         """Book signed contracts on an account; its fee is the venue's."""
         inst = market.inst
         position = owner.position(inst, market.mark)
@@ -233,16 +250,24 @@ class Floor(State):
 
     def house_rest(self, symbol: str, side: int, ticks: int, size: int, now_ms: int) -> str:
         """A house order trades with what it crosses, then rests; its id, or "" if none rests."""
-        left = self.house_take(symbol, side, size, ticks, now_ms)
-        if not left:
-            return ""
-        self._house_seq += 1
-        order_id = f"house-{self._house_seq}"
-        self.markets[symbol].book.rest(Resting(order_id, HOUSE, side, ticks, left))
+        left = self._house_trade(symbol, side, size, ticks, now_ms)
+        order_id = ""
+        if left:
+            self._house_seq += 1
+            order_id = f"house-{self._house_seq}"
+            self.markets[symbol].book.rest(Resting(order_id, HOUSE, side, ticks, left))
+        self._react(now_ms)  # only now: what comes in must find the rest of this order
         return order_id
 
     def house_take(self, symbol: str, side: int, size: int, limit: int | None, now_ms: int) -> int:
         """The house takes up to *size* contracts; returns those it did not get."""
+        left = self._house_trade(symbol, side, size, limit, now_ms)
+        self._react(now_ms)
+        return left
+
+    def _house_trade(
+        self, symbol: str, side: int, size: int, limit: int | None, now_ms: int
+    ) -> int:
         market = self.markets[symbol]
         market.book.begin_sweep()
         while size:
@@ -251,7 +276,6 @@ class Floor(State):
                 break
             self._settle(market, match, side, None, now_ms)
             size -= match.size
-        self._react(now_ms)
         return size
 
     def fill_from_house(self, order: Order, size: int, now_ms: int) -> None:

@@ -60,9 +60,7 @@ class Liquidation(Clearing):
         self._cancel_for(owner.number, p, now_ms)
         if not in_danger(owner, p):
             return
-        price = bankrupt_price(standing(owner, p.instrument.settle), p)
-        assert price is not None
-        self._take_over(owner, p, price, now_ms)
+        self._take_over(owner, p, _affordable(owner, p), now_ms)
 
     def liquidate(self, account: int, symbol: str, now_ms: int) -> Order | None:
         """
@@ -75,9 +73,13 @@ class Liquidation(Clearing):
         if not p.qty:
             return None
         self._cancel_for(account, p, now_ms)
-        market = self.markets[symbol]
+        return self._take_over(owner, p, self._mark_price(self.markets[symbol]), now_ms)
+
+    @staticmethod
+    def _mark_price(market: Market) -> Decimal:
+        """The mark, on the nearest tick."""
         ticks = max(1, int((market.mark / market.inst.tick).to_integral_value()))
-        return self._take_over(owner, p, market.inst.price(ticks), now_ms)
+        return market.inst.price(ticks)
 
     def _cancel_for(self, account: int, p: Position, now_ms: int) -> None:
         for order in self.open_orders(account, p.instrument.symbol):
@@ -122,8 +124,8 @@ class Liquidation(Clearing):
         cost = inst.cost(contracts, price)
         fee = commission(abs(cost), rate)
         order.fill(size, price)
-        self._book_trade(owner, market, contracts, price, cost, fee)
-        self._book_trade(self.engine, market, -contracts, price, -cost, 0)
+        self._book_trade(owner, market, contracts, price, cost, fee, now_ms)
+        self._book_trade(self.engine, market, -contracts, price, -cost, 0, now_ms)
         row = executions.trade(
             order, self._guid(), self._guid(), size, price, cost, fee, rate, True, now_ms
         )
@@ -182,23 +184,38 @@ class Liquidation(Clearing):
             takeover.leaves = whole - size + takeover.leaves
 
     def _deleverage(self, takeover: Takeover, market: Market, now_ms: int) -> None:
-        """Deal the rest to those on the other side, the first in the queue first."""
+        """
+        Deal the rest to those on the other side, the first in the queue first.
+
+        At the bankruptcy price to those who still profit there, then to the house. If that was not
+        enough, the others lose no more than the mark takes from them: the fund bears the rest.
+        """
         symbol, price = market.inst.symbol, market.inst.price(takeover.ticks)
-        for owner in self.deleverage_queue(symbol, takeover.side):
-            if not takeover.leaves:
-                return
-            p = owner.positions[symbol]
-            size = min(takeover.leaves, abs(p.qty))
-            takeover.leaves -= size
-            self._cancel_for(owner.number, p, now_ms)
-            self._deal(owner, p, takeover.side * -size, price, "Deleverage", now_ms)
+        queue = self.deleverage_queue(symbol, takeover.side)
+        for owner in queue:
+            entry = owner.positions[symbol].average
+            assert entry is not None
+            if (price - entry) * takeover.side > 0:
+                self._deal_rest(takeover, owner, price, now_ms)
         p = self.house.position(market.inst, market.mark)
         size = min(takeover.leaves, max(0, p.qty * takeover.side))
-        if size:  # the house is the last in the queue
-            cost = market.inst.cost(-takeover.side * size, price)
-            self._book_trade(self.house, market, -takeover.side * size, price, cost, 0)
-            self._book_trade(self.engine, market, takeover.side * size, price, -cost, 0)
+        if size:
+            dealt = -takeover.side * size
+            cost = market.inst.cost(dealt, price)
+            self._book_trade(self.house, market, dealt, price, cost, 0, now_ms)
+            self._book_trade(self.engine, market, -dealt, price, -cost, 0, now_ms)
             takeover.leaves -= size
+        for owner in queue:
+            self._deal_rest(takeover, owner, self._mark_price(market), now_ms)
+
+    def _deal_rest(self, takeover: Takeover, owner: Account, price: Decimal, now_ms: int) -> None:
+        p = owner.positions[takeover.symbol]
+        size = min(takeover.leaves, abs(p.qty))
+        if not size:
+            return
+        takeover.leaves -= size
+        self._cancel_for(owner.number, p, now_ms)
+        self._deal(owner, p, takeover.side * -size, price, "Deleverage", now_ms)
 
     def deleverage_queue(self, symbol: str, side: int) -> list[Account]:
         """
@@ -269,3 +286,33 @@ class Liquidation(Clearing):
         else:
             self.records.liquidation.pop(takeover.order_id, None)
         self._changes.append(Change("liquidation", action, None, takeover.symbol, delta))
+
+
+def _affordable(owner: Account, p: Position) -> Decimal:
+    """
+    The bankruptcy price, or as many ticks before it as it takes not to owe.
+
+    Values are rounded for each lot, so that at the price itself a large position may have lost
+    some units more than stands behind it.
+    """
+    inst, s = p.instrument, standing(owner, p.instrument.settle)
+    backing = s.pos_margin(p) + (s.available if not p.leverage or s.available < 0 else 0)
+    price = bankrupt_price(s, p)
+    value = abs(p.unrealised_cost)
+    part = Decimal(backing) / value
+    while price is not None:
+        cost = inst.cost(-p.qty, price)
+        short = p.unrealised_cost + cost + commission(abs(cost), inst.taker_fee) - backing
+        if short <= 0:
+            return price
+        part = min(part, _lost_at(p, price)) - Decimal(short) / value
+        price = p.price_at(part)
+    raise AssertionError("a position that is open has a price")
+
+
+def _lost_at(p: Position, price: Decimal) -> Decimal:
+    """The part of its cost that a position has lost at a price (`Position.price_at` reversed)."""
+    assert p.average is not None
+    if p.instrument.is_inverse:
+        return p.average / price - 1 if p.qty > 0 else 1 - p.average / price
+    return 1 - price / p.average if p.qty > 0 else price / p.average - 1

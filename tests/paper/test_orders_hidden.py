@@ -1,4 +1,4 @@
-"""Icebergs and hidden orders: displayQty (protocol sheet, section 4.1)."""
+"""How far an order reaches: hidden contracts, slippage, bankruptcy (sheet, sections 4.1, 4.2)."""
 
 from decimal import Decimal
 
@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.paper.market import BUY, SELL
 from reconciler.paper.orders import POST_ONLY
-from tests.paper.conftest import OTHER
+from tests.paper.conftest import OTHER, Bench
 
 
 def shown(bench, ticks=612_507):
@@ -93,3 +93,15 @@ def test_max_slippage_bounds_a_market_order(bench, percent):
     levels = min(5, reach + 1)
     assert (order.status, order.cum) == ("Canceled", 1_000 * levels)
     assert order.ticks == 612_510 + levels - 1
+
+
+def test_a_market_order_does_not_close_below_bankruptcy():
+    """What the book offers beyond the position's bankruptcy price is left alone."""
+    bench = Bench(balances={"XBt": 1_000_000})
+    bench.place(orderQty=5_000, ordType="Market")
+    bench.exchange.house_take("XBTUSD", SELL, 4_000, None, bench.now)
+    bench.exchange.house_rest("XBTUSD", BUY, 300_000, 50_000, bench.now)
+    bench.exchange.house_rest("XBTUSD", SELL, 612_507, 1_000, bench.now)
+    order = bench.place(orderQty=-5_000, ordType="Market", execInst="ReduceOnly")
+    assert (order.status, order.cum, bench.held()) == ("Canceled", 1_000, 4_000)
+    assert str(order.price) == "61250.1"

@@ -330,3 +330,16 @@ def test_a_trailing_offset_is_amended_from_where_the_market_is(bench):
         bench.amend(orderID=order.order_id, pegOffsetValue="300")
     with pytest.raises(Refusal, match=r"^Invalid stopPx for ordType$"):
         bench.amend(orderID=order.order_id, stopPx="60000")
+
+
+def test_what_a_trade_sets_off_meets_the_rest_of_the_taker(bench):
+    """A stop-limit let in by a trade trades with what its taker leaves in the book."""
+    bench.place(orderQty=-100, price="61250.9")
+    stop = bench.place(
+        OTHER, orderQty=-100, ordType="LimitIfTouched", stopPx="61250.9", price="61250.6",
+        execInst="LastPrice",
+    )  # fmt: skip
+    bench.exchange.house_rest("XBTUSD", BUY, 612_509, 300, bench.now)
+    assert (stop.status, stop.row()["avgPx"]) == ("Filled", bench.exchange.markets["XBTUSD"].last)
+    book = bench.exchange.markets["XBTUSD"].book
+    assert (book.best(BUY), book.size(BUY, 612_509)) == (612_509, 100)
