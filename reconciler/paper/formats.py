@@ -7,10 +7,13 @@ first come: rows have no nulls, so the first row alone would not name them all.
 
 from __future__ import annotations
 
+import re
 from xml.sax.saxutils import escape
 
 from .protocol import encode
 
+# Characters that no XML may hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -64,4 +67,5 @@ def _inside(value: object) -> str:
         return "".join(_element(str(name), inner) for name, inner in value.items())
     if isinstance(value, list):
         return "".join(_element("item", inner) for inner in value)
-    return escape(value if isinstance(value, str) else encode(value).decode())
+    written = value if isinstance(value, str) else encode(value).decode()
+    return escape(_NOT_XML.sub("", written))

@@ -71,9 +71,9 @@ class History:
 
 
 @lru_cache(maxsize=64)
-def _closes(symbol: str, seed: int, anchor: int) -> tuple[int, ...]:
+def _closes(underlying: str, seed: int, anchor: int) -> tuple[int, ...]:
     """Ticks at the end of each hour, the latest first, and where the oldest of them began."""
-    draw = random.Random(f"{seed}/{symbol}/past")
+    draw = random.Random(f"{seed}/{underlying}/past")  # contracts on one thing move together
     closes = [anchor]
     for _ in range(HOURS):
         closes.append(max(2, closes[-1] + closes[-1] * draw.randint(-_SWING, _SWING) // 10_000))
@@ -83,7 +83,7 @@ def _closes(symbol: str, seed: int, anchor: int) -> tuple[int, ...]:
 @lru_cache(maxsize=40 * HOURS)
 def _minutes(inst: Instrument, seed: int, anchor: int, hour: int) -> tuple[Minute, ...]:
     """The sixty minutes of an hour, counted backwards from the opening; the oldest first."""
-    closes = _closes(inst.symbol, seed, anchor)
+    closes = _closes(inst.underlying, seed, anchor)
     first, last = closes[hour + 1], closes[hour]
     draw = random.Random(f"{seed}/{inst.symbol}/past/{hour}")
     width = max(2, last // 2_000)  # ticks that a minute moves
@@ -109,7 +109,7 @@ def _quiet(inst: Instrument, draw: random.Random, close: int) -> Minute:
 
 
 def _busy(inst: Instrument, draw: random.Random, before: int, close: int, width: int) -> Minute:
-    trades = draw.randint(1, 14)
+    trades = draw.choice((1, 3, 20, 90, 150, 240))
     first = close if trades == 1 else max(2, before + draw.randint(-1, 1))
     spread = 0 if trades == 1 else width // 3
     high = max(first, close) + draw.randint(0, spread)

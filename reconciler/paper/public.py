@@ -57,7 +57,7 @@ def indices(api: Api, asked: Asked) -> object:
 def _active(api: Api, asked: Asked) -> list[Row]:
     found = []
     for market in api.exchange.markets.values():
-        expiry = getattr(market.inst, "expiry_ms", None)
+        expiry = market.inst.expiry_ms
         if expiry is None or asked.now_ms - expiry < _RECENT_MS:
             found.append(market.row(asked.now_ms))
     return found

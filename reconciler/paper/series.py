@@ -34,15 +34,15 @@ def frames(floor: Floor) -> dict[str, dict[str, str]]:
     futures: dict[str, list[Instrument]] = {}
     for market in floor.markets.values():
         inst = market.inst
-        if market.state != "Open" or inst.kind == "IFXXXP":
+        if market.state != "Open" or inst.is_spot:
             continue
         named = found.setdefault(inst.root, {})
-        if getattr(inst, "expiry_ms", None) is None:
+        if inst.expiry_ms is None:
             named.setdefault("perpetual", inst.symbol)
         else:
             futures.setdefault(inst.root, []).append(inst)
     for root, listed in futures.items():
-        listed.sort(key=lambda inst: getattr(inst, "expiry_ms", 0))
+        listed.sort(key=lambda inst: inst.expiry_ms or 0)
         found[root]["nearest"] = listed[0].symbol
         quarters = [i.symbol for i in listed if i.symbol[-3] in _QUARTER_MONTHS]
         for frame, symbol in zip(("quarterly", "biquarterly"), quarters, strict=False):
