@@ -35,7 +35,8 @@ other = st.fixed_dictionaries(
         "ticks": st.integers(612_490, 612_525),
     }
 )
-steps_of = st.lists(placing | other, max_size=30)
+steps_of = st.lists(placing | other, max_size=40)
+funds = st.sampled_from([10_000_000_000, 2_000_000, 60_000, 20_000])  # minor units: rich to poor
 
 
 def place(bench, step):
@@ -86,9 +87,9 @@ def act(bench, step):
         bench.cancel(mine[step["lots"] % len(mine)])
 
 
-def run(steps):
+def run(steps, fund):
     """The bench after the steps, and every row that was sent, in order."""
-    bench, told = Bench(), []
+    bench, told = Bench(balances={"XBt": fund}), []
     for step in steps:
         try:
             act(bench, step)
@@ -127,14 +128,14 @@ def check(bench):
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps_of)
-def test_orders_of_all_kinds_keep_book_tables_and_account_in_step(steps):
+@given(steps_of, funds)
+def test_orders_of_all_kinds_keep_book_tables_and_account_in_step(steps, fund):
     """
     After anything at all: an open order is in the book or waits, never both; rows replay to the
     truth; an order counts its executions; reducing orders never exceed the position; the book is
     not crossed; contracts sum to zero.
     """
-    bench, told = run(steps)
+    bench, told = run(steps, fund)
     table, executed = {}, {}
     for change in told:
         if isinstance(change, str):
@@ -152,7 +153,7 @@ def test_orders_of_all_kinds_keep_book_tables_and_account_in_step(steps):
 
 
 @settings(max_examples=25, deadline=None)
-@given(steps_of)
-def test_the_same_requests_make_the_same_market(steps):
+@given(steps_of, funds)
+def test_the_same_requests_make_the_same_market(steps, fund):
     """Every row, id and refusal comes again when the same is asked of the same seed."""
-    assert run(steps)[1] == run(steps)[1]
+    assert run(steps, fund)[1] == run(steps, fund)[1]
