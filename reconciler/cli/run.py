@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -183,8 +184,9 @@ def simulate(
     except OSError as error:
         if error.filename is not None:
             raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"is refused: {error.strerror}"
         raise ConfigError(
-            f"port {port} on 127.0.0.1 is in use",
+            f"port {port} on 127.0.0.1 {why}",
             next_step="Choose another with --port, or end the program that has it.",
             port=port,
         ) from None

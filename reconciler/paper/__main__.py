@@ -7,6 +7,7 @@ It needs four packages (httptools, msgspec, uvicorn, websockets), and reads no c
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as problem:
         if problem.filename is not None:
             return _refuse(f"{problem.filename} cannot be read: {problem.strerror}")
-        return _refuse(f"port {asked.port} on 127.0.0.1 is in use; choose another with --port")
+        if problem.errno == errno.EADDRINUSE:
+            return _refuse(f"port {asked.port} on 127.0.0.1 is in use; choose another with --port")
+        return _refuse(f"port {asked.port} on 127.0.0.1 cannot be served: {problem.strerror}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """
 The paper exchange's own door, under ``/paper/``: unsigned, on loopback, no part of BitMEX.
 
+GET  /paper                      this list
 GET  /paper/truth?account=1001   everything that happened on an account, for an oracle
 GET  /paper/faults               every fault with its description and setting
 GET  /paper/scenario             the steps of the scenario, and what became of them
@@ -90,7 +91,14 @@ def faults(world: World, fields: Fields, now_ms: int) -> object:
     return world.quirks.listing()
 
 
+def index(world: World, fields: Fields, now_ms: int) -> object:
+    """What there is, for whoever opens the address that was printed at the start."""
+    lists = {path: (handler.__doc__ or "").strip() for (_, path), handler in ROUTES.items()}
+    return {"GET": lists, "POST": {f"/paper/{name}": a.says for name, a in ACTIONS.items()}}
+
+
 ROUTES: dict[tuple[str, str], Callable[[World, Fields, int], object]] = {
+    ("GET", "/paper"): index,
     ("GET", "/paper/truth"): truth,
     ("GET", "/paper/actions"): actions,
     ("GET", "/paper/faults"): faults,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from . import control, errors
+from . import errors
 from .protocol import encode
 from .rest import Admitted
 from .sockets import (
@@ -79,8 +79,15 @@ class OrderlyUvicorn(uvicorn.Server):
         await asyncio.sleep(0.01)  # let the sessions end by themselves
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await asyncio.sleep(0.01)  # what is gone by now isn't waited for in tenths of a second
-        await super().shutdown(sockets)
+        await asyncio.sleep(0.01)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)  # which waits in tenths of a second
+            return
+        for listening in self.servers:
+            listening.close()
+        for bound in sockets or ():
+            bound.close()
+        await self.lifespan.shutdown()
 
 
 class Application:
@@ -168,8 +175,8 @@ class Application:
         if world is None:
             refusal = errors.Refusal(503, "Service unavailable")
             return Answer(status=503, body=encode(refusal.body()))
-        if request.path.startswith("/paper/"):
-            return control.answer(world, request, now_ms())
+        if f"{request.path}/".startswith("/paper/"):
+            return world.control(request, now_ms())
         admitted = world.api.admit(request, now_ms())
         if isinstance(admitted, Answer) or admitted.wait_s:
             return admitted
@@ -242,9 +249,14 @@ class Server:
         )  # fmt: skip
         self._uvicorn = OrderlyUvicorn(config, self.application.goodbye)
         self._thread: threading.Thread | None = None
+        self._serving = False
 
     def run(self) -> None:
         """Serve in this thread until SIGINT or SIGTERM."""
+        self._serving = True  # from here on the socket is uvicorn's to close
+        if self._uvicorn.should_exit:  # a signal was faster
+            self._socket.close()
+            return
         self._uvicorn.run(sockets=[self._socket])
 
     def start(self) -> None:
@@ -274,4 +286,5 @@ class Server:
         self._uvicorn.stop()
         if self._thread is not None:
             self._thread.join(10)
-        self._socket.close()
+        if self._thread is not None or not self._serving:
+            self._socket.close()

@@ -16,7 +16,6 @@ PORT = 8766
 
 def serve(venue: PaperExchange) -> None:
     """Serve until SIGINT or SIGTERM; prints where. It listens already, since it was made."""
-    print("\n".join(_head(venue)), flush=True)
 
     # uvicorn ends in order at a signal and then raises it again for whoever handled it before. One
     # that comes before uvicorn listens to signals must end it, too.
@@ -25,6 +24,7 @@ def serve(venue: PaperExchange) -> None:
 
     former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        print("\n".join(_head(venue)), flush=True)
         venue.run()
     finally:
         for number, handler in former.items():

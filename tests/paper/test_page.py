@@ -2,9 +2,10 @@
 docs/paper-exchange.md, typed in by a stranger: its blocks run as they stand, in their order.
 
 Blocks of ``console`` hold commands after ``$`` (``>`` goes on with one) and what they print, where
-``…`` stands for anything. The first one starts the exchange that all others talk to. Blocks of
-``python`` share one namespace; those with a test in them are run by pytest. Blocks of ``sh``
-install, which tests/test_packaging.py looks after.
+``…`` stands for anything. The first one starts the exchange that all others talk to; others that
+start one are stopped once they have said what they should. Blocks of ``python`` share one
+namespace; those with a test in them are run by pytest. Blocks of ``csv`` and ``toml`` are files,
+named in the sentence before. Blocks of ``sh`` install: tests/test_packaging.py looks after that.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import requests
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "docs/paper-exchange.md").read_text(encoding="utf-8")
 ADDRESS = "127.0.0.1:8766"
+ENV = {**os.environ, "PYTHONPATH": str(CHECKOUT), "NO_PROXY": "127.0.0.1"}
 
 
 class Block(NamedTuple):
@@ -39,66 +44,94 @@ def commands(text: str) -> str:
     return "\n".join(line[2:] for line in text.splitlines() if line[:2] in ("$ ", "> ")) + "\n"
 
 
+def shown(text: str) -> list[str]:
+    """What is printed: the other lines."""
+    return [line for line in text.splitlines() if line[:2] not in ("$ ", "> ")]
+
+
 def printed(text: str) -> re.Pattern[str]:
-    """What is to come: the other lines, with anything for ``…``."""
-    lines = [line for line in text.splitlines(keepends=True) if line[:2] not in ("$ ", "> ")]
-    # curl ends no line
-    return re.compile(
-        r"\n?".join(".*?".join(map(re.escape, x.rstrip("\n").split("…"))) for x in lines)
-    )
+    """That, with anything for ``…``, whether or not a line ends with one (curl ends none)."""
+    lines = [".*?".join(map(re.escape, line.split("…"))) for line in shown(text)]
+    return re.compile(r"\n?".join(lines))
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The exchange of the page's first console block, on a free port."""
-    first = next(block for block in blocks() if block.kind == "console")
-    words = commands(first.text).split()
-    assert words[:3] == ["python", "-m", "reconciler.paper"]
-    venue = subprocess.Popen(
-        [sys.executable, *words[1:], "--port", "0"], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert venue.stdout is not None
-        wanted = printed(first.text)
-        head = "".join(venue.stdout.readline() for _ in range(5))
-        found = re.search(r"http://(127\.0\.0\.1:\d+)/", head)
-        assert found, head
-        assert wanted.fullmatch(head.replace(found[1], ADDRESS).strip())
-        yield found[1]
-    finally:
-        venue.terminate()
-        venue.communicate(timeout=10)
+def starts(block: Block) -> bool:
+    """Whether it starts an exchange, which doesn't end by itself."""
+    typed = commands(block.text)
+    return typed.startswith("python -m reconciler.paper") and "--rerun" not in typed
 
 
-def test_the_page_can_be_typed_in(address: str, tmp_path: Path):
-    """All that it shows happens, from the first order by curl to the lost answer that got in."""
+@contextmanager
+def started(block: Block, folder: Path) -> Iterator[str]:
+    """The exchange that a block starts, on a free port; its address."""
+    words = [sys.executable, *commands(block.text).split()[1:], "--port", "0"]
+    with subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True, env=ENV) as venue:
+        try:
+            assert venue.stdout is not None
+            head = "".join(venue.stdout.readline() for _ in range(len(shown(block.text))))
+            found = re.search(r"http://(127\.0\.0\.1:\d+)/", head)
+            assert found, head
+            assert printed(block.text).fullmatch(head.replace(found[1], ADDRESS).strip())
+            yield found[1]
+        finally:
+            venue.send_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where it is all typed: the files of the page are there, and a Python of that name."""
+    for name, text in re.findall(
+        r"`([\w-]+\.(?:csv|toml))`[^`]*:\n\n```(?:csv|toml)\n(.*?)^```", PAGE, re.M | re.S
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    return tmp_path
+
+
+def test_the_page_can_be_typed_in(folder: Path):
+    """All that it shows happens, from the first order by curl to the tape that is told again."""
     if missing := [tool for tool in ("bash", "curl", "openssl") if shutil.which(tool) is None]:
         pytest.skip(f"NOT TESTED: docs/paper-exchange.md, without {', '.join(missing)}")
     namespace: dict[str, object] = {}
-    shown = blocks()
-    first = next(i for i, block in enumerate(shown) if block.kind == "console")
-    for kind, text in shown[first + 1 :]:
-        here = text.replace(ADDRESS, address)
-        if kind == "console":
-            ran = subprocess.run(
-                ["bash", "-ec", commands(here)], cwd=tmp_path, capture_output=True, text=True,
-                timeout=30, env={**os.environ, "NO_PROXY": "127.0.0.1"},
-            )  # fmt: skip
-            assert ran.returncode == 0, ran.stderr
-            assert printed(here).fullmatch(ran.stdout.strip()), ran.stdout
-        elif kind == "python" and "def test_" not in here:
-            exec(compile(here, "docs/paper-exchange.md", "exec"), namespace)
+    run = [block for block in blocks() if block.kind in ("console", "python")]
+    assert starts(run[0])
+    with started(run[0], folder) as address:
+        for block in run[1:]:
+            here = Block(block.kind, block.text.replace(ADDRESS, address))
+            if block.kind == "python":
+                if "def test_" not in here.text:
+                    exec(compile(here.text, "docs/paper-exchange.md", "exec"), namespace)
+            elif starts(here):
+                with started(here, folder) as other:
+                    answer = requests.get(f"http://{other}/paper", timeout=10)
+                    assert "/paper/truth" in answer.json()["GET"]
+            else:
+                typed_in(here, folder)
+
+
+def typed_in(block: Block, folder: Path) -> None:
+    """Run a block's commands, and compare what they print."""
+    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(
+        ["bash", "-ec", commands(block.text)], cwd=folder, capture_output=True, text=True,
+        timeout=30, env={**ENV, "PATH": path},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert printed(block.text).fullmatch(ran.stdout.strip()), ran.stdout
 
 
 def test_the_tests_of_the_page_pass(tmp_path: Path):
     """What it shows of the fixtures is a test module that passes."""
-    shown = [text for kind, text in blocks() if kind == "python" and "def test_" in text]
-    assert len(shown) == 2
-    (tmp_path / "test_page.py").write_text("\n\n".join(shown), encoding="utf-8")
+    tests = [text for kind, text in blocks() if kind == "python" and "def test_" in text]
+    assert len(tests) == 2
+    (tmp_path / "test_page.py").write_text("\n\n".join(tests), encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        env=ENV,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout
     assert "3 passed" in ran.stdout
