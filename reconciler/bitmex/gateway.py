@@ -207,7 +207,7 @@ class BitmexGateway(Venue):
             "warm_connections": self._wire.warm(),
             "rows_of_others": self._accounts.strangers,
             "frames_refused": self._public_refused,
-            "error": self._stream.connect_error or self._sync.error,
+            "error": self._vitals.blocked(now_us) or self._stream.connect_error or self._sync.error,
         }
 
     def close(self, timeout_s: float) -> None:

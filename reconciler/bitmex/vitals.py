@@ -75,6 +75,13 @@ class Vitals:
         least_us = self.clock.least_us(now_us)
         return None if least_us is None else now_us + least_us
 
+    def blocked(self, now_us: int) -> str:
+        """Why nothing is asked for now; "" when that is not so. A resync waits for it, too."""
+        wait_us = self.budget.blocked_until_us - now_us
+        if wait_us <= 0:
+            return ""
+        return f"{self.budget.blocked_why} (for {-(-wait_us // 1_000_000)} s more)"
+
     def throttled(self, now_us: int) -> list[AnyEvent]:
         """That new orders must wait, when that is news."""
         throttled = self.budget.throttled(now_us)

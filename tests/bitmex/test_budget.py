@@ -140,6 +140,17 @@ def test_a_ban_is_told_as_one() -> None:
         assert throttled.until_us == 2 * S + min(int(wait), 300) * S
 
 
+def test_whoever_waits_for_the_venue_says_so() -> None:
+    """A stream that is long out of sync is explained by the wait, and not by "no answer yet"."""
+    vitals = Vitals()
+    assert vitals.blocked(S) == ""
+    reply = Reply(status=429, headers={"retry-after": "86400"}, body=b"")
+    vitals.learn(reply, 0, 0, S, 2 * S)
+    assert vitals.blocked(2 * S) == f"{BANNED} (for 300 s more)"
+    assert vitals.blocked(300 * S + 1) == f"{BANNED} (for 2 s more)"
+    assert vitals.blocked(302 * S) == ""
+
+
 def test_a_429_without_a_time_makes_us_wait_all_the_same() -> None:
     """Absent, unreadable, negative or nothing: a second is the least."""
     for header in ({}, {"retry-after": "soon"}, {"retry-after": "-9"}, {"retry-after": "0"}):
