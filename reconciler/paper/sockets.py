@@ -220,12 +220,12 @@ class Websockets:
         """
         if world.quirks.on("ip-ban"):
             world.api.bans.check(address_of(scope), self._now_ms())
-        if scope["path"] not in PATHS:
+        if _path(scope) not in PATHS:
             raise errors.not_found()
         remaining = self.connects.admit(address_of(scope), self._now_ms())
         for name in wanted:
             try:
-                topics.parse(name, world.exchange, platform=PATHS[scope["path"]])
+                topics.parse(name, world.exchange, platform=PATHS[_path(scope)])
             except topics.UnknownTopic as problem:
                 raise errors.bad_request(str(problem)) from None
         return remaining
@@ -239,7 +239,7 @@ class Websockets:
         def heard() -> None:
             session.alive_ms = self._now_ms()
 
-        session = world.hub.open(wake, ended.set, platform=PATHS[scope["path"]])
+        session = world.hub.open(wake, ended.set, platform=PATHS[_path(scope)])
         session.address = address_of(scope)
         wire.on_data, wire.on_resume = heard, wake
         return session
@@ -286,6 +286,10 @@ class Websockets:
 
 def headers_of(scope: Scope) -> dict[str, str]:
     return {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["path"]).rstrip("/")
 
 
 def address_of(scope: Scope) -> str:

@@ -10,7 +10,7 @@ from . import errors
 from .bins import SIZES
 from .exchange import Exchange
 from .orders import Row
-from .protocol import wallet_row
+from .protocol import encode, wallet_row
 from .tables import PLATFORM_TABLES, PRIVATE_TABLES, TABLES, WITHOUT_SYMBOL
 
 BOOKS: dict[str, int | None] = {"orderBookL2": None, "orderBookL2_25": 25}  # levels a side
@@ -46,9 +46,10 @@ def parse(name: object, exchange: Exchange, *, platform: bool = False) -> Topic:
     Raises:
         UnknownTopic: in BitMEX's words.
     """
-    table, _, symbol = name.partition(":") if isinstance(name, str) else (str(name), "", "")
-    known = PLATFORM_TABLES if platform else TABLES
-    if not isinstance(name, str) or table not in known:
+    if not isinstance(name, str):
+        raise UnknownTopic(f"Unknown table: {encode(name).decode()}")
+    table, _, symbol = name.partition(":")
+    if table not in (PLATFORM_TABLES if platform else TABLES):
         raise UnknownTopic(f"Unknown table: {table}")
     if not symbol or table in WITHOUT_SYMBOL:
         return Topic(table, None)
@@ -87,9 +88,9 @@ def image(exchange: Exchange, topic: Topic, account: int | None, now_ms: int) ->
     if table == "quote":
         return [market.quotes[-1] for market in markets if market.quotes]
     if table == "trade":
-        told = [m.trades for m in markets]
-        told += [i.trades for s, i in exchange.indices.by_symbol.items() if symbol in (None, s)]
-        return [trades[-1] for trades in told if trades]
+        ticks = [i.trades for s, i in exchange.indices.by_symbol.items() if symbol in (None, s)]
+        found = [row for market in markets for row in market.latest()]
+        return found + [trades[-1] for trades in ticks if trades]
     if table in BIN_TABLES:
         _, size = BIN_TABLES[table]
         return bins(exchange, table, now_ms // SIZES[size] * SIZES[size], symbol, now_ms)
