@@ -154,6 +154,8 @@ class Amending(Triggers):
         dormant = order.dormant
         keeps_place = terms.ticks == order.ticks and 0 < terms.leaves <= order.leaves
         if asked.cl_ord_id:
+            if self._by_client_id.get((order.account, order.cl_ord_id)) is order:
+                del self._by_client_id[order.account, order.cl_ord_id]  # free for another order
             order.cl_ord_id = asked.cl_ord_id
             self._by_client_id[order.account, asked.cl_ord_id] = order
         if words:
