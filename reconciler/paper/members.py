@@ -4,6 +4,7 @@ What the venue knows of who is asking, and the currencies it deals in (protocol 
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ def _days(api: Api, asked: Asked, count: int) -> list[int]:
 
 def quote_fill_ratio(api: Api, asked: Asked) -> object:
     """Seven days: orders that were sent, and those of them that traded."""
-    _known_account(api, asked)
+    check_target(asked)
     quotes: dict[int, int] = {}
     dealt: dict[int, set[object]] = {}
     for row in api.exchange.executions[asked.account]:
@@ -88,7 +89,7 @@ def quote_fill_ratio(api: Api, asked: Asked) -> object:
 
 def quote_value_ratio(api: Api, asked: Asked) -> object:
     """Three days, by symbol: orders that were sent, and the bitcoin that was traded by an order."""
-    _known_account(api, asked)
+    check_target(asked)
     quotes: dict[tuple[int, object], int] = {}
     volume: dict[tuple[int, object], Decimal] = {}
     for row in api.exchange.executions[asked.account]:
@@ -114,11 +115,12 @@ def quote_value_ratio(api: Api, asked: Asked) -> object:
     return rows
 
 
-def _known_account(api: Api, asked: Asked) -> None:
-    """``targetAccountId`` may only name the account that asks: there are no sub-accounts here."""
-    named = asked.fields.get("targetAccountId")
-    if named and str(named) != str(asked.account):
-        raise errors.bad_request("Invalid account")
+def check_target(asked: Asked) -> None:
+    """``targetAccountId(s)`` may only name the account that asks: it has no sub-accounts here."""
+    for field in ("targetAccountId", "targetAccountIds"):
+        named = re.findall(r"[^\s\[\],\"]+", str(asked.fields.get(field) or ""))
+        if any(name not in (str(asked.account), "*") for name in named):
+            raise errors.bad_request("Invalid account")
 
 
 def _bitcoin(api: Api, symbol: str, cost: int) -> Decimal:

@@ -1,20 +1,17 @@
 """
-The routes that look and the few that set something on a position (protocol sheet, section 5).
+The routes by which members see their orders, executions and positions (protocol sheet, section 5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from . import errors, intake, series
-from .account import Account
-from .instruments import plain
+from . import members, series
+from .money_rows import position_row
 from .orders import Order, Row
-from .protocol import margin_row, position_row, wallet_row
 from .queries import Page, page, paged, select
-from .times import iso, parse_iso
+from .times import parse_iso
 
 if TYPE_CHECKING:
     from .rest import Api
@@ -64,6 +61,7 @@ def executions(api: Api, asked: Asked) -> object:
 
 
 def trade_history(api: Api, asked: Asked) -> object:
+    members.check_target(asked)
     rows = [row for row in _executions(api, asked) if row["execType"] in _BALANCE_MOVES]
     return select(rows, _fields(api, asked), keys=("execID",))
 
@@ -84,68 +82,3 @@ def positions(api: Api, asked: Asked) -> object:
         if p.sent is not None
     ]
     return select(rows, _fields(api, asked), keys=("account", "symbol", "strategy"))
-
-
-def leverage(api: Api, asked: Asked) -> object:
-    """0 is cross margin, 0.01 to 100 isolated."""
-    inst = intake.instrument(asked.fields, api.exchange.catalogue)
-    wanted = intake.number(asked.fields, "leverage")
-    if wanted is None:
-        raise errors.required("leverage")
-    if wanted and not Decimal("0.01") <= wanted <= 100:
-        raise errors.invalid("Invalid leverage")
-    return api.exchange.set_leverage(asked.account, inst.symbol, plain(wanted), asked.now_ms)
-
-
-def isolate(api: Api, asked: Asked) -> object:
-    inst = intake.instrument(asked.fields, api.exchange.catalogue)
-    wanted = Decimal(0)
-    if intake.flag(asked.fields, "enabled", True):
-        held = api.exchange.position(asked.account, inst.symbol).leverage
-        wanted = held or plain(1 / inst.init_margin)
-    return api.exchange.set_leverage(asked.account, inst.symbol, wanted, asked.now_ms)
-
-
-def _currencies(account: Account, asked: Asked) -> list[str]:
-    wanted = intake.text(asked.fields, "currency") or "XBt"
-    if wanted == "all":
-        return list(account.deposited)
-    if wanted not in account.deposited:
-        raise errors.bad_request("Invalid currency")
-    return [wanted]
-
-
-def margin(api: Api, asked: Asked) -> object:
-    account = api.exchange.accounts[asked.account]
-    rows = [margin_row(account, c, asked.now_ms) for c in _currencies(account, asked)]
-    return rows if asked.fields.get("currency") == "all" else rows[0]
-
-
-def wallet(api: Api, asked: Asked) -> object:
-    account = api.exchange.accounts[asked.account]
-    rows = [wallet_row(account, c, asked.now_ms) for c in _currencies(account, asked)]
-    return rows if asked.fields.get("currency") == "all" else rows[0]
-
-
-def wallet_history(api: Api, asked: Asked) -> object:
-    """The deposits that the account began with; nothing else moves a wallet here."""
-    account = api.exchange.accounts[asked.account]
-    return [
-        {
-            "transactID": f"00000000-0000-0000-0000-{account.number:012d}", "currency": currency,
-            "account": account.number, "transactType": "Deposit", "transactStatus": "Completed",
-            "amount": account.deposited[currency], "fee": 0,
-            "walletBalance": account.deposited[currency], "timestamp": iso(api.exchange.opened_ms),
-        }
-        for currency in _currencies(account, asked)
-    ]  # fmt: skip
-
-
-def commission(api: Api, asked: Asked) -> object:
-    return {
-        symbol: {
-            "makerFee": inst.maker_fee, "takerFee": inst.taker_fee, "settlementFee": 0,
-            "maxFee": inst.taker_fee,
-        }
-        for symbol, inst in api.exchange.catalogue.items()
-    }  # fmt: skip

@@ -73,6 +73,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "strategy": ("string", "OneWay."),
     "symbol": ("string", "An instrument, or a series such as XBT or XBT:quarterly."),
     "targetAccountId": ("long", "The account itself: there are no others to ask about."),
+    "targetAccountIds": ("JSON", "Accounts to ask about; only the account itself, or *."),
     "text": ("string", "A note that comes back with the order."),
     "timeInForce": ("string", "Day, GoodTillCancel, ImmediateOrCancel or FillOrKill."),
     "timeout": ("long", "Milliseconds until all orders are canceled; 0 disarms."),
@@ -118,7 +119,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
                                         _TABLE)),
         ("GET", "/execution/tradeHistory", Operation(
             "Execution.getTradeHistory", "Get the executions that affected your balance.",
-            "Execution", _TABLE)),
+            "Execution", (*_TABLE, "targetAccountId", "targetAccountIds"))),
         ("GET", "/position", Operation("Position.get", "Get your positions.", "Position",
                                        ("filter", "columns", "count"))),
         ("POST", "/position/leverage", Operation(

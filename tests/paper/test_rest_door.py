@@ -144,6 +144,8 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "/execution", {"query": "startTime=never"}, 400, "startTime is invalid"),
     ("GET", "/position", {"query": "filter=%7B"}, 400, "filter values are not valid"),
     ("GET", "/user/margin", {"query": "currency=EUR"}, 400, "Invalid currency"),
+    ("GET", "/execution/tradeHistory", {"query": "targetAccountIds=[8]"}, 400, "Invalid account"),
+    ("GET", "/user/quoteFillRatio", {"query": "targetAccountId=8"}, 400, "Invalid account"),
 ]  # fmt: skip
 
 
@@ -278,6 +280,18 @@ def test_a_list_of_names_may_be_written_in_many_ways(body, query):
     answer = door.ask("DELETE", "/order", raw=body.encode(), query=query, kind=kind)
     assert [row["clOrdID"] for row in json.loads(answer.body)] == ["a", "b"]
     assert [order.cl_ord_id for order in door.world.exchange.open_orders(ACCOUNT)] == ["c"]
+
+
+def test_how_an_account_quotes_and_trades_is_told(door):
+    """Two orders were sent and one traded: that is the ratio; the account may be named."""
+    [day] = json.loads(door.ask("GET", "/user/quoteFillRatio", query="targetAccountId=7").body)
+    assert (day["quoteCount"], day["dealtCount"], day["quoteFillRatioMavg7"]) == (2, 1, 0.5)
+    [row] = json.loads(door.ask("GET", "/user/quoteValueRatio").body)
+    assert (row["symbol"], row["quoteCount"]) == ("XBTUSD", 2)
+    [volume] = json.loads(door.ask("GET", "/user/tradingVolume").body)
+    assert volume["advUsd"] == pytest.approx(100 / 30, abs=1e-4)
+    history = door.ask("GET", "/execution/tradeHistory", query="targetAccountIds=[7]")
+    assert len(json.loads(history.body)) == 1
 
 
 def test_filters_of_orders_know_what_is_open(door):
