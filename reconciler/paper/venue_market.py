@@ -7,8 +7,10 @@ Makes the rows of the public tables ``instrument``, ``trade``, ``quote`` and ``o
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from decimal import Decimal
+from uuid import UUID
 
 from .bins import Bins, vwap
 from .instruments import Instrument, plain
@@ -132,6 +134,32 @@ class Market:
             row.update(askPrice=self.inst.price(ask), askSize=now[3])
         self.quotes.append(row)
         return row
+
+    def latest(self) -> list[Row]:
+        """
+        The last trade, be it of the past: on BitMEX everything listed has traded before.
+
+        The official client reads the last row of ``trade`` as soon as its image is there, and ccxt
+        pro waits for one.
+        """
+        if self.trades:
+            return [self.trades[-1]]
+        inst, past = self.inst, self.bins.history
+        minute = past.minute(past.until_ms)
+        if minute is None or minute.last_size is None:
+            return []
+        size = minute.last_size
+        home, foreign = inst.notional(size, minute.close)
+        draw = random.Random(f"{past.seed}/{inst.symbol}/last trade")
+        row: Row = {
+            "timestamp": iso(past.until_ms - 1), "symbol": inst.symbol,
+            "side": draw.choice(("Buy", "Sell")), "size": size, "price": minute.close,
+            "tickDirection": self.tick_direction,
+            "trdMatchID": str(UUID(int=draw.getrandbits(128), version=4)),
+            "grossValue": inst.value(size, minute.close), "homeNotional": plain(abs(home)),
+            "foreignNotional": plain(abs(foreign)), "trdType": "Regular",
+        }  # fmt: skip
+        return [row]
 
     def levels(self, depth: int | None, now_ms: int) -> list[Row]:
         """Rows of orderBookL2: the sells, best last, then the buys, best first."""

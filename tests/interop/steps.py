@@ -80,9 +80,9 @@ class Venue:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def ask(self, path: str, **fields: object) -> Any:
+    def ask(self, path: str, *, posts: bool = False, **fields: object) -> Any:
         """GET without fields, POST with."""
-        data = json.dumps(fields).encode() if fields else None
+        data = json.dumps(fields).encode() if fields or posts else None
         request = urllib.request.Request(
             f"{self.url}/paper/{path}", data, {"content-type": "application/json"}
         )

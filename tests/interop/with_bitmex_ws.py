@@ -163,7 +163,7 @@ def refusals(ws: BitMEXWebsocket, rest: Rest, venue: Venue) -> None:
         assert (caught.problem.code, said["message"]) == (400, "Invalid price tickSize")
         assert venue.truth()["orders"] == before
     with step("the venue drops everybody; a client started again is whole"):
-        assert venue.ask("disconnect", now=True)["closed"] >= 1
+        assert venue.ask("disconnect", posts=True)["closed"] >= 1
         soon(lambda: ws.ws.sock is None or not ws.ws.sock.connected, bool, "the end of the socket")
         again = start(venue)
         same_book(again, rest)

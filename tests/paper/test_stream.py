@@ -7,7 +7,9 @@ import pytest
 import websocket
 
 from reconciler.paper import PaperExchange
-from tests.paper.conftest import Client, Stream
+from reconciler.paper.times import iso
+from reconciler.paper.world import World
+from tests.paper.conftest import NOW, Client, Stream
 
 
 def test_welcome_comes_first_and_ping_is_answered(venue):
@@ -219,3 +221,18 @@ def test_a_reader_that_stops_reading_is_cut_off():
         assert client.paper("disconnect", all=True) == {"closed": 1}
         assert client.call("GET", "/api/v1/user").status_code == 200
     assert time.monotonic() - began < 3
+
+
+def test_an_instrument_that_never_traded_here_has_its_last_trade_of_the_past():
+    """The official client reads the last row of ``trade`` at once; the same seed, the same row."""
+
+    def image() -> list[dict[str, object]]:
+        world = World(seed=5, symbols=("XBTUSD",), now_ms=NOW, later=lambda s, f: None, walk=False)
+        session = world.hub.open(lambda: None)
+        session.receive('{"op":"subscribe","args":"trade:XBTUSD"}', NOW)
+        return list(json.loads(session.outbox[-1])["data"])
+
+    [row] = image()
+    assert row["size"] > 0
+    assert row["timestamp"] < iso(NOW)
+    assert image() == [row]
