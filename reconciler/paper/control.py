@@ -88,6 +88,7 @@ def actions(world: World, fields: Fields, now_ms: int) -> object:
 
 
 def faults(world: World, fields: Fields, now_ms: int) -> object:
+    """Every fault with its description, its setting, and how often it has struck."""
     return world.quirks.listing()
 
 

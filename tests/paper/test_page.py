@@ -24,6 +24,8 @@ from typing import NamedTuple
 import pytest
 import requests
 
+from reconciler.paper.account import DEFAULT_BALANCES
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "docs/paper-exchange.md").read_text(encoding="utf-8")
 ADDRESS = "127.0.0.1:8766"
@@ -135,3 +137,9 @@ def test_the_tests_of_the_page_pass(tmp_path: Path):
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout
     assert "3 passed" in ran.stdout
+
+
+def test_what_an_account_has_is_what_the_page_says():
+    """The deposit is told in words, where no block of the page would notice a change."""
+    assert "begins with 100 XBT and 1,000,000 USDT" in PAGE
+    assert DEFAULT_BALANCES == {"XBt": 100 * 10**8, "USDt": 1_000_000 * 10**6}
