@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from . import errors, topics
+from . import errors
 from .faults import FRAME
 from .orders import Row
-from .protocol import Change, partial_frame, table_frame
+from .protocol import Change, table_frame
 from .tables import PRIVATE_TABLES
 from .times import iso
 from .topics import BOOKS, Topic
@@ -44,6 +44,7 @@ class StreamFaults:
         self.down_until_ms = 0  # nobody is let in until then
         self.silent_until_ms = 0  # no private frame is sent until then
         self._held: dict[tuple[int, str], float] = {}  # (account, table) -> s, for its next frame
+        self._moved: dict[tuple[int | None, str | None], int] = {}  # contracts, in this operation
         self._gathered: dict[tuple[Session, str], list[Row]] = {}  # inserts that wait for more
 
     # -- the connection --------------------------------------------------------------------------
@@ -103,7 +104,7 @@ class StreamFaults:
 
     @staticmethod
     def _send_image(session: Session, topic: Topic, rows: list[Row]) -> None:
-        frame = partial_frame(topic.table, rows, topics.where(topic, session.account))
+        frame = session.hub.partial(topic, rows, session.account)
         session.send_image(topic.table, frame)
 
     # -- frames ----------------------------------------------------------------------------------
@@ -113,7 +114,13 @@ class StreamFaults:
         self._held[account, table] = seconds
 
     def begin(self, changes: Sequence[Change]) -> None:
-        """Before the frames of one operation: which accounts learn late of a fill."""
+        """Before the frames of one operation: what has traded, and who learns late of it."""
+        if self._quirks.on("old-quantity"):
+            for change in changes:
+                if change.table == "execution" and change.row["execType"] == "Trade":
+                    signed = _signed(change.row)
+                    key = (change.account, change.symbol)
+                    self._moved[key] = self._moved.get(key, 0) + signed
         if not self._quirks.on("late-fill"):
             return
         filled = {
@@ -130,6 +137,7 @@ class StreamFaults:
     def end(self) -> None:
         """After the frames of one operation: what was to be held back was, or was never sent."""
         self._held.clear()
+        self._moved.clear()
 
     def quiet(self, now_ms: int) -> bool:
         """Whether no frame that is sent now can meet a fault."""
@@ -188,7 +196,7 @@ class StreamFaults:
                 return
         delay_s = self._delay(session, table, symbol)
         if table == "position":
-            delay_s = max(delay_s, self._old_quantity(session, symbol, rows, now_ms))
+            delay_s = max(delay_s, self._old_quantity(session, symbol, rows))
         session.send_table(table, frame, delay_s)
         self._afterwards(session, table, symbol, rows, frame, now_ms)
 
@@ -222,19 +230,14 @@ class StreamFaults:
                 return max(held, self._quirks.seconds(name, 0.2, most))
         return held
 
-    def _old_quantity(
-        self, session: Session, symbol: str | None, rows: list[Row], now_ms: int
-    ) -> float:
+    def _old_quantity(self, session: Session, symbol: str | None, rows: list[Row]) -> float:
         """Perhaps send a position's quantity of before; seconds that the new one has to wait."""
         for row in rows:
-            before = session.quantities.get(row.get("symbol"))
-            now = row.get("currentQty", before)
-            session.quantities[row.get("symbol")] = now
-            if before is not None and now != before:
-                if self._quirks.strikes("old-quantity", symbol):
-                    old = {**row, "currentQty": before}
-                    session.send_table("position", table_frame("position", "update", [old]))
-                    return self._quirks.seconds("old-quantity", 0.2, 2.0)
+            now, moved = row.get("currentQty"), self._moved.get((session.account, symbol))
+            if isinstance(now, int) and moved and self._quirks.strikes("old-quantity", symbol):
+                old = {**row, "currentQty": now - moved}
+                session.send_table("position", table_frame("position", "update", [old]))
+                return self._quirks.seconds("old-quantity", 0.2, 2.0)
         return 0.0
 
     # -- what is in a frame ----------------------------------------------------------------------
@@ -311,6 +314,13 @@ class StreamFaults:
         if kind == "crossed":
             return {**row, "bidPrice": ask, "askPrice": bid}
         return {**row, "bidPrice": bid / 2, "askPrice": ask / 2}
+
+
+def _signed(row: Row) -> int:
+    """Contracts of a trade, below zero for a sale."""
+    size = row["lastQty"]
+    assert isinstance(size, int)
+    return size if row["side"] == "Buy" else -size
 
 
 def exponents(frame: bytes) -> bytes:

@@ -1,10 +1,12 @@
 """The venue's bad days: each switch does what its line in the catalogue says, and no more."""
 
 import time
+from pathlib import Path
 
 import pytest
 import requests
 
+from reconciler.paper.catalogue import page
 from reconciler.paper.quirks import CATALOGUE, Quirks
 from tests.paper.conftest import DEADLINE_S, Stream
 
@@ -207,6 +209,12 @@ def test_the_catalogue_is_listed_and_guarded(client):
     )
     assert answer.status_code == 400
     assert "nope" in answer.text
+
+
+def test_the_page_of_faults_is_what_the_code_says():
+    """docs/paper-faults.md is made from the code: run the command in its first lines."""
+    written = Path(__file__).parents[2] / "docs" / "paper-faults.md"
+    assert written.read_text() == page()
 
 
 def test_a_seed_gives_each_fault_its_own_draws():
