@@ -4,11 +4,13 @@ The routes of the order family (protocol sheet, section 4).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import errors, intake
-from .orders import CLOSE
+from .orders import CLOSE, NewOrder
 from .queries import matches
+from .series import resolved
 from .times import iso
 
 MOST_IN_BULK = 100
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def place(api: Api, asked: Asked) -> object:
-    new = intake.new_order(asked.fields, api.exchange.catalogue)
+    new = _new_order(api, asked.fields)
     return api.order_faults.place(asked.account, new, asked.now_ms)
 
 
@@ -38,7 +40,7 @@ def cancel(api: Api, asked: Asked) -> object:
 
 
 def cancel_all(api: Api, asked: Asked) -> object:
-    fields = asked.fields
+    fields = resolved(asked.fields, api.exchange)
     if intake.text(fields, "symbol"):
         intake.instrument(fields, api.exchange.catalogue)
     chosen = [
@@ -55,7 +57,7 @@ def cancel_all_after(api: Api, asked: Asked) -> object:
 
 def close_position(api: Api, asked: Asked) -> object:
     """Deprecated on BitMEX: Close the whole position, canceling the symbol's other orders."""
-    inst = intake.instrument(asked.fields, api.exchange.catalogue)
+    inst = intake.instrument(resolved(asked.fields, api.exchange), api.exchange.catalogue)
     held = api.exchange.position(asked.account, inst.symbol).qty
     fields = {
         "symbol": inst.symbol, "execInst": CLOSE, "side": "Sell" if held >= 0 else "Buy",
@@ -63,6 +65,11 @@ def close_position(api: Api, asked: Asked) -> object:
     }  # fmt: skip
     new = intake.new_order(fields, api.exchange.catalogue)
     return api.exchange.close_position(asked.account, new, asked.now_ms).row()
+
+
+def _new_order(api: Api, fields: Mapping[str, object]) -> NewOrder:
+    """The checked form of a placement; its symbol may be that of a series (section 3)."""
+    return intake.new_order(resolved(fields, api.exchange), api.exchange.catalogue)
 
 
 def place_bulk(api: Api, asked: Asked) -> object:
@@ -73,7 +80,7 @@ def place_bulk(api: Api, asked: Asked) -> object:
     refuses comes back as a Rejected row in its place [unsure: clients saw both].
     """
     exchange = api.exchange
-    batch = [intake.new_order(fields, exchange.catalogue) for fields in _batch(asked)]
+    batch = [_new_order(api, fields) for fields in _batch(asked)]
     named = [new.cl_ord_id for new in batch if new.cl_ord_id]
     taken = any(exchange.client_id_is_open(asked.account, name) for name in named)
     if taken or len(set(named)) < len(named):

@@ -135,3 +135,12 @@ def test_price_limits_and_suspension_are_set_at_the_control_door(client):
     }
     client.paper("suspend", account=1001, suspended=False)
     assert client.order(orderQty=100, price=61000).status_code == 200
+
+
+def test_a_symbol_is_taken_in_any_case_and_by_its_series(client):
+    """`xbtusd` and `XBT:perpetual` are XBTUSD, for orders and for what cancels them."""
+    for symbol in ("xbtusd", "XBT:perpetual", "XBT"):
+        row = client.call("POST", "/api/v1/order", limit(61000) | {"symbol": symbol}).json()
+        assert row["symbol"] == "XBTUSD"
+    gone = client.call("DELETE", "/api/v1/order/all", {"symbol": "XBT"}).json()
+    assert len(gone) == 3
