@@ -127,6 +127,8 @@ class Api:
             fields = _fields(admitted.request)
             asked = Asked(admitted.key, fields, now_ms)
             made = admitted.route.handler(self, asked)
+            if self.hub.legacy is not None:
+                made = self.hub.legacy.rest(admitted.request.path, made)
             body, kind = rendered(made, fields.get("_format"))
             answer = Answer(body=body, headers=admitted.headers, content_type=kind)
         except errors.Refusal as refusal:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from . import errors, topics
 from .auth import Key
 from .intake import timeout_ms
+from .legacy import VERSION
 from .limits import Bucket
 from .orders import Row
 from .protocol import decode, encode
@@ -46,7 +47,6 @@ class Session:
         self.silent = False  # a fault: no table frame is sent any more
         self.mute = False  # a fault: nothing is sent any more
         self.lag_s = 0.0  # a fault: what is sent leaves so much later
-        self.quantities: dict[object, object] = {}  # currentQty by symbol, as last sent
         self.alive_ms = hub.now_ms  # when either side last said something
         self.address = ""  # where it comes from
         self._wake = wake
@@ -141,16 +141,16 @@ class Session:
             self.hub.later(0.05, self.close)  # after the frame that says why
 
     def welcome(self, remaining: int, now_ms: int) -> None:
-        self.send(
-            encode(
-                {
-                    "info": "Welcome to the BitMEX Realtime API.", "version": "2.0.0",
-                    "timestamp": iso(now_ms), "docs": "https://www.bitmex.com/app/wsAPI",
-                    "heartbeatEnabled": False, "limit": {"remaining": remaining},
-                    "appName": "ws-feedhandler-sim-1",
-                }
-            )
-        )  # fmt: skip
+        greeting: Row = {
+            "info": "Welcome to the BitMEX Realtime API.", "version": "2.0.0",
+            "timestamp": iso(now_ms), "docs": "https://www.bitmex.com/app/wsAPI",
+            "heartbeatEnabled": False, "limit": {"remaining": remaining},
+            "appName": "ws-feedhandler-sim-1",
+        }  # fmt: skip
+        if self.hub.legacy is not None:
+            greeting["version"] = VERSION
+            del greeting["heartbeatEnabled"], greeting["appName"]
+        self.send(encode(greeting))
 
     # -- in -----------------------------------------------------------------------------------
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from . import topics
+from . import legacy, topics
 from .auth import KeyRing
 from .bins import SIZES
 from .books import BookFeed
 from .exchange import Exchange
 from .history import MINUTE_MS
+from .legacy import Legacy
 from .orders import Row
-from .protocol import Change, table_frame
+from .protocol import Change, partial_frame, table_frame
 from .quirks import Quirks
 from .session import Session
 from .stream_faults import StreamFaults
@@ -50,13 +51,14 @@ class Hub:
 
     def __init__(
         self, exchange: Exchange, keys: KeyRing, quirks: Quirks, later: Later, *,
-        now_ms: int = 0, rate_limits: bool = False,
+        now_ms: int = 0, rate_limits: bool = False, legacy: bool = False,
     ) -> None:  # fmt: skip
         self.exchange = exchange
         self.keys = keys
         self.quirks = quirks
         self.later = later
         self.rate_limits = rate_limits
+        self.legacy = Legacy(exchange) if legacy else None  # speaks as until 2022
         self.now_ms = now_ms
         self.sessions: dict[Session, None] = {}
         self.faults = StreamFaults(self)
@@ -199,6 +201,11 @@ class Hub:
             return self._connections()
         return topics.image(self.exchange, topic, account, now_ms)
 
+    def partial(self, topic: Topic, rows: list[Row], account: int | None) -> bytes:
+        """The frame of an image."""
+        make = partial_frame if self.legacy is None else legacy.partial
+        return make(topic.table, rows, topics.where(topic, account))
+
     def _connections(self) -> list[Row]:
         """Everybody here is a program: nobody looks at a web page."""
         return [{"users": 0, "bots": self._connected}]
@@ -208,6 +215,8 @@ class Hub:
     def publish(self, changes: list[Change], now_ms: int) -> None:
         """Send the rows of one or more operations."""
         self.now_ms = now_ms
+        if self.legacy is not None:
+            changes = self.legacy.changes(changes)
         if self.sessions:
             self.faults.begin(changes)
             for (table, action, account, symbol), rows in _grouped(changes):
@@ -255,6 +264,8 @@ class Hub:
                     self._books.forget(table, symbol)
                     continue
                 for action, rows in self._books.differences(table, symbol, now_ms):
+                    if self.legacy is not None:
+                        rows = legacy.book_rows(action, rows)
                     self._spread(table, action, None, symbol, rows, now_ms)
             if self._hearing("orderBook10", symbol, None):
                 row = market.ten(now_ms)
@@ -266,6 +277,8 @@ class Hub:
             if end_ms % SIZES[size] or not any(key[0] == table for key in self._audience):
                 continue
             rows = topics.bins(self.exchange, table, end_ms, None, now_ms)
+            if self.legacy is not None:
+                rows = [legacy.widen(table, row) for row in rows]
             everything = self._audience.get((table, None, None), {})
             frame = table_frame(table, "insert", rows)
             for session in list(everything):

@@ -20,7 +20,7 @@ class Table:
     types: Mapping[str, str]
 
 
-def _types(fields: str) -> dict[str, str]:
+def types_of(fields: str) -> dict[str, str]:
     """``name:kind`` by blanks; a kind holds until the next is named."""
     found: dict[str, str] = {}
     kind = ""
@@ -31,14 +31,14 @@ def _types(fields: str) -> dict[str, str]:
     return found
 
 
-_ORDER = _types(
+_ORDER = types_of(
     "orderID:guid clOrdID:string clOrdLinkID account:long symbol:symbol strategy side "
     "orderQty:long price:float displayQty:long stopPx:float pegOffsetValue pegPriceType:symbol "
     "currency settlCurrency ordType timeInForce execInst contingencyType ordStatus triggered "
     "workingIndicator:boolean ordRejReason:string leavesQty:long cumQty avgPx:float text:string "
     "transactTime:timestamp timestamp pool:symbol expiryTime:timestamp maxSlippagePct:float"
 )
-_EXECUTION = _types(
+_EXECUTION = types_of(
     "execID:guid orderID clOrdID: clOrdLinkID account:long symbol:symbol strategy side "
     "lastQty:long lastPx:float lastLiquidityInd:symbol orderQty:long price:float displayQty:long "
     "stopPx:float pegOffsetValue pegPriceType:symbol currency settlCurrency execType ordType "
@@ -48,7 +48,7 @@ _EXECUTION = _types(
     "homeNotional:float foreignNotional transactTime:timestamp timestamp realisedPnl:long "
     "trdType:symbol tradePool execCommCcy pool expiryTime:timestamp maxSlippagePct:float"
 )
-_POSITION = _types(
+_POSITION = types_of(
     "account:long symbol:symbol strategy currency underlying quoteCurrency commission:float "
     "initMarginReq maintMarginReq riskLimit:long leverage:float crossMargin:boolean "
     "deleveragePercentile:float rebalancedPnl:long prevRealisedPnl prevUnrealisedPnl openingQty "
@@ -60,7 +60,7 @@ _POSITION = _types(
     "unrealisedRoePcnt avgCostPrice avgEntryPrice breakEvenPrice marginCallPrice liquidationPrice "
     "bankruptPrice timestamp:timestamp"
 )
-_MARGIN = _types(
+_MARGIN = types_of(
     "account:long currency:symbol riskLimit:long state:symbol amount:long prevRealisedPnl "
     "grossComm grossOpenCost grossOpenPremium grossExecCost grossMarkValue riskValue initMargin "
     "maintMargin targetExcessMargin realisedPnl unrealisedPnl walletBalance marginBalance "
@@ -68,11 +68,11 @@ _MARGIN = _types(
     "systemWithdrawableMargin makerFeeDiscount:float takerFeeDiscount timestamp:timestamp "
     "foreignMarginBalance:long foreignRequirement"
 )
-_WALLET = _types(
+_WALLET = types_of(
     "account:long currency:symbol deposited:long withdrawn transferIn transferOut amount "
     "pendingCredit pendingDebit confirmedDebit timestamp:timestamp"
 )
-_INSTRUMENT = _types(
+_INSTRUMENT = types_of(
     "symbol:symbol rootSymbol state typ listing:timestamp front expiry settle listedSettle "
     "relistInterval:timespan inverseLeg:symbol sellLeg buyLeg optionStrikePcnt:float "
     "optionStrikeRound optionStrikePrice optionMultiplier positionCurrency:symbol underlying "
@@ -95,21 +95,21 @@ _INSTRUMENT = _types(
     "optionUnderlyingPrice settledPriceAdjustmentRate settledPrice instantPnl:boolean "
     "timestamp:timestamp"
 )
-_L2 = _types(
+_L2 = types_of(
     "symbol:symbol id:long side:symbol size:long price:float timestamp:timestamp transactTime"
 )
-_QUOTE = _types(
+_QUOTE = types_of(
     "timestamp:timestamp symbol:symbol bidSize:long bidPrice:float askPrice askSize:long"
 )
-_TRADE = _types(
+_TRADE = types_of(
     "timestamp:timestamp symbol:symbol side size:long price:float tickDirection:symbol "
     "trdMatchID:guid grossValue:long homeNotional:float foreignNotional trdType:symbol"
 )
-_TRADE_BIN = _types(
+_TRADE_BIN = types_of(
     "timestamp:timestamp symbol:symbol open:float high low close trades:long volume vwap:float "
     "lastSize:long turnover homeNotional:float foreignNotional"
 )
-_NOTIFICATION = _types(
+_NOTIFICATION = types_of(
     "id:long date:timestamp title:string body ttl:long type:symbol closable:boolean persist "
     "waitForVisibility sound:string"
 )
@@ -119,7 +119,7 @@ TABLES: dict[str, Table] = {
     # private
     "affiliate": Table(
         ("account", "currency"),
-        _types(
+        types_of(
             "account:long currency:symbol prevPayout:long prevTurnover prevComm "
             "prevTimestamp:timestamp execTurnover:long execComm totalReferrals totalTurnover "
             "totalComm payoutPcnt:float pendingPayout:long timestamp:timestamp "
@@ -133,7 +133,7 @@ TABLES: dict[str, Table] = {
     "privateNotifications": Table(("id",), {**_NOTIFICATION, "account": "long"}),
     "transact": Table(
         ("transactID",),
-        _types(
+        types_of(
             "transactID:guid account:long currency:symbol transactType amount:long fee "
             "transactStatus:symbol address:string tx text transactTime:timestamp "
             "walletBalance:long marginBalance timestamp:timestamp"
@@ -143,7 +143,7 @@ TABLES: dict[str, Table] = {
     # public
     "funding": Table(
         ("timestamp", "symbol"),
-        _types(
+        types_of(
             "timestamp:timestamp symbol:symbol fundingInterval:timespan fundingRate:float "
             "fundingRateDaily"
         ),
@@ -151,18 +151,18 @@ TABLES: dict[str, Table] = {
     "instrument": Table(("symbol",), _INSTRUMENT),
     "insurance": Table(
         ("currency", "timestamp"),
-        _types("currency:symbol timestamp:timestamp walletBalance:long"),
+        types_of("currency:symbol timestamp:timestamp walletBalance:long"),
     ),
     "liquidation": Table(
-        ("orderID",), _types("orderID:guid symbol:symbol side price:float leavesQty:long")
+        ("orderID",), types_of("orderID:guid symbol:symbol side price:float leavesQty:long")
     ),
-    "orderBook10": Table(("symbol",), _types("symbol:symbol bids: asks timestamp:timestamp")),
+    "orderBook10": Table(("symbol",), types_of("symbol:symbol bids: asks timestamp:timestamp")),
     "orderBookL2": Table(("symbol", "id", "side"), _L2),
     "orderBookL2_25": Table(("symbol", "id", "side"), _L2),
     "quote": Table((), _QUOTE),
     "settlement": Table(
         ("timestamp", "symbol"),
-        _types(
+        types_of(
             "timestamp:timestamp symbol:symbol settlementType settledPrice:float "
             "optionStrikePrice optionUnderlyingPrice bankrupt:long taxBase taxRate:float"
         ),
@@ -173,12 +173,12 @@ TABLES: dict[str, Table] = {
     **{f"quoteBin{size}": Table((), _QUOTE) for size in BINS},
     **{f"tradeBin{size}": Table((), _TRADE_BIN) for size in BINS},
     # of the platform
-    "announcement": Table(("id",), _types("id:long link:string title content date:timestamp")),
+    "announcement": Table(("id",), types_of("id:long link:string title content date:timestamp")),
     "chat": Table(
         ("id",),
-        _types("id:long date:timestamp user:string message html fromBot:boolean channelID:long"),
+        types_of("id:long date:timestamp user:string message html fromBot:boolean channelID:long"),
     ),
-    "connected": Table((), _types("users:long bots")),
+    "connected": Table((), types_of("users:long bots")),
     "publicNotifications": Table(("id",), _NOTIFICATION),
 }
 

@@ -45,6 +45,7 @@ class PaperExchange(Hand):
         scenario: A file, or its steps, of what happens when; see `scenario`.
         record: Write everything that is said to this file; `rerun` tells it again.
         rate_limits: False lifts BitMEX's limits, for measuring.
+        legacy: True speaks as BitMEX did until 2022: wide rows with nulls, see `legacy`.
         keys: API keys in place of the two that everybody knows.
         balances: Deposit of each account in minor units by currency.
     """
@@ -63,6 +64,7 @@ class PaperExchange(Hand):
         scenario: Path | str | Sequence[Mapping[str, object]] | None = None,
         record: Path | str | None = None,
         rate_limits: bool = True,
+        legacy: bool = False,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
     ) -> None:
@@ -75,7 +77,7 @@ class PaperExchange(Hand):
             raise ValueError(f"quotes must not be below zero: {quotes}")
         options: dict[str, Any] = {
             "seed": seed, "symbols": symbols, "speed": speed, "walk": walk, "quotes": quotes,
-            "rate_limits": rate_limits, "keys": keys, "balances": balances,
+            "rate_limits": rate_limits, "legacy": legacy, "keys": keys, "balances": balances,
             "recording": None if replay is None else Recording.load(Path(replay)),
             "paths": _paths(prices or {}, symbols, seed),
         }  # fmt: skip

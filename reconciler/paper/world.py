@@ -52,6 +52,7 @@ class World:
         walk: bool = True,
         quotes: int = QUOTES_A_SECOND,
         rate_limits: bool = True,
+        legacy: bool = False,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
         make_hub: Callable[..., Hub] = Hub,
@@ -70,8 +71,9 @@ class World:
         )
         self.quirks = quirks or Quirks(seed=seed)
         self.hub = make_hub(
-            self.exchange, ring, self.quirks, later, now_ms=now_ms, rate_limits=rate_limits
-        )
+            self.exchange, ring, self.quirks, later, now_ms=now_ms, rate_limits=rate_limits,
+            legacy=legacy,
+        )  # fmt: skip
         self.api = make_api(self.exchange, self.hub, ring, Limits(enabled=rate_limits), self.quirks)
         self.agenda = self.api.order_faults.agenda
         self.feed = Feed(
