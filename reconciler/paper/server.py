@@ -1,5 +1,5 @@
 """
-HTTP and websocket on loopback, by uvicorn; this and `sockets` alone know uvicorn and asyncio.
+HTTP and websocket on loopback, by uvicorn; this and `sockets` alone know asyncio.
 
 One event loop in one thread owns the whole exchange, so nothing needs a lock. The application is
 plain ASGI: it needs the request target as received, and the means to drop a connection.
@@ -14,9 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-import uvicorn
-
-from . import errors
+from . import errors, uvicorn_door
 from .protocol import encode
 from .rest import Admitted
 from .sockets import (
@@ -48,10 +46,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class OrderlyUvicorn(uvicorn.Server):
+class OrderlyUvicorn(uvicorn_door.Server):
     """uvicorn, which says goodbye to the websockets before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, goodbye: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn_door.Config, goodbye: Callable[[], None]) -> None:
         super().__init__(config)
         self._goodbye = goodbye
         self._stopping = asyncio.Event()
@@ -241,7 +239,7 @@ class Server:
         self.port: int = bound.getsockname()[1]
         connects = Connects(enabled=rate_limits)
         self.application = Application(make_world, connects)
-        config = uvicorn.Config(
+        config = uvicorn_door.Config(
             self.application, http=Http, ws=Wire, lifespan="on",
             log_config=None, log_level="warning", access_log=False, server_header=False,
             ws_per_message_deflate=False, ws_ping_interval=None, ws_max_size=MAX_MESSAGE,

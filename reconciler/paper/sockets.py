@@ -13,14 +13,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any
 from urllib.parse import parse_qsl
 
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.protocol import State
-
 from . import errors, topics
 from .limits import Bucket
 from .protocol import encode
 from .session import Session
+from .uvicorn_door import ClientDisconnected, State, WebSocketsSansIOProtocol
 from .world import World
 
 Scope = MutableMapping[str, Any]

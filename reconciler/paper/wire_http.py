@@ -11,13 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
-
 from .sockets import RAW, Receive, Scope, Send, address_of, headers_of
+from .uvicorn_door import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from .web import Answer, Request
 
 if TYPE_CHECKING:
