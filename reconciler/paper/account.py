@@ -173,13 +173,9 @@ class Position:
         return ceil_mul_exact(value, self.instrument.taker_fee)
 
     @property
-    def pos_margin(self) -> int:
-        """posInit + posComm + what was added by hand; `margin` adds the loss of a cross one."""
-        return self.pos_init + self.pos_comm + self.transferred
-
-    @property
-    def pos_maint(self) -> int:
-        return ceil_mul(self.unrealised_cost, self.maint_margin_req) + self.pos_comm
+    def maint(self) -> int:
+        """posMaint without the fee to leave."""
+        return ceil_mul(self.unrealised_cost, self.maint_margin_req)
 
     def price_at(self, lost: Decimal) -> Decimal | None:
         """

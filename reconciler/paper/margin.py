@@ -35,8 +35,11 @@ class Standing:
     gross: int = 0  # value of all positions at mark
     held: int = 0  # posMargin of all positions
     available: int = 0  # what is held by nothing; below zero when more is held than there is
-    cross: dict[str, int] = field(default_factory=dict)  # posCross by symbol
-    comm: dict[str, int] = field(default_factory=dict)  # posComm by symbol
+    # By symbol: posInit, posCross, posComm, and posComm before anything was drawn.
+    pos_init: dict[str, int] = field(default_factory=dict)
+    cross: dict[str, int] = field(default_factory=dict)
+    comm: dict[str, int] = field(default_factory=dict)
+    least_comm: dict[str, int] = field(default_factory=dict)
 
     @property
     def maint(self) -> int:
@@ -48,13 +51,15 @@ class Standing:
 
     def pos_margin(self, p: Position) -> int:
         """posInit + posCross + posComm."""
+        if not p.qty:
+            return 0
         symbol = p.instrument.symbol
-        return p.pos_init + self.cross.get(symbol, 0) + self.comm.get(symbol, 0) if p.qty else 0
+        return self.pos_init[symbol] + self.cross.get(symbol, 0) + self.comm[symbol]
 
     def pos_maint(self, p: Position) -> int:
         if not p.qty:
             return 0
-        return p.pos_maint - p.pos_comm + self.comm.get(p.instrument.symbol, 0)
+        return p.maint + self.comm[p.instrument.symbol]
 
 
 def standing(account: Account, currency: str) -> Standing:
@@ -74,8 +79,9 @@ def standing(account: Account, currency: str) -> Standing:
         gain = value - p.unrealised_cost
         s.gains += gain
         s.gross += abs(value)
-        s.comm[symbol] = p.pos_comm
-        s.held += p.pos_margin
+        s.pos_init[symbol] = p.pos_init
+        s.comm[symbol] = s.least_comm[symbol] = p.pos_comm
+        s.held += s.pos_init[symbol] + s.comm[symbol] + p.transferred
         if p.leverage:
             s.cross[symbol] = p.transferred
         elif gain < 0:
@@ -110,7 +116,8 @@ def _backing(s: Standing, p: Position) -> int:
     symbol = p.instrument.symbol
     if p.leverage:
         return p.transferred
-    return max(0, _after_fee(s.available + s.cross.get(symbol, 0) + s.comm[symbol] - p.pos_comm, p))
+    drawn = s.cross.get(symbol, 0) + s.comm[symbol] - s.least_comm[symbol]
+    return max(0, _after_fee(s.available + drawn, p))
 
 
 def liquidation_price(s: Standing, p: Position) -> Decimal | None:
@@ -199,7 +206,7 @@ def _would_liquidate(s: Standing, p: Position, side: int, opening: int, cost: in
     after.qty = side * opening + (p.qty if grows else 0)
     signed = cost if (side > 0) != inst.is_inverse else -cost
     after.unrealised_cost = signed + (p.unrealised_cost if grows else 0)
-    needed = after.pos_maint - after.pos_comm
+    needed = after.maint
     if p.leverage:
         left = after.pos_init + (p.transferred if grows else 0)
     else:

@@ -63,8 +63,8 @@ def _held(row: Row, p: Position, s: Standing, gain: int) -> None:
     held = s.pos_margin(p)
     part = Decimal(gain) / abs(p.unrealised_cost)
     row.update(
-        posInit=p.pos_init, posCross=s.cross.get(symbol, 0), posComm=s.comm[symbol], posLoss=0,
-        posMargin=held, posMaint=s.pos_maint(p), maintMargin=held + gain,
+        posInit=s.pos_init[symbol], posCross=s.cross.get(symbol, 0), posComm=s.comm[symbol],
+        posLoss=0, posMargin=held, posMaint=s.pos_maint(p), maintMargin=held + gain,
         unrealisedPnlPcnt=plain(part.quantize(_RATIO)),
         unrealisedRoePcnt=plain((part / p.init_margin_req).quantize(_RATIO)),
     )  # fmt: skip

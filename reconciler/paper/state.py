@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from . import executions
 from .account import DEFAULT_BALANCES, Account, Position
@@ -199,13 +200,16 @@ class State:
         p.open_buy_qty = p.open_buy_cost = p.open_buy_premium = 0
         p.open_sell_qty = p.open_sell_cost = p.open_sell_premium = 0
         inst = p.instrument
-        for order in self._open.get((p.account, inst.symbol), {}).values():
+        orders = self._open.get((p.account, inst.symbol))
+        if not orders:
+            return
+        mark_ticks = p.mark / inst.tick
+        for order in orders.values():
             if not order.working or order is without:
                 continue  # an untriggered order uses no margin (section 4.2)
-            price = order.price or p.mark
-            cost = inst.cost(order.leaves, price)  # the sign of a buy on both sides
+            cost = _cost_once(order, p.mark)
             premium = 0
-            if (price - p.mark) * order.side > 0:
+            if order.ticks is not None and (order.ticks - mark_ticks) * order.side > 0:
                 premium = abs(abs(cost) - inst.value(order.leaves, p.mark))
             if order.side == BUY:
                 p.open_buy_qty += order.leaves
@@ -264,3 +268,14 @@ class State:
     def _guid(self) -> str:
         digits = f"{self._ids.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def _cost_once(order: Order, mark: Decimal) -> int:
+    """Cost of what an order has open, with the sign of a buy on both sides; kept until it moves."""
+    if order.ticks is None:
+        return order.instrument.cost(order.leaves, mark)
+    key = (order.leaves, order.ticks, order.instrument)
+    if order.valued is None or order.valued[0] != key:
+        cost = order.instrument.cost(order.leaves, order.instrument.price(order.ticks))
+        order.valued = (key, cost)
+    return order.valued[1]
