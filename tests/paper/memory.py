@@ -22,6 +22,7 @@ class Memory:
 
     def __init__(self, faults: dict[str, float] | None = None, **options: Any) -> None:
         self.now = NOW
+        self._put_off = 0
         self._later: list[tuple[int, int, Callable[[], None]]] = []
         options = {"seed": 7, "symbols": ("XBTUSD",), "walk": False, "rate_limits": False} | options
         self.closed: set[Session] = set()
@@ -34,7 +35,8 @@ class Memory:
         self.exchange = self.world.exchange
 
     def later(self, delay_s: float, action: Callable[[], None]) -> None:
-        heapq.heappush(self._later, (self.now + round(delay_s * 1000), len(self._later), action))
+        self._put_off += 1
+        heapq.heappush(self._later, (self.now + round(delay_s * 1000), self._put_off, action))
 
     def advance(self, ms: int) -> None:
         """Let time pass, in ticks of 20 ms."""
