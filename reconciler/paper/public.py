@@ -147,12 +147,17 @@ def trade_buckets(api: Api, asked: Asked) -> object:
 
 
 def quote_buckets(api: Api, asked: Asked) -> object:
-    return _buckets(api, asked, lambda s, size, at: s.bins.quote_row(size, at, asked.now_ms))
+    return _buckets(api, asked, lambda s, size, at: _quote_row(s, size, at, asked.now_ms))
 
 
 def _trade_row(source: Source, size: str, end_ms: int, now_ms: int) -> Row | None:
     made = source if isinstance(source, Index) else source.bins
     return made.trade_row(size, end_ms, now_ms)
+
+
+def _quote_row(source: Source, size: str, end_ms: int, now_ms: int) -> Row | None:
+    """An index is not quoted."""
+    return None if isinstance(source, Index) else source.bins.quote_row(size, end_ms, now_ms)
 
 
 def _buckets(api: Api, asked: Asked, make: Callable[[Source, str, int], Row | None]) -> object:

@@ -16,7 +16,7 @@ from .exchange import Exchange
 from .formats import rendered
 from .limits import Bans, Limits
 from .order_faults import OrderFaults
-from .protocol import encode, fields_of
+from .protocol import encode
 from .quirks import Quirks
 from .rest_faults import RestFaults
 from .routes import ROUTES
@@ -124,7 +124,7 @@ class Api:
     def run(self, admitted: Admitted, now_ms: int) -> Answer:
         """What the engine does with a request, and its honest answer."""
         try:
-            fields = _fields(admitted.request)
+            fields = admitted.request.fields()
             asked = Asked(admitted.key, fields, now_ms)
             made = admitted.route.handler(self, asked)
             if self.hub.legacy is not None:
@@ -146,10 +146,10 @@ class Api:
 
     def _log(self, request: Request, now_ms: int) -> dict[str, object] | None:
         """An entry for every placement that arrives, whatever becomes of it."""
-        if request.verb != "POST" or request.path != "/api/v1/order":
+        if request.verb != "POST" or request.path.rstrip("/") != "/api/v1/order":
             return None
         try:
-            fields = _fields(request)
+            fields = request.fields()
         except errors.Refusal:
             fields = {}
         entry: dict[str, object] = {
@@ -160,7 +160,3 @@ class Api:
         }  # fmt: skip
         self.placements.append(entry)
         return entry
-
-
-def _fields(request: Request) -> dict[str, object]:
-    return fields_of(request.body, request.headers.get("content-type", ""), request.query)

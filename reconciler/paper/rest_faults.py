@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import errors
 from .faults import ANSWER, DOOR, READ
 from .orders import CLOSE
-from .protocol import encode, fields_of
+from .protocol import encode
 from .web import Answer
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class RestFaults:
     def symbol_of(self, admitted: Admitted) -> str | None:
         """The symbol that a request is about: named, or that of the order that it names."""
         try:
-            fields = _fields(admitted)
+            fields = admitted.request.fields()
         except errors.Refusal:
             return None
         named = fields.get("symbol")
@@ -173,15 +173,10 @@ def _refused(refusal: errors.Refusal, admitted: Admitted) -> Answer:
 def _exempt(admitted: Admitted) -> bool:
     """Close orders without a quantity are never shed (section 12.3)."""
     try:
-        fields = _fields(admitted)
+        fields = admitted.request.fields()
     except errors.Refusal:
         return False
     return CLOSE in str(fields.get("execInst", "")) and not fields.get("orderQty")
-
-
-def _fields(admitted: Admitted) -> dict[str, object]:
-    request = admitted.request
-    return fields_of(request.body, request.headers.get("content-type", ""), request.query)
 
 
 def _page(status: int, title: str) -> bytes:

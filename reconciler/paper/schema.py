@@ -116,7 +116,7 @@ def _definitions() -> dict[str, object]:
     for name, table in MODELS.items():
         spec = TABLES[table]
         made[name] = {
-            "type": "object", "required": list(spec.keys),
+            "type": "object", "required": list(spec.keys or ("timestamp",)),
             "properties": {field: _TYPES[kind] for field, kind in spec.types.items()},
         }  # fmt: skip
     return made

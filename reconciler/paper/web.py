@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from .auth import Key
+from .protocol import fields_of
 
 if TYPE_CHECKING:
     from .rest import Api
@@ -25,6 +26,19 @@ class Request:
     headers: Mapping[str, str]  # names in lower case
     body: bytes
     address: str
+    _fields: dict[str, object] | None = None
+
+    def fields(self) -> dict[str, object]:
+        """
+        The named values of query and body, read once; nobody changes them.
+
+        Raises:
+            Refusal: 400, the body is neither an object in JSON nor a form.
+        """
+        if self._fields is None:
+            kind = self.headers.get("content-type", "")
+            self._fields = fields_of(self.body, kind, self.query)
+        return self._fields
 
 
 @dataclass(slots=True, kw_only=True)

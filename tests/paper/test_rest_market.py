@@ -211,6 +211,7 @@ def test_indices_have_prices_and_tick(reader):
     assert (tick["size"], tick["trdType"]) == (0, "Referential")
     [bucket] = reader.get("/trade/bucketed", symbol=".BXBT", reverse=True, count=1, partial=True)
     assert (bucket["close"], bucket["volume"]) == (tick["price"], 0)
+    assert reader.get("/quote/bucketed", symbol=".BXBT") == []
     parts = reader.get("/instrument/compositeIndex", symbol=".BXBT")
     assert [p["reference"] for p in parts] == ["BSTP", "GDAX", "KRKN", "BMI"]
     assert "weight" not in parts[-1]
@@ -467,6 +468,7 @@ def test_the_description_is_whole():
     text = json.dumps(told)
     for name in {part.split('"')[0] for part in text.split("#/definitions/")[1:]}:
         assert name in told["definitions"]  # type: ignore[operator]
+    assert all(model["required"] for model in told["definitions"].values())  # type: ignore[attr-defined]
     names = [operation.name for operation in OPERATIONS.values()]
     assert len(names) == len(set(names))
     for operation in OPERATIONS.values():
