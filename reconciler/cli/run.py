@@ -142,6 +142,9 @@ def simulate(
             help="An API key in place of the usual two; repeatable.",
         ),
     ] = None,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="Speak as BitMEX did until 2022: wide rows with nulls.")
+    ] = False,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", hidden=True, help="End with standard input.")
     ] = False,
@@ -150,8 +153,10 @@ def simulate(
     Serve the paper exchange alone, for your own BitMEX program.
 
     BitMEX's REST and websocket protocol on this machine, and a market behind it. It reads no
-    configuration: point your program at the addresses and the key that it prints.
-    docs/paper-exchange.md tells more. `python -m reconciler.paper` is the same.
+    configuration: point your program at the addresses and the key that it prints. Listed are
+    XBTUSD, ETHUSD and XBTUSDT, if --symbol names no others (XBT_USDT, XBTZ26). --fault takes the
+    names of docs/paper-faults.md; all else is told in docs/paper-exchange.md.
+    `python -m reconciler.paper` is the same.
     """
     from reconciler.paper import Key, PaperExchange, serve
     from reconciler.paper.auth import DEFAULT_KEYS
@@ -176,6 +181,7 @@ def simulate(
                 quotes=quotes,
                 scenario=scenario,
                 record=record,
+                legacy=legacy,
                 keys=keys,
             )
         )

@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "--rerun", type=Path, metavar="FILE",
         help="tell an exchange all that is on a tape again, show what it says otherwise, and end",
     )  # fmt: skip
+    add("--legacy", action="store_true", help="speak as BitMEX did until 2022: wide rows, nulls")
     add(
         "--key", action="append", default=[], metavar="ID:SECRET[:ACCOUNT[:PERMISSIONS]]",
         help="an API key in place of the usual two, repeatable; permissions, joined by +: order "
@@ -83,6 +84,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 quotes=asked.quotes,
                 scenario=asked.scenario,
                 record=asked.record,
+                legacy=asked.legacy,
                 keys=keys,
             )
         )

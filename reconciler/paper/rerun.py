@@ -40,6 +40,7 @@ def head(options: Mapping[str, Any], faults: Mapping[str, float]) -> Entry:
         "tape": VERSION, "seed": options["seed"], "symbols": list(options["symbols"]),
         "now_ms": options["now_ms"], "speed": str(options["speed"]), "walk": options["walk"],
         "quotes": options["quotes"], "rate_limits": options["rate_limits"],
+        "legacy": bool(options.get("legacy")),
         "balances": options["balances"], "faults": {k: str(v) for k, v in faults.items()},
         "keys": [
             [k.key, k.account, list(k.permissions), k.enabled] for k in options["keys"]
@@ -60,6 +61,7 @@ def _options(entry: Entry, keys: Sequence[Key]) -> dict[str, Any]:
         name: entry[name]
         for name in ("seed", "symbols", "now_ms", "walk", "quotes", "rate_limits", "balances")
     }
+    found["legacy"] = bool(entry.get("legacy"))
     found["speed"] = float(str(entry["speed"]))
     secrets = {key.key: key.secret for key in keys}
     listed: Any = entry["keys"]
