@@ -7,14 +7,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import errors, intake, series
 from .bins import SIZES
 from .indices import Index
 from .orders import Row
-from .queries import Page, page, paged, select
-from .times import parse_iso
+from .queries import Page, Test, page, paged, select, tests
+from .times import iso, parse_iso
 from .venue_market import Market
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ MOST = 1_000  # rows of trades, quotes and buckets in one answer (section 3)
 _RECENT_MS = 86_400_000  # an expired instrument is shown as active this long
 _COMPOSITE_TICKS = 1_000  # of an index whose parts are told
 
+KEYS = ("timestamp", "symbol")
 Source = Market | Index
 
 
@@ -90,7 +91,7 @@ def composite_index(api: Api, asked: Asked) -> object:
     named = where.where.get("symbol")
     if named == symbol:  # of the filter: the index as a whole, parts included
         del where.where["symbol"]
-    return paged(rows, where, keys=("timestamp", "symbol"))
+    return paged(rows, where, keys=KEYS)
 
 
 # -- books, trades, quotes ---------------------------------------------------------------------
@@ -113,13 +114,13 @@ def book(api: Api, asked: Asked) -> object:
 def trades(api: Api, asked: Asked) -> object:
     fields = fields_of(api, asked)
     found = [source.trades for source in _sources(api, fields)]
-    return select(_in_order(found), fields, max_count=MOST, keys=("timestamp", "symbol"))
+    return select(_in_order(found), fields, max_count=MOST, keys=KEYS)
 
 
 def quotes(api: Api, asked: Asked) -> object:
     fields = fields_of(api, asked)
     found = [s.quotes for s in _sources(api, fields) if isinstance(s, Market)]
-    return select(_in_order(found), fields, max_count=MOST, keys=("timestamp", "symbol"))
+    return select(_in_order(found), fields, max_count=MOST, keys=KEYS)
 
 
 def _sources(api: Api, fields: dict[str, object]) -> list[Source]:
@@ -163,7 +164,7 @@ def _quote_row(source: Source, size: str, end_ms: int, now_ms: int) -> Row | Non
 def _buckets(api: Api, asked: Asked, make: Callable[[Source, str, int], Row | None]) -> object:
     """
     Buckets of trades or quotes. Their places follow from the times alone, so only those of the page
-    are made, unless a filter has to look at each.
+    are made, unless a filter has to look into each.
     """
     fields = fields_of(api, asked)
     size = intake.text(fields, "binSize") or "1m"
@@ -179,13 +180,37 @@ def _buckets(api: Api, asked: Asked, make: Callable[[Source, str, int], Row | No
     if not sources:
         return []
     ends = _ends(sources, size, asked.now_ms, wanted, partial=partial)
-    if named:
+    if any(name.partition(".")[0] not in KEYS for name in named):
         made = [make(source, size, at) for at in ends for source in sources]
-        return paged([row for row in made if row is not None], wanted, keys=("timestamp", "symbol"))
-    places = wanted.cut(len(ends) * len(sources))
-    picked = (divmod(place, len(sources)) for place in places)
-    rows = [make(sources[which], size, ends[moment]) for moment, which in picked]
-    return wanted.strip([row for row in rows if row is not None], ("timestamp", "symbol"))
+        return paged([row for row in made if row is not None], wanted, keys=KEYS)
+    spots: Sequence[tuple[int, Source]] = _Spots(ends, sources)
+    if named:
+        chosen = tests(named)
+        spots = [
+            (at, source)
+            for at, source in spots
+            if _meets({"timestamp": iso(at), "symbol": source.bins.inst.symbol}, chosen)
+        ]
+    rows = [make(spots[i][1], size, spots[i][0]) for i in wanted.cut(len(spots))]
+    return wanted.strip([row for row in rows if row is not None], KEYS)
+
+
+def _meets(row: Row, chosen: list[Test]) -> bool:
+    return all(test(row) for test in chosen)
+
+
+class _Spots(Sequence[tuple[int, Source]]):
+    """Every bucket of some instruments, by time, without any of them being made."""
+
+    def __init__(self, ends: range, sources: list[Source]) -> None:
+        self._ends, self._sources = ends, sources
+
+    def __len__(self) -> int:
+        return len(self._ends) * len(self._sources)
+
+    def __getitem__(self, place: Any) -> Any:
+        moment, which = divmod(place, len(self._sources))
+        return self._ends[moment], self._sources[which]
 
 
 def _ends(sources: list[Source], size: str, now_ms: int, asked: Page, *, partial: bool) -> range:
@@ -202,12 +227,12 @@ def _ends(sources: list[Source], size: str, now_ms: int, asked: Page, *, partial
 
 def funding(api: Api, asked: Asked) -> object:
     fields = fields_of(api, asked)
-    return select(api.exchange.records.funding, fields, keys=("timestamp", "symbol"))
+    return select(api.exchange.records.funding, fields, keys=KEYS)
 
 
 def settlement(api: Api, asked: Asked) -> object:
     fields = fields_of(api, asked)
-    return select(api.exchange.records.settlement, fields, keys=("timestamp", "symbol"))
+    return select(api.exchange.records.settlement, fields, keys=KEYS)
 
 
 def liquidation(api: Api, asked: Asked) -> object:

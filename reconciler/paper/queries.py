@@ -111,11 +111,11 @@ def paged(
     rows: Sequence[Row], asked: Page, *, keys: Iterable[str] = (), time: str = "timestamp"
 ) -> list[Row]:
     """As `select`, for parameters that were read."""
-    tests = _tests(asked.where)
+    found = tests(asked.where)
     if asked.start_ms is not None or asked.end_ms is not None:
-        tests.append(_within(time, asked.start_ms, asked.end_ms))
-    if tests:
-        rows = [row for row in rows if all(test(row) for test in tests)]
+        found.append(_within(time, asked.start_ms, asked.end_ms))
+    if found:
+        rows = [row for row in rows if all(test(row) for test in found)]
     return asked.strip([rows[i] for i in asked.cut(len(rows))], keys)
 
 
@@ -125,10 +125,10 @@ def matches(row: Row, fields: Mapping[str, object]) -> bool:
     symbol = text(fields, "symbol")
     if symbol:
         where["symbol"] = symbol
-    return all(test(row) for test in _tests(where))
+    return all(test(row) for test in tests(where))
 
 
-def _tests(where: Mapping[str, object]) -> list[Test]:
+def tests(where: Mapping[str, object]) -> list[Test]:
     """What a row has to pass, one test a key of the filter."""
     return [_test(name, wanted) for name, wanted in where.items()]
 
