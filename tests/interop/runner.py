@@ -95,7 +95,8 @@ def run(program: Program) -> tuple[int, str]:
         if program.tls:
             arguments += stack.enter_context(secured(url))
         clean = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        clean.pop("PYTHONPATH", None)
+        for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):  # ccxt is slow without byte code
+            clean.pop(name, None)
         done = subprocess.run(
             arguments, cwd=CHECKOUT, env=clean, text=True, timeout=PATIENCE_S,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -73,7 +73,6 @@ def start(venue: Venue) -> BitMEXWebsocket:
             ["symbol", "id", "side"],
         )
         assert ws.open_orders("") == []
-        assert ws.funds()["walletBalance"] == DEPOSIT
     return ws
 
 
@@ -176,6 +175,8 @@ def main() -> int:
     venue = here()
     rest = Rest(venue.url)
     ws = start(venue)
+    with step("the account's money"):
+        assert ws.funds()["walletBalance"] == DEPOSIT
     trading(ws, rest, venue)
     refusals(ws, rest, venue)
     ws.exit()
