@@ -135,6 +135,13 @@ def insufficient(amount: int, currency: str) -> Refusal:
     return Refusal(400, message, "CodedHTTPError", "19000")
 
 
+def unrecognized(field: str) -> Refusal:
+    """A field of a new order that BitMEX does not know (seen in 2026)."""
+    return bad_request(
+        f'Unrecognized field "{field}" (class NewOrderBean), not marked as ignorable'
+    )
+
+
 def nothing_to_reduce(inst: str, side: str, position: int) -> Refusal:
     return bad_request(
         f"Order had execInst of {inst} and side of {side} but current position is {position}"

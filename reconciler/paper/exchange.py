@@ -66,7 +66,7 @@ class Exchange(Liquidation):
         if primary is not None and primary.open and new.contingency == OTO:
             raise errors.bad_request("Invalid clOrdLinkID for contingencyType")  # one primary
         waits = linked or new.ord_type in WAITING
-        qty = (new.qty or 0) if waits else self._quantity(account, new)
+        qty = self._waiting_quantity(account, new) if waits else self._quantity(account, new)
         order = self._make(account, new, qty, now_ms)
         order.linked, order.whole = linked, new.qty is None
         if not waits:
@@ -120,6 +120,8 @@ class Exchange(Liquidation):
             raise errors.expired(now_ms // 1_000)
         if new.cl_ord_id and self.client_id_is_open(account, new.cl_ord_id):
             raise errors.bad_request("Duplicate clOrdID")
+        if new.order_id in self.orders:
+            raise errors.bad_request("Duplicate orderID")
         if new.ticks is not None:
             check_limits(market, new.instrument.price(new.ticks))
         if new.peg_type == TRAILING:
@@ -143,9 +145,21 @@ class Exchange(Liquidation):
             raise errors.nothing_to_reduce(inst, side, held)
         return reducible if new.qty is None else min(new.qty, reducible)
 
+    def _waiting_quantity(self, account: int, new: NewOrder) -> int:
+        """
+        Contracts of an order that waits: nobody looks at the position before it is let in.
+
+        A Close without a quantity shows what there is to close now; the position decides when it
+        triggers. Clients want a number in every row.
+        """
+        if new.qty is not None:
+            return new.qty
+        return max(0, -self.position(account, new.instrument.symbol).qty * new.side)
+
     def _make(self, account: int, new: NewOrder, qty: int, now_ms: int) -> Order:
         return Order(
-            order_id=self._guid(), account=account, instrument=new.instrument, side=new.side,
+            order_id=new.order_id or self._guid(), account=account,
+            instrument=new.instrument, side=new.side,
             qty=qty, ticks=new.ticks, ord_type=new.ord_type, tif=new.tif, exec_inst=new.exec_inst,
             cl_ord_id=new.cl_ord_id, cl_ord_link_id=new.cl_ord_link_id,
             display_qty=new.display_qty, text=new.text, placed_ms=now_ms, seq=len(self.orders),

@@ -190,6 +190,8 @@ def new_order(fields: Fields, catalogue: Mapping[str, Instrument]) -> NewOrder:
     contingency, link = text(fields, "contingencyType"), client_id(fields, "clOrdLinkID")
     order_rules.check_contingency(contingency, link)
     order_rules.check_strategy(text(fields, "strategy"))
+    order_id = text(fields, "orderID")
+    order_rules.check_order_id(order_id)
     limited = kind not in AT_MARKET and kind != "Pegged"
     if limited and price is None:
         raise errors.bad_request("Invalid price")
@@ -200,7 +202,7 @@ def new_order(fields: Fields, catalogue: Mapping[str, Instrument]) -> NewOrder:
         cl_ord_link_id=link, display_qty=display,
         stop_ticks=None if stop is None else check_stop_ticks(inst, stop),
         peg_type=peg, peg_offset=offset, contingency=contingency,
-        slippage=_slippage(fields), expiry_ms=_expiry_ms(fields),
+        slippage=_slippage(fields), expiry_ms=_expiry_ms(fields), order_id=order_id.lower(),
         text=submitted_text(text(fields, "text")),
         strategy=text(fields, "strategy") or "OneWay",
     )  # fmt: skip

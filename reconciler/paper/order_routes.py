@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from . import errors, intake
+from . import errors, intake, order_rules
 from .orders import CLOSE, NewOrder
 from .queries import matches
 from .series import resolved
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 
 def place(api: Api, asked: Asked) -> object:
+    order_rules.check_fields(asked.fields)
+    target = intake.whole(asked.fields, "targetAccountId")
+    if target not in (None, asked.account):
+        raise errors.bad_request("Invalid account")  # no account here is linked to another
     new = _new_order(api, asked.fields)
     return api.order_faults.place(asked.account, new, asked.now_ms)
 

@@ -61,6 +61,7 @@ class NewOrder:
     contingency: str = ""
     slippage: Decimal | None = None  # most percent from the touch; None: no limit
     expiry_ms: int | None = None
+    order_id: str = ""  # as the trader wants it; empty: the venue names it
     text: str = ""
     strategy: str = "OneWay"
 
@@ -167,11 +168,7 @@ class Order:
         if self.cl_ord_link_id:
             row["clOrdLinkID"] = self.cl_ord_link_id
         row["side"] = self.side_name
-        # A Close without quantity has none before it triggers [unsure]: clients count an order
-        # without `leavesQty` as open, one with 0 as gone (section 10.1).
-        pending = self.whole and self.dormant
-        if not pending:
-            row["orderQty"] = self.qty
+        row["orderQty"] = self.qty
         if self.ticks is not None:
             row["price"] = self.instrument.price(self.ticks)
         if self.display_qty is not None:
@@ -197,11 +194,12 @@ class Order:
         row["workingIndicator"] = self.working
         if self.reject_reason:
             row["ordRejReason"] = self.reject_reason
-        if not pending:
-            row["leavesQty"] = self.leaves
+        row["leavesQty"] = self.leaves
         row["cumQty"] = self.cum
         if self.traded is not None:
             row["avgPx"] = shown(self.traded)
+        if self.slippage is not None:
+            row["maxSlippagePct"] = plain(self.slippage)
         row["strategy"] = self.strategy
         row["text"] = self.text
         row["transactTime"] = iso(self.transact_ms)

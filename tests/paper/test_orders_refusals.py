@@ -17,6 +17,7 @@ STOP = {"orderQty": -100, "ordType": "Stop", "stopPx": "61000"}
 TRAIL = {"orderQty": -100, "ordType": "Stop", "pegPriceType": "TrailingStopPeg"}
 PEG = {"orderQty": 100, "pegPriceType": "PrimaryPeg", "pegOffsetValue": "-5", "execInst": "Fixed"}
 
+MINE = "11111111-2222-3333-4444-555555555555"
 UNCHANGED = "Invalid amend: orderQty, leavesQty, price, stopPx unchanged"
 
 # (what is sent, status 400's message), grouped as the list of section 7 has them.
@@ -24,6 +25,8 @@ PLACING = [
     # identity
     ({**LIMIT, "clOrdID": "open"}, "Duplicate clOrdID"),
     ({**LIMIT, "clOrdID": "x" * 37}, "Invalid clOrdID"),
+    ({**LIMIT, "orderID": "mine"}, "Invalid orderID"),
+    ({**LIMIT, "orderID": MINE}, "Duplicate orderID"),
     ({**LIMIT, "symbol": "XBTXYZ"}, "Invalid symbol"),
     ({**LIMIT, "symbol": ""}, "'symbol' is a required arg."),
     ({**LIMIT, "strategy": "Long"}, "Invalid strategy"),
@@ -147,7 +150,7 @@ def busy():
     bench.place(orderQty=300, ordType="Market", clOrdID="full")
     bench.place(orderQty=500, price="61250.9", clOrdID="open")
     bench.exchange.house_take("XBTUSD", -1, 200, None, bench.now)
-    bench.cancel(bench.place(orderQty=100, price="61000", clOrdID="done"))
+    bench.cancel(bench.place(orderQty=100, price="61000", clOrdID="done", orderID=MINE))
     bench.place(**STOP, clOrdID="stop")
     reducing = bench.place(
         orderQty=100, ordType="StopLimit", stopPx="61900", price="61000", clOrdID="reduce",

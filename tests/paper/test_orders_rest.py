@@ -144,3 +144,23 @@ def test_a_symbol_is_taken_in_any_case_and_by_its_series(client):
         assert row["symbol"] == "XBTUSD"
     gone = client.call("DELETE", "/api/v1/order/all", {"symbol": "XBT"}).json()
     assert len(gone) == 3
+
+
+@pytest.mark.parametrize("field", ["reduceOnly", "postOnly", "simpleOrderQty"])
+def test_a_field_that_is_not_known_is_refused(client, field):
+    """Whatever is in it: so a bot learns that its order would not have reduced."""
+    answer = client.order(orderQty=100, price=61000, **{field: False})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        400, f'Unrecognized field "{field}" (class NewOrderBean), not marked as ignorable',
+    )  # fmt: skip
+    assert client.call("GET", "/api/v1/order").json() == []
+
+
+def test_an_order_may_be_named_and_bounded(client):
+    """Its orderID is the trader's, and maxSlippagePct comes back."""
+    name = "11111111-2222-3333-4444-555555555555"
+    row = client.order(orderID=name, orderQty=100, ordType="Market", maxSlippagePct=0.5).json()
+    assert (row["orderID"], row["maxSlippagePct"], row["ordStatus"]) == (name, 0.5, "Filled")
+    assert client.order(orderQty=100, price=61000, targetAccountId=1001).status_code == 200
+    answer = client.order(orderQty=100, price=61000, targetAccountId=1002)
+    assert answer.json()["error"]["message"] == "Invalid account"

@@ -173,9 +173,10 @@ def test_a_stop_asks_for_margin_when_it_triggers(bench):
 def test_a_close_stop_without_quantity_closes_what_there_is_by_then(bench):
     """The position decides when it triggers, and orders in its way are canceled."""
     stop = bench.place(side="Sell", ordType="Stop", stopPx="61000", execInst="Close,LastPrice")
-    assert "orderQty" not in stop.row()
-    assert "leavesQty" not in stop.row()
+    assert (stop.qty, stop.status) == (0, "New")
     bench.place(orderQty=700, ordType="Market")
+    late = bench.place(side="Sell", ordType="Stop", stopPx="60000", execInst="Close")
+    assert (late.row()["orderQty"], late.row()["leavesQty"]) == (700, 700)
     target = bench.place(orderQty=-700, price="62000", execInst="ReduceOnly")
     trade_at(bench, 60_999)
     assert (stop.status, stop.qty, stop.cum, bench.held()) == ("Filled", 700, 700, 0)
