@@ -16,8 +16,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from reconciler.client import HttpDoor
@@ -52,7 +53,7 @@ class Reconciler:
     """
     A running service, and the exchange that it trades on.
 
-        with Reconciler.simulated(folder, symbols=["XBTUSD"]) as running:
+        with Reconciler.simulated(symbols=["XBTUSD"]) as running:
             running.set_target("XBTUSD", 500)
             running.wait_on_target("XBTUSD")
             assert running.exchange.position("XBTUSD") == 500
@@ -85,22 +86,24 @@ class Reconciler:
 
     @classmethod
     @contextmanager
-    def simulated(cls, folder: Path, *, settings: str = "", **options: Any) -> Iterator[Reconciler]:
+    def simulated(
+        cls, folder: Path | None = None, *, settings: str = "", **options: Any
+    ) -> Iterator[Reconciler]:
         """
         A service on a new exchange, for as long as the ``with`` block lasts.
 
         Args:
-            folder: Where its journal and its log go.
+            folder: Where its journal and its log go; None: somewhere that is gone at the end.
             settings: More of a configuration file, as ``[policy.slow]`` and what belongs there.
             options: Of `PaperExchange`: symbols, seed, faults, walk, …
         """
-        with PaperExchange(**options) as exchange:
-            running = cls(folder, exchange, settings)
-            try:
-                running.start()
-                yield running
-            finally:
-                running.kill()
+        with ExitStack() as stack:
+            if folder is None:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="reconciler-")))
+            running = cls(folder, stack.enter_context(PaperExchange(**options)), settings)
+            stack.callback(running.kill)
+            running.start()
+            yield running
 
     # -- for a strategy ------------------------------------------------------------------------
 
