@@ -49,6 +49,7 @@ class Session:
         self.lag_s = 0.0  # a fault: what is sent leaves so much later
         self.alive_ms = hub.now_ms  # when either side last said something
         self.address = ""  # where it comes from
+        self.path = "/realtime"  # what is signed, whatever the address
         self._wake = wake
         self._end = end
         self._lagging: deque[bytes] = deque()
@@ -133,9 +134,10 @@ class Session:
         self._end()
 
     def error(self, status: int, message: str, request: object, meta: Row | None = None) -> None:
-        self.send(
-            encode({"status": status, "error": message, "meta": meta or {}, "request": request})
-        )
+        frame: Row = {"status": status, "error": message, "meta": meta or {}, "request": request}
+        if status == 503:
+            del frame["meta"]  # the one error frame that was recorded without
+        self.send(encode(frame))
         self._errors += 1
         if self._errors >= ERRORS_ENDURED:
             self.hub.later(0.05, self.close)  # after the frame that says why
@@ -271,7 +273,7 @@ class Session:
         Raises:
             Refusal: 401, they are wrong; 403, the key is bound to other addresses.
         """
-        key = self.hub.keys.verify(credentials, "GET", "/realtime", b"", now_ms)
+        key = self.hub.keys.verify(credentials, "GET", self.path, b"", now_ms)
         if not key.admits(self.address):
             raise errors.wrong_address()
         if not self.hub.quirks.strikes("auth-lost"):

@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl
 
 from . import errors, topics
 from .limits import Bucket
+from .multiplex import PATH as MULTIPLEXED
+from .multiplex import Multiplex
 from .protocol import encode
 from .session import Session
 from .uvicorn_door import ClientDisconnected, State, WebSocketsSansIOProtocol
@@ -25,7 +27,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 RAW = "reconciler.paper.raw"
-PATHS = {"/realtime": False, "/realtimePlatform": True}  # path: platform topics alone
+PATHS = {"/realtime": False, "/realtimePlatform": True, MULTIPLEXED: False}  # platform topics alone
 CONNECTS_AN_HOUR = 720  # an address (section 12.2)
 CONNECTS_AT_ONCE, CONNECTS_WINDOW_MS = 9, 3_000  # about three a second
 MAX_MESSAGE = 1_000_000  # bytes
@@ -103,11 +105,11 @@ class Flusher:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Session, Wire] = {}
+        self._waiting: dict[Session | Multiplex, Wire] = {}
         self._due = False
         self._not_before = 0.0
 
-    def wake(self, session: Session, wire: Wire) -> None:
+    def wake(self, session: Session | Multiplex, wire: Wire) -> None:
         self._waiting[session] = wire
         if not self._due:
             self._due = True
@@ -192,6 +194,9 @@ class Websockets:
                     wire.drop()
                     raise ClientDisconnected
                 remaining = self._admit(world, scope, wanted)
+                if _path(scope) == MULTIPLEXED:
+                    await self._multiplexed(world, scope, wire, remaining, receive, send)
+                    return
                 session = self._open(world, scope, wire, ended)
                 self._sign_in(session, headers_of(scope), query)
             except errors.Refusal as refusal:
@@ -241,6 +246,26 @@ class Websockets:
         wire.on_data, wire.on_resume = heard, wake
         return session
 
+    async def _multiplexed(
+        self, world: World, scope: Scope, wire: Wire, remaining: int, receive: Receive, send: Send
+    ) -> None:
+        """A socket whose streams come and go."""
+        ended = asyncio.Event()
+        streams: Multiplex
+
+        def wake() -> None:
+            self._flusher.wake(streams, wire)
+
+        streams = Multiplex(
+            world.hub, wake, ended.set, address=address_of(scope), remaining=remaining
+        )
+        wire.on_data, wire.on_resume = lambda: streams.heard(self._now_ms()), wake
+        try:
+            await send({"type": "websocket.accept"})
+            await self._converse(streams, wire, ended, receive, send)
+        finally:
+            streams.leave()
+
     def _sign_in(
         self, session: Session, headers: Mapping[str, str], query: Mapping[str, str]
     ) -> None:
@@ -249,7 +274,7 @@ class Websockets:
         if "api-key" in source:
             session.sign_in({name: source.get(name, "") for name in _CREDENTIALS}, self._now_ms())
 
-    async def _read(self, session: Session, receive: Receive) -> None:
+    async def _read(self, session: Session | Multiplex, receive: Receive) -> None:
         while True:
             message = await receive()
             if message["type"] != "websocket.receive":
@@ -260,7 +285,12 @@ class Websockets:
             session.receive(text, self._now_ms())
 
     async def _converse(
-        self, session: Session, wire: Wire, ended: asyncio.Event, receive: Receive, send: Send
+        self,
+        session: Session | Multiplex,
+        wire: Wire,
+        ended: asyncio.Event,
+        receive: Receive,
+        send: Send,
     ) -> None:
         """Read until either side ends it; a peer that takes no more bytes is cut off."""
         reader = asyncio.create_task(self._read(session, receive))

@@ -211,3 +211,41 @@ def test_a_plain_get_of_the_stream_is_no_upgrade(venue):
     """Who asks for /realtime by HTTP alone gets an HTTP answer."""
     answer = requests.get(venue.url + "/realtime", timeout=8)
     assert answer.status_code in (400, 404, 426)
+
+
+def test_several_conversations_share_a_multiplexed_socket(venue, client):
+    """/realtimemd: each stream has its own key, topics and end (protocol sheet, section 1)."""
+    wire = websocket.create_connection(f"ws://127.0.0.1:{venue.port}/realtimemd", timeout=8)
+
+    def say(*frame):
+        wire.send(json.dumps(frame))
+
+    def until(name, wanted):
+        while True:
+            kind, stream, topic, *payload = json.loads(wire.recv())
+            if stream == name and (kind == 2 or wanted in payload[0]):
+                return kind, topic, payload
+
+    other = Client(venue.url, "sim-key-2", "sim-secret-2")
+    for name, owner in (("one", client), ("two", other)):
+        say(1, name, "user")
+        assert until(name, "info")[1] == "user"
+        signed = owner.signed("GET", "/realtimemd", b"", "99999999999")
+        args = [owner.key, 99_999_999_999, signed["api-signature"]]
+        say(0, name, "user", {"op": "authKeyExpires", "args": args})
+        assert until(name, "success")[2][0]["success"] is True
+        say(0, name, "user", {"op": "subscribe", "args": "order"})
+        until(name, "keys")
+    client.order(orderQty=100, price=50_000, clOrdID="mine")
+    other.order(orderQty=100, price=50_000, clOrdID="theirs")
+    assert until("two", "data")[2][0]["data"][0]["clOrdID"] == "theirs"
+    say(2, "one", "user")
+    assert until("one", "nothing")[0] == 2
+    for rubbish in ([1], {"op": "subscribe"}, [0, "nobody", "user", "ping"], [7, "two", "user"]):
+        wire.send(json.dumps(rubbish))
+        assert json.loads(wire.recv())[3]["status"] == 400
+    say(0, "two", "user", "ping")
+    assert until("two", "pong")[2] == ["pong"]
+    client.paper("disconnect", all=True)
+    assert until("two", "nothing")[0] == 2
+    assert wire.recv_data()[0] == websocket.ABNF.OPCODE_CLOSE
