@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reconciler.bitmex import rest
+from reconciler.bitmex.budget import MINUTE_RESERVE, ONE, READ_RESERVE
 from reconciler.bitmex.connection import Connection
 from reconciler.core.decisions import (
     AmendOrder,
@@ -405,6 +406,31 @@ def test_the_reserve_is_for_cancels(paper: Paper, in_sync: InSync) -> None:
     throttled = loop.wait_for(Throttled, since)
     assert throttled.until_us > throttled.at_us
     assert do(loop, cancel(20, "rc-1")).outcome is Outcome.DONE
+
+
+def test_after_a_429_cancels_and_heartbeats_go_on(paper: Paper, in_sync: InSync) -> None:
+    """What lowers the risk is never held back; what adds to it waits for the moment named."""
+    loop = in_sync()
+    do(loop, order(loop, 1))
+    paper.fault("rate-limit-429")
+    assert do(loop, order(loop, 2)).outcome is Outcome.REFUSED
+    held = do(loop, order(loop, 3))
+    assert (held.outcome, held.code) == (Outcome.NOT_SENT, "budget")
+    assert held.retry_after_us > 0
+    assert do(loop, ArmDeadMan(request_id=4, timeout_ms=60_000)).outcome is Outcome.DONE
+    assert do(loop, cancel(5, "rc-1")).outcome is Outcome.DONE
+    assert [row["ordStatus"] for row in paper.truth()["orders"]] == ["Canceled"]
+
+
+def test_a_resync_goes_before_new_orders(paper: Paper, in_sync: InSync) -> None:
+    """With little left above the reserve, what tells us where we stand is asked for first."""
+    loop = in_sync()
+    gateway = loop.gateway
+    assert gateway is not None
+    gateway._vitals.budget.minute.left = (MINUTE_RESERVE + READ_RESERVE - 1) * ONE
+    assert do(loop, order(loop, 1)).code == "budget"
+    assert do(loop, Resync(request_id=2, reason="test")).outcome is Outcome.DONE
+    assert paper.truth()["requests"] == []
 
 
 def test_quotes(paper: Paper, in_sync: InSync) -> None:
