@@ -59,16 +59,21 @@ class Recording:
 
     @classmethod
     def of_tape(cls, path: Path) -> Recording:
-        """The market of a tape: what its own session, the first, was sent."""
+        """The market of a tape: what its own sessions were sent."""
         frames: list[Frame] = []
-        at_ms = 0
+        at_ms = own = 0
         entries = tape.read(path)
         try:
             opened = next(entries)["now_ms"]
             for entry in entries:
                 now = entry.get("tick", entry.get("at"))
                 at_ms = now if isinstance(now, int) else at_ms
-                frame = decode(str(entry["frame"])) if entry.get("to") == 1 else None
+                if "own" in entry:
+                    own = -1  # the next session that is opened
+                elif own == -1:
+                    own = int(str(entry["open"]))
+                mine = entry.get("to") == own and "frame" in entry
+                frame = decode(str(entry["frame"])) if mine else None
                 if isinstance(frame, dict) and frame.get("table") in PLAYED:
                     gone = at_ms - int(str(opened))
                     frames.append(Frame(gone, frame["table"], frame["action"], frame["data"]))
@@ -132,37 +137,40 @@ class Replay:
     def run(self, now_ms: int) -> None:
         """Play what is due."""
         frames = self.recording.frames
-        dirty: set[str] = set()
+        dirty: dict[str, None] = {}  # an order that no hash seed decides
         played = self._clock.market_ms(now_ms) - self._start_ms
         while self._next < len(frames) and frames[self._next].at_ms <= played:
-            dirty |= self._play(frames[self._next], now_ms)
+            self._play(frames[self._next], dirty, now_ms)
             self._next += 1
         for symbol in dirty:
             self._quote(symbol, now_ms)
         if self._next >= len(frames) and played > self.recording.length_ms + 1_000:
             self._start_ms, self._next = self._start_ms + played, 0
 
-    def _play(self, frame: Frame, now_ms: int) -> set[str]:
-        """Take in one frame; the symbols whose book changed."""
-        dirty: set[str] = set()
+    def _play(self, frame: Frame, dirty: dict[str, None], now_ms: int) -> None:
+        """Take in one frame; *dirty* are the symbols whose house has to quote anew."""
+        renewed: set[str] = set()
         for row in frame.rows:
             symbol = str(row["symbol"])
             if symbol not in self.symbols:
                 continue
             if frame.table == "trade":
                 if frame.action == "insert":
+                    if symbol in dirty:
+                        del dirty[symbol]
+                        self._quote(symbol, now_ms)
                     self._trade(symbol, row, now_ms)
                 continue
             if frame.table == "quote" and symbol in self._deep:
                 continue
-            if frame.action == "partial" and symbol not in dirty:
+            if frame.action == "partial" and symbol not in renewed:
                 self._levels[symbol] = {}
-            dirty.add(symbol)
+                renewed.add(symbol)
+            dirty[symbol] = None
             if frame.table == "quote":
                 self._quote_row(symbol, row)
             else:
                 self._book_row(symbol, frame.action, row)
-        return dirty
 
     def _book_row(self, symbol: str, action: str, row: dict[str, object]) -> None:
         levels = self._levels.setdefault(symbol, {})
@@ -191,14 +199,28 @@ class Replay:
                     levels[side] = (side, ticks, self._contracts(symbol, size))
 
     def _trade(self, symbol: str, row: dict[str, object], now_ms: int) -> None:
+        """
+        A house taker trades what was traded, at its price.
+
+        Orders came and went between two frames of the book, so the house makes way for the price
+        first. A member's order that is better still trades before it, at its own price.
+        """
         price = row.get("price")
         if not isinstance(price, int | Decimal):
             return
         ticks = self.exchange.catalogue[symbol].ticks(Decimal(price))
         side = BUY if row["side"] == "Buy" else SELL
         size = self._contracts(symbol, row["size"])
-        if ticks:
-            self.exchange.house_take(symbol, side, size, ticks, now_ms)
+        if not ticks:
+            return
+        house = self._houses[symbol]
+        for resting, at in list(house.orders):
+            better = resting != side and side * (ticks - at) > 0
+            if better or (resting == side and side * (at - ticks) >= 0):
+                house.withdraw(resting, at)
+        if self.exchange.markets[symbol].book.size(-side, ticks) < size:
+            house.rest(-side, ticks, size, now_ms)
+        self.exchange.house_take(symbol, side, size, ticks, now_ms)
 
     def _contracts(self, symbol: str, size: object) -> int:
         """A recorded size in whole lots of today's contract, at least one."""

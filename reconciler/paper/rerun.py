@@ -178,6 +178,9 @@ class _Teller:
     def _begin(self, number: int, entry: Entry) -> None:
         """The world is made already."""
 
+    def _own(self, number: int, entry: Entry) -> None:
+        """The next session is the tape's own: opened and told like others."""
+
     def _tick(self, now_ms: int, entry: Entry) -> None:
         self.world.tick(now_ms)
 

@@ -220,6 +220,9 @@ class TapedWorld(World):
         if self._listener is not None and self._writer is not None:
             self._listener.take()  # it was put on the tape when it was sent
             self._listener.alive_ms = now_ms
+            if self._listener.closing:  # as all are at maintenance
+                self.hub.leave(self._listener)
+                self.listen(self._writer, now_ms)
             self._writer.flush()
 
     def control(self, request: Request, now_ms: int) -> Answer:
@@ -232,6 +235,7 @@ class TapedWorld(World):
     def listen(self, writer: Writer, now_ms: int) -> None:
         """Let the tape itself subscribe to the market, so that it can be replayed from there."""
         self._writer = writer
+        writer.put({"own": True})  # it is the next session
         self._listener = self.hub.open(lambda: None)
         self._listener.receive(MARKET, now_ms)
 

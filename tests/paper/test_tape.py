@@ -1,0 +1,148 @@
+"""A tape holds all that was said, and no secret; an exchange that is told it says the same."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.paper import PaperExchange
+from reconciler.paper.auth import Key
+from reconciler.paper.market import BUY, SELL
+from reconciler.paper.recording import BadRecording, Recording
+from reconciler.paper.rerun import rerun
+from reconciler.paper.tape import BadTape
+from tests.paper.conftest import Client, Stream
+from tests.paper.memory import Memory
+
+STORM = {
+    "late-fill": 0.3, "position-lag": 0.3, "slow-queue": 0.06, "pending-cancel": 0.4,
+    "repeat-execution": 0.3, "many-rows": 0.2, "drop-and-fill": 0.1, "stream-lag": 0.05,
+    "mark-spike": 0.2, "person-trade": 0.2, "late-partial": 0.3, "duplicate-frame": 0.2,
+    "auth-lost": 0.2, "rate-limit-429": 0.1, "fill-in-pieces": 0.2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tape(tmp_path_factory):
+    """A tape of a short hostile session over real sockets, with wrong signatures and rubbish."""
+    path = tmp_path_factory.mktemp("tape") / "session.tape"
+    options = {"seed": 5, "symbols": ("XBTUSD", "ETHUSD"), "faults": STORM, "quotes": 50}
+    with PaperExchange(record=path, **options) as venue:
+        client = Client(venue.url)
+        stream = Stream(venue.url, client=client)
+        stream.ask("subscribe", ["order", "execution", "position", "trade:XBTUSD"])
+        stream.socket.send("rubbish")
+        ether = Stream(venue.url, query="?subscribe=trade:ETHUSD")
+        for number in range(12):
+            side = "Sell" if number % 2 else "Buy"
+            client.order(orderQty=200, side=side, price=61_250, clOrdID=f"n{number}")
+            client.call("DELETE", "/api/v1/order", {"clOrdID": f"n{number - 1}"})
+        client.call("GET", "/api/v1/position?count=5")
+        client.call("GET", "/api/v1/user", expires="1")
+        Client(venue.url, secret="guessed").order(orderQty=100, price=1)
+        client.paper("price", symbol="XBTUSD", price=60_000)
+        ether.rows("trade", 6)  # some time passes
+        ether.close()
+    return path
+
+
+def entries(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_rerun_says_the_same(tape):
+    """Every answer and every frame again, byte for byte, ids and times too."""
+    assert list(rerun(tape)) == []
+    assert sum("frame" in entry for entry in entries(tape)) > 100
+    assert sum("answer" in entry for entry in entries(tape)) >= 28
+
+
+def test_a_rerun_is_the_same_in_another_process(tape):
+    """Whatever Python's hash seed: the command says so with its exit code."""
+    for seed in ("0", "12345"):
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler.paper", "--rerun", str(tape)],
+            cwd=Path(__file__).parents[2], env={"PYTHONHASHSEED": seed, "PATH": ""},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("the re-run says the same\n")
+
+
+def test_what_was_said_otherwise_is_shown(tape, tmp_path):
+    """A tape on which one order is larger: the re-run differs, from there and not before."""
+    changed = tmp_path / "changed.tape"
+    lines = tape.read_text().splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if '"request"' in line and '\\"n3\\"' in line)
+    lines[place] = lines[place].replace('\\"orderQty\\": 200', '\\"orderQty\\": 300')
+    # The signature is of the body that was sent: it is made anew.
+    changed.write_text("".join(lines))
+    first = next(rerun(changed))
+    assert first.after["act"] == json.loads(lines[place])["request"]
+    assert first.before != first.now
+    assert str(first).count("\n") == 2
+
+
+def test_no_secret_is_on_a_tape(tape):
+    """No signature and no secret; of each signature only whether it was right."""
+    text = tape.read_text()
+    assert not re.search(r"\b[0-9a-fA-F]{64}\b", text)
+    assert "sim-secret" not in text
+    assert "guessed" not in text
+    assert text.count("[right signature]") > 20
+    assert text.count("[wrong signature]") >= 1
+
+
+def test_a_tape_is_a_market(tape):
+    """Its public frames can be served again: the same trades at the same prices, in order."""
+    said = [
+        (row["side"], row["size"], row["price"])
+        for entry in entries(tape)
+        if entry.get("to") == 1 and "frame" in entry
+        and (frame := json.loads(entry["frame"])).get("table") == "trade"
+        and frame["action"] == "insert"
+        for row in frame["data"]
+        if row["symbol"] == "ETHUSD"
+    ]  # fmt: skip
+    desk = Memory(symbols=("XBTUSD", "ETHUSD"), recording=Recording.load(tape))
+    desk.advance(6_000)
+    market = desk.exchange.markets["ETHUSD"]
+    again = [(t["side"], t["size"], float(t["price"])) for t in market.trades]
+    assert again[: len(said)] == said
+    assert len(said) >= 6
+    assert market.book.best(BUY) < market.book.best(SELL)
+
+
+def test_a_broken_tape_is_told(tape, tmp_path):
+    """What is no tape is refused; a last line that a killed process left is passed over."""
+    bad = tmp_path / "bad.tape"
+    bad.write_text('{"something": 1}\n')
+    with pytest.raises(BadTape, match="line 1"):
+        list(rerun(bad))
+    bad.write_text("")
+    with pytest.raises(BadTape, match="empty"):
+        list(rerun(bad))
+    head = tape.read_text().splitlines(keepends=True)[0]
+    bad.write_text(head + '{"begin":true}\nrubbish\n')
+    with pytest.raises(BadTape, match="line 3"):
+        list(rerun(bad))
+    with pytest.raises(BadRecording, match="line 3"):
+        Recording.load(bad)
+    whole = tape.read_text()
+    bad.write_text(whole[: len(whole) * 2 // 3])
+    cut = {str(difference.after) for difference in rerun(bad)}
+    assert len(cut) <= 1  # what followed from the last input is not all there
+
+
+def test_secrets_of_other_keys_are_needed_to_sign_again(tmp_path):
+    """A tape of an exchange with keys of its own re-runs with these keys."""
+    path = tmp_path / "own.tape"
+    key = Key(key="mine", secret="only-here", account=77)
+    with PaperExchange(record=path, keys=[key], walk=False) as venue:
+        client = Client(venue.url, key="mine", secret="only-here")
+        assert client.order(orderQty=100, price=50_000).status_code == 200
+    assert "only-here" not in path.read_text()
+    assert list(rerun(path, [key])) == []
