@@ -12,6 +12,7 @@ from .account import Account
 from .instruments import Instrument, plain
 from .money_rows import history_rows, margin_row, wallet_row
 from .orders import Row
+from .queries import page, paged
 
 if TYPE_CHECKING:
     from .rest import Api
@@ -97,23 +98,12 @@ def wallet(api: Api, asked: Asked) -> object:
 def wallet_history(api: Api, asked: Asked) -> object:
     """Newest first unless ``reverse`` is false; a pending unrealised line is the newest."""
     account = api.exchange.accounts[asked.account]
-    count, start = _count(asked, "count", MOST_LINES), _count(asked, "start", 0)
+    wanted = page(asked.fields, max_count=MOST_LINES, default_count=MOST_LINES, reverse=True)
     rows = [
         row for c in _currencies(account, asked) for row in history_rows(account, c, asked.now_ms)
     ]
     rows.sort(key=lambda row: str(row["timestamp"]), reverse=True)
-    if not intake.flag(asked.fields, "reverse", True):
-        rows.reverse()
-    return rows[start : start + count]
-
-
-def _count(asked: Asked, name: str, default: int) -> int:
-    found = intake.whole(asked.fields, name)
-    if found is None:
-        return default
-    if not 0 <= found <= MOST_LINES:
-        raise errors.invalid(f"{name} is invalid")
-    return found
+    return paged(rows[::-1], wanted, keys=("transactID",))
 
 
 def commission(api: Api, asked: Asked) -> object:
