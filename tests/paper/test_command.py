@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 
@@ -114,3 +115,20 @@ def test_a_key_is_what_was_written():
     assert Key.parse("id:sec:5:withdraw") == Key(
         key="id", secret="sec", account=5, permissions=("withdraw",)
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_right_after_the_first_word_ends_it_in_order(number: signal.Signals):
+    """Who starts one and changes their mind at once sees no traceback, and the port is free."""
+    served = subprocess.Popen(
+        [sys.executable, "-m", "reconciler.paper", "--port", "0", "--symbol", "XBTUSD"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert served.stdout is not None
+    first = served.stdout.readline()
+    served.send_signal(number)
+    _, errors = served.communicate(timeout=10)
+    assert (served.returncode, errors) == (0, "")
+    port = int(first.split()[1].removesuffix("/api/v1").rpartition(":")[2])
+    with PaperExchange(port=port, symbols=["XBTUSD"], walk=False) as next_one:
+        assert next_one.position("XBTUSD") == 0
