@@ -19,7 +19,7 @@ from .limits import Bucket
 from .orders import Row
 from .protocol import decode, encode
 from .times import iso
-from .topics import Topic
+from .topics import BOOKS, Topic
 
 if TYPE_CHECKING:
     from .stream import Hub
@@ -28,7 +28,7 @@ OUTBOX_FRAMES = 20_000  # a reader that is slower than this is dropped (section 
 OUTBOX_BYTES = 64_000_000
 COMMANDS_A_MINUTE = 120  # subscribing and arming draw on a limiter of their own (section 12.2)
 PENDING_IMAGES = 100  # partials that the peer has yet to take, before it may ask for more
-ERRORS_ENDURED = 100  # "too many errors during a session will result in a disconnection" (blog)
+ERRORS_A_MINUTE = 100  # "too many errors during a session will result in a disconnection" (blog)
 _CREDENTIALS = ("api-key", "api-expires", "api-signature")
 
 
@@ -56,7 +56,7 @@ class Session:
         self._held: dict[str, list[bytes]] = {}  # frames of tables that a fault holds back
         self._queued = 0  # bytes in the outbox
         self._images = 0  # partials in the outbox
-        self._errors = 0
+        self._errors = Bucket(ERRORS_A_MINUTE, 60_000, hub.now_ms)
         self._commands = Bucket(COMMANDS_A_MINUTE, 60_000, hub.now_ms)
 
     @property
@@ -138,8 +138,9 @@ class Session:
         if status == 503:
             del frame["meta"]  # the one error frame that was recorded without
         self.send(encode(frame))
-        self._errors += 1
-        if self._errors >= ERRORS_ENDURED:
+        self._errors.refill(self.hub.now_ms)
+        self._errors.take()
+        if self._errors.remaining <= 0:
             self.hub.later(0.05, self.close)  # after the frame that says why
 
     def welcome(self, remaining: int, now_ms: int) -> None:
@@ -208,7 +209,7 @@ class Session:
         return True
 
     def subscribe(self, names: list[object], request: object, now_ms: int) -> None:
-        """Acknowledge every topic, then send their images (section 11: acks come first)."""
+        """Acknowledge every topic, then send their images, books last (section 11)."""
         if self._images >= PENDING_IMAGES:
             self.error(503, errors.MAX_PENDING, request)
             return
@@ -232,7 +233,7 @@ class Session:
             self.hub.hear(self, topic)
             fresh.append(topic)
             self.send(encode({"success": True, "subscribe": name, "request": request}))
-        for topic in fresh:
+        for topic in sorted(fresh, key=lambda topic: topic.table in BOOKS):
             self.hub.send_image(self, topic, now_ms)
 
     def _unsubscribe(self, names: list[object], request: object) -> None:

@@ -152,6 +152,15 @@ def test_two_symbols_of_one_table_are_two_images_with_their_filters():
     assert [r["symbol"] for f in ear.tables() for r in f["data"]] == ["ETHUSD"]
 
 
+def test_acks_come_first_then_small_images_then_books():
+    """As recorded: all acknowledgements, then the partials of small tables, then the books' (11)."""
+    frames = Stage().ear().ask("subscribe", ["orderBookL2", "quote", "orderBookL2_25", "trade"])
+    assert [f.get("subscribe", f.get("table")) for f in frames] == [
+        "orderBookL2", "quote", "orderBookL2_25", "trade",  # acks, as asked
+        "quote", "trade", "orderBookL2", "orderBookL2_25",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("table", ["order", "execution", "position"])
 def test_a_symbol_filters_a_private_table(table):
     """`order:ETHUSD` has account and symbol in its filter, and hears ETHUSD alone."""
