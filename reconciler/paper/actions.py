@@ -254,14 +254,44 @@ def settle(world: World, fields: Fields) -> Do:
     return do
 
 
-@_action("symbol")
+@_action("symbol", "fundingRate")
 def funding(world: World, fields: Fields) -> Do:
-    """Pay funding on every position of a symbol, as at 04:00, 12:00 and 20:00 UTC."""
-    inst = _instrument(world, fields)
+    """
+    Pay funding on every position of a symbol, as at 04:00, 12:00 and 20:00 UTC; a fundingRate, if
+    one is given, is the symbol's rate from then on.
+    """
+    inst, rate = _instrument(world, fields), intake.number(fields, "fundingRate")
+    if not inst.is_perpetual:
+        raise errors.bad_request("Invalid symbol")
+    if rate is not None and not -1 < rate < 1:
+        raise errors.invalid("Invalid fundingRate")
 
     def do(now_ms: int) -> object:
-        world.exchange.fund(world.exchange.markets[inst.symbol], now_ms)
-        return {"symbol": inst.symbol, "paid": True}
+        found = world.exchange.markets[inst.symbol]
+        if rate is not None:
+            found.funding_rate = rate
+        world.exchange.fund(found, now_ms)
+        return {"symbol": inst.symbol, "paid": True, "fundingRate": found.funding_rate}
+
+    return do
+
+
+@_action("currency", "balance")
+def insurance(world: World, fields: Fields) -> Do:
+    """
+    Set what the insurance fund of a currency holds, in minor units: with nothing there, what the
+    book does not take of a liquidation is dealt to those on the other side (auto-deleveraging).
+    """
+    currency, balance = intake.text(fields, "currency"), intake.whole(fields, "balance")
+    if currency not in world.exchange.engine.deposited:
+        raise errors.bad_request("Invalid currency")
+    if balance is None or balance < 0:
+        raise errors.invalid("Invalid balance")
+
+    def do(now_ms: int) -> object:
+        engine = world.exchange.engine
+        engine.deposited[currency] += balance - engine.wallet_balance(currency)
+        return {"currency": currency, "balance": engine.wallet_balance(currency)}
 
     return do
 

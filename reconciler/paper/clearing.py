@@ -219,8 +219,15 @@ class Clearing(Amending):
 
         Without a price it is the mark. Costs of whole lots add up to nothing; if the lot was
         changed meanwhile, what rounding leaves stays with the venue (`odd_units`).
+
+        Raises:
+            Refusal: it is no contract, or the price is none.
         """
         market = self.markets[symbol]
+        if market.inst.is_spot:
+            raise errors.bad_request("Invalid symbol")
+        if price is not None and not 0 < price <= market.inst.max_price:
+            raise errors.bad_request("Invalid price")
         if market.state == "Settled":
             return
         market.state = "Settled"
@@ -271,10 +278,12 @@ class Clearing(Amending):
 
         Raises:
             TypeError: there is no such field.
+            Refusal: nobody could trade by such a rule; nothing changed.
         """
         market = self.markets[symbol]
-        former, market.inst = market.inst, replace(market.inst, **changes)  # type: ignore[arg-type]
-        inst = market.inst
+        former, inst = market.inst, replace(market.inst, **changes)  # type: ignore[arg-type]
+        _check_rules(inst)
+        market.inst = inst
         self.catalogue[symbol] = inst
         for owner in (*self.accounts.values(), self.house, self.engine):
             if symbol in owner.positions:
@@ -306,6 +315,23 @@ class Clearing(Amending):
             if kept is not None and kept.open and kept.ticks is not None:
                 placed.ticks = kept.ticks
                 book.rest(placed)
+
+
+def _check_rules(inst: Instrument) -> None:
+    """Refuse rules under which prices, margins or fees make no sense."""
+    wrong = (
+        ("lotSize", inst.lot <= 0),
+        ("tickSize", inst.tick <= 0),
+        ("maxOrderQty", inst.max_qty < inst.lot),
+        ("initMargin", not 0 < inst.init_margin <= 1),
+        ("maintMargin", not 0 <= inst.maint_margin <= inst.init_margin),
+        ("makerFee", not -1 < inst.maker_fee < 1),
+        ("takerFee", not 0 <= inst.taker_fee < 1),
+        ("settlementFee", not 0 <= inst.settlement_fee < 1),
+    )
+    for name, is_wrong in wrong:
+        if is_wrong:
+            raise errors.bad_request(f"Invalid {name}")
 
 
 def _moved(ticks: int, former: Instrument, inst: Instrument) -> int | None:

@@ -3,6 +3,7 @@ The paper exchange's own door, under ``/paper/``: unsigned, on loopback, no part
 
 GET  /paper                      this list
 GET  /paper/truth?account=1001   everything that happened on an account, for an oracle
+GET  /paper/books                contracts and money of everybody added up: do they balance?
 GET  /paper/faults               every fault with its description and setting
 GET  /paper/scenario             the steps of the scenario, and what became of them
 GET  /paper/actions              what can be done to the exchange, with its fields
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import errors
 from .actions import ACTIONS, Fields, account_of, check
+from .audit import books, contracts
 from .orders import Row
 from .protocol import encode, fields_of
 from .web import Answer, Request
@@ -79,6 +81,18 @@ def scenario(world: World, fields: Fields, now_ms: int) -> object:
     return [] if world.scenario is None else world.scenario.listing()
 
 
+def added_up(world: World, fields: Fields, now_ms: int) -> object:
+    """Contracts by symbol over all accounts (zero), and where the money of each currency is."""
+    exchange = world.exchange
+    return {
+        "contracts": {symbol: contracts(exchange, symbol) for symbol in exchange.markets},
+        "money": {
+            currency: {**(found := books(exchange, currency))._asdict(), "gap": found.gap}
+            for currency in exchange.engine.deposited
+        },
+    }
+
+
 def actions(world: World, fields: Fields, now_ms: int) -> object:
     """What POST can do."""
     return [
@@ -102,6 +116,7 @@ ROUTES: dict[tuple[str, str], Callable[[World, Fields, int], object]] = {
     ("GET", "/paper"): index,
     ("GET", "/paper/truth"): truth,
     ("GET", "/paper/actions"): actions,
+    ("GET", "/paper/books"): added_up,
     ("GET", "/paper/faults"): faults,
     ("GET", "/paper/scenario"): scenario,
 }
