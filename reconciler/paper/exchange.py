@@ -294,7 +294,6 @@ class Exchange(Liquidation):
     def pulse(self, now_ms: int, *, positions: bool) -> None:
         """Renew marks and instrument rows; with *positions* also the positions' marks (10.3)."""
         self._moved.update(self._asleep)
-        self._changes += self.indices.tick(now_ms)
         if positions:
             self.rank_all()
         for symbol, market in self.markets.items():
@@ -311,6 +310,7 @@ class Exchange(Liquidation):
                     held.mark = market.mark
                     if positions and held.qty:
                         self._touch(account.number, symbol)
+        self._changes += self.indices.tick(now_ms)
         self._react(now_ms)
         self.check_liquidations(now_ms)
 

@@ -106,7 +106,7 @@ class Indices:
         for market in markets:
             if market.inst.reference and market.inst.reference not in self.by_symbol:
                 self.by_symbol[market.inst.reference] = Index(market, seed, now_ms)
-        self._next_ms = now_ms // TICK_MS * TICK_MS + TICK_MS
+        self._next_ms = now_ms  # at once: an index has a price from the beginning
 
     def tick(self, now_ms: int) -> list[Change]:
         """Publish the indices when it is time: rows of ``trade`` and ``instrument``."""

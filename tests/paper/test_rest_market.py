@@ -207,12 +207,12 @@ def test_indices_have_prices_and_tick(reader):
     assert (row["typ"], row["state"], row["lastPrice"] > 0) == ("MRCXXX", "Unlisted", True)
     reader.now = NOW + 5_000
     reader.world.tick(reader.now)
-    [tick] = reader.get("/trade", symbol=".BXBT")
+    [tick] = reader.get("/trade", symbol=".BXBT", reverse=True, count=1)
     assert (tick["size"], tick["trdType"]) == (0, "Referential")
     [bucket] = reader.get("/trade/bucketed", symbol=".BXBT", reverse=True, count=1, partial=True)
     assert (bucket["close"], bucket["volume"]) == (tick["price"], 0)
     assert reader.get("/quote/bucketed", symbol=".BXBT") == []
-    parts = reader.get("/instrument/compositeIndex", symbol=".BXBT")
+    parts = reader.get("/instrument/compositeIndex", symbol=".BXBT", startTime=tick["timestamp"])
     assert [p["reference"] for p in parts] == ["BSTP", "GDAX", "KRKN", "BMI"]
     assert "weight" not in parts[-1]
     assert {p["lastPrice"] for p in parts} == {tick["price"]}
