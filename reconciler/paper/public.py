@@ -59,7 +59,7 @@ def _active(api: Api, asked: Asked) -> list[Row]:
     found = []
     for market in api.exchange.markets.values():
         expiry = market.inst.expiry_ms
-        if expiry is None or asked.now_ms - expiry < _RECENT_MS:
+        if expiry is None or asked.now_ms - market.clock.wall_ms(expiry) < _RECENT_MS:
             found.append(market.row(asked.now_ms))
     return found
 
