@@ -30,9 +30,9 @@ RAW = "reconciler.paper.raw"
 PATHS = {"/realtime": False, "/realtimePlatform": True, MULTIPLEXED: False}  # platform topics alone
 CONNECTS_AN_HOUR = 720  # an address (section 12.2)
 CONNECTS_AT_ONCE, CONNECTS_WINDOW_MS = 9, 3_000  # about three a second
-MAX_MESSAGE = 1_000_000  # bytes
+MAX_MESSAGE = 100_000  # bytes: some thousand topics
 FAREWELL_S = 0.2  # for a close frame to leave
-FLUSH_SHARE = 4  # of time that passes, a quarter at most is spent on writing
+FLUSH_SHARE = 8  # of time that passes, an eighth at most is spent on writing
 _CREDENTIALS = ("api-key", "api-expires", "api-signature")
 
 

@@ -65,6 +65,7 @@ class Hub:
         self._audience: dict[Audience, dict[Session, None]] = {}
         self._crowds: list[Crowd] | None = None  # None: who hears what has changed
         self._crowds_of: dict[Audience, list[Crowd]] = {}
+        self._quiet = False  # while frames are made that no fault can meet
         self._books = BookFeed(exchange)
         self._connected = 0  # as last told
         self._binned_ms = (now_ms - BIN_LAG_MS) // MINUTE_MS * MINUTE_MS  # the last minute told of
@@ -219,10 +220,12 @@ class Hub:
             changes = self.legacy.changes(changes)
         if self.sessions:
             self.faults.begin(changes)
+            self._quiet = self.faults.quiet(now_ms)
             for (table, action, account, symbol), rows in _grouped(changes):
                 self._spread(table, action, account, symbol, rows, now_ms)
             self._publish_books(now_ms)
             self._deliver()
+            self._quiet = False
             self.faults.end()
         for market in self.exchange.markets.values():
             market.book.settled()
@@ -235,7 +238,7 @@ class Hub:
         if not crowds:
             return
         frame = table_frame(table, action, rows)
-        if self.faults.quiet(now_ms):
+        if self._quiet:
             for crowd in crowds:
                 crowd.frames.append(frame)
                 crowd.tables.append(table)
