@@ -145,6 +145,10 @@ def simulate(
     legacy: Annotated[
         bool, typer.Option("--legacy", help="Speak as BitMEX did until 2022: wide rows with nulls.")
     ] = False,
+    tls: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="CERT KEY", help="Speak https and wss, with these files (PEM)."),
+    ] = None,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", hidden=True, help="End with standard input.")
     ] = False,
@@ -182,11 +186,14 @@ def simulate(
                 scenario=scenario,
                 record=record,
                 legacy=legacy,
+                tls=tls,
                 keys=keys,
             )
         )
     except ValueError as error:
         raise UsageError(str(error), next_step="See `reconciler simulate --help`.") from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
         if error.filename is not None:
             raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--legacy", action="store_true", help="speak as BitMEX did until 2022: wide rows, nulls")
     add(
+        "--tls", nargs=2, metavar=("CERT", "KEY"),
+        help="speak https and wss with this certificate and its key (PEM), and nothing else",
+    )  # fmt: skip
+    add(
         "--key", action="append", default=[], metavar="ID:SECRET[:ACCOUNT[:PERMISSIONS]]",
         help="an API key in place of the usual two, repeatable; permissions, joined by +: order "
         "(the default), orderCancel and withdraw; none after the last colon: it may only read",
@@ -85,11 +90,14 @@ def main(words: Sequence[str] | None = None) -> int:
                 scenario=asked.scenario,
                 record=asked.record,
                 legacy=asked.legacy,
+                tls=asked.tls and tuple(asked.tls),
                 keys=keys,
             )
         )
     except (ValueError, OverflowError) as problem:
         return _refuse(str(problem))
+    except BrokenPipeError:  # nobody reads where it is: nobody will come
+        return 128 + signal.SIGPIPE
     except OSError as problem:
         if problem.filename is not None:
             return _refuse(f"{problem.filename} cannot be read: {problem.strerror}")

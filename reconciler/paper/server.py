@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from . import errors, uvicorn_door
 from .protocol import encode
@@ -229,12 +231,40 @@ def bind(port: int) -> socket.socket:
     return bound
 
 
+class Certificate(NamedTuple):
+    """Files of a certificate and its key (PEM), for programs that speak nothing but TLS."""
+
+    certificate: str
+    key: str
+
+    def check(self) -> Certificate:
+        """
+        Itself, if the two files belong together.
+
+        Raises:
+            OSError: one cannot be read.
+            ValueError: they are no certificate and its key.
+        """
+        for name in self:
+            with open(name, "rb"):  # which names the file that is missing; ssl does not
+                pass
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self)
+        except ssl.SSLError as problem:
+            why = problem.reason or problem
+            raise ValueError(
+                f"{self.certificate}, {self.key}: no certificate and key: {why}"
+            ) from None
+        return self
+
+
 class Server:
     """One venue being served."""
 
     def __init__(
-        self, bound: socket.socket, make_world: Callable[[Later], World], *, rate_limits: bool
-    ) -> None:
+        self, bound: socket.socket, make_world: Callable[[Later], World], *, rate_limits: bool,
+        tls: Certificate | None = None,
+    ) -> None:  # fmt: skip
         self._socket = bound
         self.port: int = bound.getsockname()[1]
         connects = Connects(enabled=rate_limits)
@@ -244,6 +274,7 @@ class Server:
             log_config=None, log_level="warning", access_log=False, server_header=False,
             ws_per_message_deflate=False, ws_ping_interval=None, ws_max_size=MAX_MESSAGE,
             timeout_keep_alive=90, timeout_graceful_shutdown=1,
+            ssl_certfile=tls and tls.certificate, ssl_keyfile=tls and tls.key,
         )  # fmt: skip
         self._uvicorn = OrderlyUvicorn(config, self.application.goodbye)
         self._thread: threading.Thread | None = None

@@ -46,6 +46,7 @@ class PaperExchange(Hand):
         record: Write everything that is said to this file; `rerun` tells it again.
         rate_limits: False lifts BitMEX's limits, for measuring.
         legacy: True speaks as BitMEX did until 2022: wide rows with nulls, see `legacy`.
+        tls: Files of a certificate and of its key: then it speaks https and wss, and nothing else.
         keys: API keys in place of the two that everybody knows.
         balances: Deposit of each account in minor units by currency.
     """
@@ -65,6 +66,7 @@ class PaperExchange(Hand):
         record: Path | str | None = None,
         rate_limits: bool = True,
         legacy: bool = False,
+        tls: tuple[Path | str, Path | str] | None = None,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
     ) -> None:
@@ -85,16 +87,20 @@ class PaperExchange(Hand):
             options["script"] = _checked(scenario, options)
         faults = dict(faults or {})
         options["quirks"] = Quirks(faults, seed=seed)
+        certificate = None if tls is None else server.Certificate(*map(str, tls)).check()
         self._tape = None if record is None else Writer.to(Path(record))
 
         def make_world(later: Later) -> World:
             made = options | {"now_ms": server.now_ms(), "later": later}
             return World(**made) if self._tape is None else taped(self._tape, made, faults)
 
-        self._server = server.Server(server.bind(port), make_world, rate_limits=rate_limits)
+        self._server = server.Server(
+            server.bind(port), make_world, rate_limits=rate_limits, tls=certificate
+        )
         self.port = self._server.port
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.ws_url = f"ws://127.0.0.1:{self.port}/realtime"
+        secure = "" if tls is None else "s"
+        self.url = f"http{secure}://127.0.0.1:{self.port}"
+        self.ws_url = f"ws{secure}://127.0.0.1:{self.port}/realtime"
         self.symbols = symbols
         self.faults_at_start = faults
         self.keys = tuple(keys)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+import requests
 import typer
+import websocket
 
 from reconciler.cli import run  # noqa: F401 -- makes the command
 from reconciler.cli.app import app
@@ -39,7 +43,7 @@ def test_both_commands_have_the_same_options_and_defaults():
     ("words", "why"),
     [
         (["--symbols", "DOGE"], "symbols must be of "),
-        (["--fault", "rain"], "unknown fault 'rain'; known: "),
+        (["--fault", "rain"], "unknown fault 'rain'; "),
         (["--fault", "lost-answer=often"], "'lost-answer=often' is no fault: write NAME or NAME=0"),
         (["--fault", "lost-answer=2"], "probability of lost-answer must be between 0 and 1"),
         (["--speed", "0"], "speed must be above zero"),
@@ -132,3 +136,34 @@ def test_a_signal_right_after_the_first_word_ends_it_in_order(number: signal.Sig
     port = int(first.split()[1].removesuffix("/api/v1").rpartition(":")[2])
     with PaperExchange(port=port, symbols=["XBTUSD"], walk=False) as next_one:
         assert next_one.position("XBTUSD") == 0
+
+
+def test_programs_that_speak_nothing_but_tls_are_served(tmp_path):
+    """Orders and frames go through TLS as through plain sockets, and so does a lost answer."""
+    if shutil.which("openssl") is None:
+        pytest.skip("NOT TESTED: TLS of the paper exchange, without openssl to make a certificate")
+    files = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = (
+        f"openssl req -x509 -newkey rsa:2048 -nodes -out {files[0]} -keyout {files[1]} -days 2"
+        " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run(make.split(), check=True, capture_output=True, timeout=60)
+    with PaperExchange(symbols=["XBTUSD"], walk=False, tls=files) as venue:
+        client = Client(venue.url)
+        client.session.verify = str(files[0])
+        stream = websocket.create_connection(
+            f"{venue.ws_url}?subscribe=trade:XBTUSD", timeout=8, sslopt={"ca_certs": str(files[0])}
+        )
+        said = [json.loads(stream.recv()) for _ in range(3)]  # welcome, answer, partial
+        assert said[2]["action"] == "partial"
+        placed = client.order(orderQty=100, ordType="Market")
+        assert placed.json()["ordStatus"] == "Filled"
+        traded = json.loads(stream.recv())
+        assert (traded["action"], traded["data"][0]["size"]) == ("insert", 100)
+        venue.fault("lost-answer", count=1)
+        with pytest.raises(requests.ConnectionError):
+            client.order(orderQty=100, ordType="Market")
+        assert venue.position("XBTUSD") == 200
+        with pytest.raises(requests.ConnectionError):
+            requests.get(venue.url.replace("https", "http"), timeout=8)
+        stream.close()

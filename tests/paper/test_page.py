@@ -71,7 +71,7 @@ def started(block: Block, folder: Path) -> Iterator[str]:
         try:
             assert venue.stdout is not None
             head = "".join(venue.stdout.readline() for _ in range(len(shown(block.text))))
-            found = re.search(r"http://(127\.0\.0\.1:\d+)/", head)
+            found = re.search(r"https?://(127\.0\.0\.1:\d+)/", head)
             assert found, head
             assert printed(block.text).fullmatch(head.replace(found[1], ADDRESS).strip())
             yield found[1]
@@ -107,8 +107,10 @@ def test_the_page_can_be_typed_in(folder: Path):
                 if "def test_" not in here.text:
                     exec(compile(here.text, "docs/paper-exchange.md", "exec"), namespace)
             elif starts(here):
-                with started(here, folder) as other:
-                    answer = requests.get(f"http://{other}/paper", timeout=10)
+                with started(block, folder) as other:
+                    scheme = "https" if "--tls" in here.text else "http"
+                    trusted = folder / "cert.pem"
+                    answer = requests.get(f"{scheme}://{other}/paper", timeout=10, verify=trusted)
                     assert "/paper/truth" in answer.json()["GET"]
             else:
                 typed_in(here, folder)
