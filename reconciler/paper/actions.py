@@ -324,6 +324,24 @@ def suspend(world: World, fields: Fields) -> Do:
     return do
 
 
+@_action("symbol", "account", "contracts")
+def deleverage(world: World, fields: Fields) -> Do:
+    """Contracts of a position (without a number: all) are dealt to others, at the mark."""
+    inst, account = _instrument(world, fields), account_of(world, fields)
+    contracts = intake.whole(fields, "contracts")
+    if contracts is not None and (contracts <= 0 or contracts % inst.lot):
+        raise errors.invalid("Invalid contracts")
+
+    def do(now_ms: int) -> object:
+        held = abs(world.exchange.position(account, inst.symbol).qty)
+        order = world.exchange.deleverage(account, inst.symbol, contracts or held, now_ms)
+        if order is None:
+            raise errors.bad_request("no position to deleverage")
+        return order.row()
+
+    return do
+
+
 @_action("suspended", "cancelOnly")
 def maintenance(world: World, fields: Fields) -> Do:
     """Sockets are closed; for some seconds nothing is taken, then cancels alone, then all again."""

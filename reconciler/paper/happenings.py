@@ -135,6 +135,10 @@ class Happenings:
                 self._revive(newest, now_ms)
         if position.qty and quirks.strikes("liquidation", symbol):
             exchange.liquidate(account, symbol, now_ms)
+        if position.qty and quirks.strikes("deleverage", symbol):
+            lot = exchange.catalogue[symbol].lot
+            half = max(lot, abs(position.qty) // 2 // lot * lot)
+            exchange.deleverage(account, symbol, half, now_ms)
 
     def _person(
         self, account: int, symbol: str, fault: str, now_ms: int, *, rests: bool = False,

@@ -75,6 +75,26 @@ class Liquidation(Clearing):
         self._cancel_for(account, p, now_ms)
         return self._take_over(owner, p, self._mark_price(self.markets[symbol]), now_ms)
 
+    def deleverage(self, account: int, symbol: str, contracts: int, now_ms: int) -> Order | None:
+        """
+        Deal contracts of a position to the house at the mark, as when the liquidation of somebody
+        else was too large for the book.
+
+        Returns:
+            The venue's order in the member's tables; None when there is no position.
+        """
+        owner, p = self.accounts[account], self.position(account, symbol)
+        if not p.qty:
+            return None
+        market, size = self.markets[symbol], min(contracts, abs(p.qty))
+        dealt, price = (-size if p.qty > 0 else size), self._mark_price(market)
+        self._cancel_for(account, p, now_ms)
+        order = self._deal(owner, p, dealt, price, "Deleverage", now_ms)
+        cost = market.inst.cost(dealt, price)
+        self._book_trade(self.engine, market, dealt, price, cost, 0, now_ms)
+        self._book_trade(self.house, market, -dealt, price, -cost, 0, now_ms)
+        return order
+
     @staticmethod
     def _mark_price(market: Market) -> Decimal:
         """The mark, on the nearest tick."""

@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from .faults import CATALOGUE
 
@@ -136,5 +137,9 @@ class Quirks:
 
 
 def _unknown(words: str) -> UnknownFault:
-    known = ", ".join(CATALOGUE)
-    return UnknownFault(f"unknown fault {words!r}; known: {known}, and {ALL}")
+    name = words.partition(":")[0]
+    close = get_close_matches(name, [*CATALOGUE, ALL], 3) or [
+        known for known in CATALOGUE if set(name.split("-")) & set(known.split("-"))
+    ]
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(CATALOGUE)}"
+    return UnknownFault(f"unknown fault {words!r}; {hint}")

@@ -31,7 +31,7 @@ Entry = dict[str, object]
 
 
 class BadTape(ValueError):
-    """The file is no tape, or ends in the middle."""
+    """The file is no tape, or cannot be one."""
 
 
 @dataclass(slots=True)
@@ -46,9 +46,12 @@ class Writer:
         A new tape, in place of one that is there.
 
         Raises:
-            OSError: it cannot be written.
+            BadTape: it cannot be written.
         """
-        return cls(path.open("wb"))
+        try:
+            return cls(path.open("wb"))
+        except OSError as problem:
+            raise BadTape(f"{path} cannot be written: {problem.strerror}") from None
 
     def put(self, entry: Mapping[str, object]) -> None:
         self.file.write(encode(entry) + b"\n")

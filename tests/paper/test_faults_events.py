@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from reconciler.paper.audit import books
 from reconciler.paper.faults import CATALOGUE, EVENT
 from reconciler.paper.floor import sum_of_contracts
 from reconciler.paper.market import BUY
@@ -115,6 +116,23 @@ def test_a_position_can_be_liquidated(desk):
     assert sum_of_contracts(desk.exchange, "XBTUSD") == 0
 
 
+def test_a_position_can_be_deleveraged(desk):
+    """deleverage: half of it goes without a fee, by an order that nobody sent; books add up."""
+    desk.order(orderQty=1_000, ordType="Market", clOrdID="in")
+    desk.order(orderQty=100, price=50_000, clOrdID="rest")
+    desk.fault("deleverage")
+    desk.advance(1_100)
+    assert (desk.held(), desk.status("rest")) == (500, "Canceled")
+    row = desk.exchange.executions[ME][-1]
+    assert (row["execType"], row["lastQty"], row["execComm"]) == ("Liquidation", 500, 0)
+    assert "clOrdID" not in row
+    assert sum_of_contracts(desk.exchange, "XBTUSD") == 0
+    assert desk.exchange.engine.positions["XBTUSD"].qty == 0
+    assert desk.do("deleverage", symbol="XBTUSD")[1]["orderQty"] == 500
+    assert (desk.held(), books(desk.exchange, "XBt").gap) == (0, 0)
+    assert desk.do("deleverage", symbol="XBTUSD")[0] == 400
+
+
 def test_funding_comes_out_of_its_time(desk):
     """funding: a Funding execution of the whole position, which stays what it was."""
     desk.order(orderQty=300, ordType="Market")
@@ -186,7 +204,8 @@ def test_an_instrument_can_be_settled(desk):
 def test_a_venue_stays_whole_whatever_befalls_it(seed):
     """
     A minute and a half with every fault of the catalogue at a tenth, the lasting ones too: no
-    contract is lost, no book is crossed, and once the faults are off orders are taken again.
+    contract and no satoshi is lost, no book is crossed, and once the faults are off orders are
+    taken again.
     """
     for_good = {"settle", "ip-ban"}
     desk = Memory({name: 0.1 for name in CATALOGUE if name not in for_good}, seed=seed, walk=True)
@@ -200,6 +219,7 @@ def test_a_venue_stays_whole_whatever_befalls_it(seed):
             desk.call("DELETE", "/api/v1/order", {"clOrdID": f"n{number - 1}"})
         desk.advance(300)
         assert sum_of_contracts(desk.exchange, "XBTUSD") == 0
+        assert books(desk.exchange, "XBt").gap == 0
         book = desk.exchange.markets["XBTUSD"].book
         assert not book.levels(1, 1) or not book.levels(-1, 1) or book.best(BUY) < book.best(-1)
         if session in desk.closed or session.mute:
