@@ -495,3 +495,43 @@ def test_the_description_is_served(reader):
     subjects = reader.get("/schema/websocketHelp")["subscriptionSubjects"]
     assert "order" in subjects["authenticationRequired"]
     assert "trade" in subjects["public"]
+
+
+# -- the same rows by both ways --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "path", "query"),
+    [
+        ("tradeBin1m", "/trade/bucketed", {"binSize": "1m"}),
+        ("quoteBin1m", "/quote/bucketed", {"binSize": "1m"}),
+        ("tradeBin5m", "/trade/bucketed", {"binSize": "5m"}),
+        ("trade", "/trade", {}),
+        ("quote", "/quote", {}),
+        ("funding", "/funding", {}),
+    ],
+)
+def test_rest_and_websocket_tell_the_same_rows(table, path, query):
+    """What a socket was sent of a table in five minutes is what REST answers for that time."""
+    reader = Reader(symbols=("XBTUSD",), walk=True)
+    session = reader.world.hub.open(lambda: None)
+    session.subscribe([f"{table}:XBTUSD"], {}, reader.now)
+    exchange = reader.world.exchange
+    while reader.now < NOW + 5 * MINUTE + 10_000:
+        reader.now += 1_000
+        session.receive("ping", reader.now)  # who is silent for three minutes is dropped
+        reader.world.tick(reader.now)
+        if table == "funding" and reader.now == NOW + MINUTE:
+            exchange.fund(exchange.markets["XBTUSD"], reader.now)
+            reader.world.publish(reader.now)
+    frames = [frame for frame in session.outbox if frame != b"pong"]
+    told = [json.loads(frame, parse_float=Decimal) for frame in frames]
+    rows = [
+        row for frame in told if frame.get("table") == table and frame["action"] == "insert"
+        for row in frame["data"]
+    ]  # fmt: skip
+    since = NOW if "Bin" in table else NOW + 1  # the bucket that ended as the venue opened is told
+    read = reader.get(path, symbol="XBTUSD", startTime=iso(since), count=500, **query)
+    assert rows[: len(read)] == read
+    assert len(rows) == len(read) or len(read) == 500
+    assert rows
