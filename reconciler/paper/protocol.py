@@ -50,6 +50,11 @@ def encode(value: object) -> bytes:
     return _ENCODER.encode(value)
 
 
+def encoded(value: object) -> object:
+    """A value that is put into many answers as it is: its JSON is made once."""
+    return msgspec.Raw(_ENCODER.encode(value))
+
+
 def decode(raw: bytes | str) -> object:
     """
     A JSON value with `Decimal` for numbers that have a fraction.

@@ -270,6 +270,17 @@ def test_a_reader_that_lags_is_queued_for_and_then_dropped(monkeypatch):
     assert slow.session not in stage.world.hub.audience("trade", "XBTUSD", None)
 
 
+def test_a_command_that_asks_for_too_much_ends_itself_alone():
+    """Every answer echoes the whole request: ten thousand topics are cut short; nobody waits."""
+    stage = Stage()
+    greedy, other = stage.ear(), stage.ear("trade")
+    other.frames()
+    assert len(greedy.ask("subscribe", ["trade:NOPE"] * 10_000)) < 1_000
+    assert greedy.ended
+    stage.place(orderQty=100, ordType="Market")
+    assert len(other.tables("trade")) == 1
+
+
 def test_too_many_errors_end_a_session():
     """BitMEX hung up on clients that kept sending nonsense."""
     stage = Stage()
