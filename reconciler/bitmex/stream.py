@@ -26,12 +26,13 @@ import websocket
 from reconciler.core.events import AnyEvent
 from reconciler.venue import Host
 
+from .answers import retry_after_us
 from .net import Address, connect
 
 HANDSHAKE_S = 10.0
 BACKOFF_S = 0.25  # doubled with every attempt
 BACKOFF_MAX_S = 30.0
-STEADY_S = 30.0  # in sync that long, a connection ends the backoff
+STEADY_S = 10.0  # in sync that long, a connection ends the backoff: 360 an hour of 720 at worst
 FRAMES_A_DRAIN = 512  # then others get their turn
 FRAME_MAX = 64 * 1024 * 1024  # a longer one is an attack, or a fault
 CHUNK = 65_536
@@ -229,6 +230,7 @@ class Stream:
                     ws, buffered = self._connect()
                 except BROKEN as error:
                     self.connect_error = _short(error)
+                    self._not_before_s = time.monotonic() + _asked_to_wait_s(error)
                     self._wanted.set()
                     continue
                 self._host.call_soon(partial(self._adopt, ws, buffered))
@@ -330,6 +332,14 @@ def _between_frames(ws: websocket.WebSocket) -> bool:
 def _end(ws: websocket.WebSocket, buffered: Buffered) -> None:
     ws.shutdown()  # type: ignore[no-untyped-call]
     buffered.release()
+
+
+def _asked_to_wait_s(error: BaseException) -> float:
+    """A handshake refused with 429 says for how long; to ask again before that leads to a ban."""
+    if not isinstance(error, websocket.WebSocketBadStatusException) or error.status_code != 429:
+        return 0.0
+    headers = {str(k).lower(): str(v) for k, v in (error.resp_headers or {}).items()}
+    return max(retry_after_us(headers, time.time_ns() // 1000) / 1e6, 1.0)
 
 
 def _short(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from reconciler.core.events import StreamLost, Synced
 
 from .loop import Loop
 from .made import ACCOUNT, execution, order
+from .rogue import Rogue, answer
 
 Talk = Callable[[ServerConnection], None]
 SYMBOL = "XBTUSD"
@@ -262,6 +263,35 @@ def test_backoff_grows() -> None:
     pauses = [stream._pause_s() for _ in range(12)]
     assert pauses[:4] == [0.0, 0.5, 1.0, 2.0]
     assert pauses[-1] == stream_module.BACKOFF_MAX_S
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait_s"),
+    [
+        ("429 Too Many Requests", "retry-after: 0.6\r\n", 1.0),
+        ("429 Too Many Requests", "", 1.0),
+        ("429 Too Many Requests", "Retry-After: 7\r\n", 7.0),
+        ("429 Too Many Requests", "retry-after: 86400\r\n", 300.0),
+        ("503 Service Unavailable", "retry-after: 86400\r\n", 0.0),
+    ],
+)
+def test_a_handshake_refused_for_a_while(status: str, headers: str, wait_s: float) -> None:
+    """The venue says when it wants to be asked again; until then nobody knocks."""
+
+    def refuse(rogue: Rogue, connection: socket.socket, body: bytes) -> bool:
+        answer(connection, b"{}", status, headers)
+        return False
+
+    with Rogue(refuse) as rogue, Loop() as loop:
+        config = BitmexConfig(base_url=rogue.url, api_key="k", api_secret="s", symbols=(SYMBOL,))
+        before_s = time.monotonic()
+        stream = loop.run(config)._stream
+        wait_until(lambda: stream._not_before_s > 0)
+        assert before_s + wait_s <= stream._not_before_s <= time.monotonic() + wait_s
+        assert status[:3] in stream.connect_error
+        if wait_s:
+            time.sleep(0.3)
+            assert len(rogue.requests) == 1
 
 
 @pytest.mark.parametrize(
