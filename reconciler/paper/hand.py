@@ -68,10 +68,21 @@ class Hand:
     # -- faults --------------------------------------------------------------------------------
 
     def fault(
-        self, name: str, probability: Decimal | float | str = 1, count: int | None = None
-    ) -> Row:
-        """Switch a fault: how likely it strikes, and how often at most. Probability 0: off."""
-        return self._row("fault", name=name, probability=str(probability), count=count)
+        self, name: str, probability: Decimal | float | str = 1, count: int | None = None,
+        symbol: str | None = None,
+    ) -> Row:  # fmt: skip
+        """
+        Switch a fault; what it was set to before is over.
+
+        Args:
+            name: As in docs/paper-faults.md, or ``all``.
+            probability: That it strikes, each time that it could; 0 switches it off.
+            count: How often at most.
+            symbol: For orders and frames of this one alone.
+        """
+        return self._row(
+            "fault", name=name, probability=str(probability), count=count, symbol=symbol
+        )
 
     def faults(self) -> list[Row]:
         """Every fault with its description, setting, and how often it has struck."""

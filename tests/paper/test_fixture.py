@@ -98,6 +98,13 @@ def test_a_test_switches_faults_and_sees_them_strike(venue: PaperExchange, clien
     assert [r["status"] for r in venue.requests()] == [503, 200]
 
 
+def test_a_fault_can_befall_one_symbol_alone(venue: PaperExchange, client: Client):
+    """The other symbol's orders go through."""
+    venue.fault("overload-503", symbol="ETHUSD")
+    assert client.order(orderQty=100, price=61000).status_code == 200
+    assert client.order(symbol="ETHUSD", orderQty=1, price=2400).status_code == 503
+
+
 def test_somebody_else_trades_on_the_account(venue: PaperExchange):
     """By hand, on the account that is named; the others hold what they held."""
     assert venue.trade("XBTUSD", -200, account=1002)["ordStatus"] == "Filled"
