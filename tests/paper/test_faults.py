@@ -211,6 +211,13 @@ def test_the_catalogue_is_listed_and_guarded(client):
     assert "nope" in answer.text
 
 
+def test_every_row_of_the_fault_model_has_a_switch():
+    """Each NET, REST and VENUE row is stood for by at least one fault, and each stands for one."""
+    told = {row for fault in CATALOGUE.values() for row in fault.rows.split()}
+    model = {"NET": 9, "REST": 13, "VENUE": 11}
+    assert told == {"15"} | {f"{kind}-{n + 1}" for kind, most in model.items() for n in range(most)}
+
+
 def test_the_page_of_faults_is_what_the_code_says():
     """docs/paper-faults.md is made from the code: run the command in its first lines."""
     written = Path(__file__).parents[2] / "docs" / "paper-faults.md"

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.paper import PaperExchange
 from reconciler.paper.actions import ACTIONS
-from reconciler.paper.market import BUY
+from reconciler.paper.market import BUY, SELL
 from reconciler.paper.scenario import BadScenario, Script
 from reconciler.paper.times import duration_ms
 from tests.paper.memory import Memory
@@ -94,6 +94,23 @@ def test_an_instrument_is_announced_settled_and_paid_for():
     assert all("error" not in str(step["answer"]) for step in desk.world.scenario.listing())
     assert desk.held() == 0
     assert desk.json(desk.call("GET", "/api/v1/announcement/urgent"))[-1]["title"] == "Soon"
+
+
+def test_a_tick_can_change_while_the_market_walks():
+    """On the new tick both books go on around the price; an order between two ticks is canceled."""
+    tick = {"symbol": "XBTUSD", "tickSize": Decimal("0.5")}
+    desk = played((1, "rules", tick), walk=True, quotes=50)
+    desk.order(orderQty=100, price=50_000.3, clOrdID="odd")
+    desk.order(orderQty=100, price=50_000.5, clOrdID="even")
+    desk.advance(3_000)
+    market = desk.exchange.markets["XBTUSD"]
+    assert (desk.status("odd"), desk.status("even")) == ("Canceled", "New")
+    assert desk.order(orderQty=100, price=50_000.1).status == 400
+    bid, ask = (market.inst.price(market.book.best(side)) for side in (BUY, SELL))
+    assert (bid % Decimal("0.5"), ask % Decimal("0.5")) == (0, 0)
+    assert 0 < ask - bid <= 4
+    assert abs(bid - Decimal("61250.5")) < 100
+    assert len(market.book.levels(BUY)) > 20
 
 
 WRONG = {

@@ -116,6 +116,19 @@ def test_a_tape_is_a_market(tape):
     assert market.book.best(BUY) < market.book.best(SELL)
 
 
+def test_a_tape_goes_on_when_all_sockets_are_closed(tmp_path):
+    """The tape's own subscription is renewed: what is traded afterwards is on it, too."""
+    path = tmp_path / "closed.tape"
+    with PaperExchange(record=path, quotes=50, symbols=("XBTUSD",)) as venue:
+        stream = Stream(venue.url)
+        assert venue.disconnect() == 2
+        assert stream.socket.recv() == ""
+        Stream(venue.url, "trade").rows("trade", 2)
+    assert sum("own" in entry for entry in entries(path)) >= 2
+    assert Recording.load(path).frames[-1].at_ms > 0
+    assert list(rerun(path)) == []
+
+
 def test_a_broken_tape_is_told(tape, tmp_path):
     """What is no tape is refused; a last line that a killed process left is passed over."""
     bad = tmp_path / "bad.tape"
