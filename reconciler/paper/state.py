@@ -7,6 +7,7 @@ Private rows leave in `flush`, in the order of each table. Between tables the or
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -203,13 +204,15 @@ class State:
         orders = self._open.get((p.account, inst.symbol))
         if not orders:
             return
-        mark_ticks = p.mark / inst.tick
+        mark = p.mark / inst.tick
+        floor, ceiling = math.floor(mark), math.ceil(mark)  # whole ticks: a maker has many orders
         for order in orders.values():
             if not order.working or order is without:
                 continue  # an untriggered order uses no margin (section 4.2)
             cost = _cost_once(order, p.mark)
             premium = 0
-            if order.ticks is not None and (order.ticks - mark_ticks) * order.side > 0:
+            ticks = order.ticks
+            if ticks is not None and (ticks > floor if order.side == BUY else ticks < ceiling):
                 premium = abs(abs(cost) - inst.value(order.leaves, p.mark))
             if order.side == BUY:
                 p.open_buy_qty += order.leaves
