@@ -99,10 +99,8 @@ def wallet_history(api: Api, asked: Asked) -> object:
     """Newest first unless ``reverse`` is false; a pending unrealised line is the newest."""
     account = api.exchange.accounts[asked.account]
     wanted = page(asked.fields, max_count=MOST_LINES, default_count=MOST_LINES, reverse=True)
-    rows = [
-        row for c in _currencies(account, asked) for row in history_rows(account, c, asked.now_ms)
-    ]
-    rows.sort(key=lambda row: str(row["timestamp"]), reverse=True)
+    rows = [row for c in _currencies(account, asked) for row in history_rows(account, c)]
+    rows.sort(key=lambda row: str(row.get("timestamp", "pending")), reverse=True)
     return paged(rows[::-1], wanted, keys=("transactID",))
 
 

@@ -134,28 +134,27 @@ def transaction(
         "transactID": transact_id, "account": account.number, "currency": currency,
         "transactType": kind, "amount": amount, "fee": fee, "transactStatus": "Completed",
         "address": address, "tx": transact_id, "text": "", "transactTime": iso(at_ms),
-        "walletBalance": account.amount(currency), "marginBalance": None,
-        "timestamp": iso(at_ms),
+        "walletBalance": account.amount(currency), "timestamp": iso(at_ms),
     }  # fmt: skip
 
 
-def history_rows(account: Account, currency: str, now_ms: int) -> list[Row]:
-    """walletHistory, newest first: at its head what is unrealised, pending, with a zero id."""
+def history_rows(account: Account, currency: str) -> list[Row]:
+    """
+    walletHistory, newest first: at its head what is unrealised, pending, with a zero transactID.
+
+    That line has no time, as clients have met it: ccxt reads it as 1970.
+    """
     s = standing(account, currency)
-    rows = [
-        {k: v for k, v in row.items() if v is not None}
-        for row in reversed(account.history)
-        if row["currency"] == currency
-    ]
-    pending = s.gains + account.realised.get(currency, 0)
-    if pending:
+    rows = [row for row in reversed(account.history) if row["currency"] == currency]
+    held = [p.instrument.symbol for p in account.in_currency(currency) if p.qty]
+    if held:
         rows.insert(
             0,
             {
                 "transactID": NO_ID, "account": account.number, "currency": currency,
-                "transactType": "UnrealisedPNL", "amount": pending, "fee": 0,
-                "transactStatus": "Pending", "address": "", "tx": "", "text": "",
-                "walletBalance": s.wallet, "marginBalance": s.balance, "timestamp": iso(now_ms),
+                "transactType": "UnrealisedPNL", "amount": s.gains, "fee": 0,
+                "transactStatus": "Pending", "address": held[0] if len(held) == 1 else "",
+                "tx": "", "text": "", "walletBalance": s.wallet, "marginBalance": s.balance,
             },
         )  # fmt: skip
     return rows

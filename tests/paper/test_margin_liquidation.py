@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.paper.audit import books
 from reconciler.paper.liquidation import REST_MS
-from reconciler.paper.market import BUY
+from reconciler.paper.market import BUY, SELL
 from tests.paper.conftest import ME, NOW, OTHER, Bench
 from tests.paper.trading import balanced, market_at, stands
 
@@ -230,3 +230,24 @@ def test_a_closed_market_liquidates_nobody():
     bench.exchange.pulse(bench.now, positions=True)
     assert bench.held() == 0
     assert books(bench.exchange, "XBt").gap == 0
+
+
+@pytest.mark.parametrize("qty", [30_000, -30_000])
+def test_a_market_order_runs_no_further_than_the_bankruptcy_price(qty):
+    """In an empty book a close takes what pays, and the rest of it is canceled (section 4.2)."""
+    bench = at_ten()
+    bench.place(orderQty=qty, ordType="Market")
+    bench.flush()
+    end = bench.exchange.position(ME, "XBTUSD").sent["bankruptPrice"]
+    market = bench.exchange.markets["XBTUSD"]
+    for order in list(market.book.orders()):
+        market.book.remove(order.order_id)
+    ticks = market.inst.ticks(end)
+    side = BUY if qty > 0 else SELL
+    bench.exchange.house_rest("XBTUSD", side, ticks, 10_000, bench.now)
+    bench.exchange.house_rest("XBTUSD", side, ticks - side, 50_000, bench.now)
+    order = bench.place(orderQty=-qty, ordType="Market")
+    assert (order.cum, order.status) == (10_000, "Canceled")
+    assert abs(bench.held()) == 20_000
+    assert stands(bench).wallet > 0
+    balanced(bench.exchange)

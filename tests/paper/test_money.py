@@ -157,9 +157,10 @@ def test_wallet_history_is_newest_first_with_what_is_pending(bench):
     bench.place(orderQty=600, ordType="Market")
     bench.exchange.due(NOON)
     market_at(bench, "62000.5")
-    rows = history_rows(bench.exchange.accounts[ME], "XBt", NOON)
+    rows = history_rows(bench.exchange.accounts[ME], "XBt")
     assert [r["transactType"] for r in rows] == ["UnrealisedPNL", "RealisedPNL", "Deposit"]
     assert (rows[0]["transactID"], rows[0]["transactStatus"]) == (NO_ID, "Pending")
+    assert "timestamp" not in rows[0]
     assert rows[0]["amount"] == bench.exchange.position(ME, "XBTUSD").unrealised_pnl
     assert rows[1]["walletBalance"] == rows[2]["walletBalance"] + rows[1]["amount"]
     assert len({r["transactID"] for r in rows}) == 3
