@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reconciler.paper.bins import SIZES, vwap
+from reconciler.paper.bins import KEPT, SIZES, Bins, vwap
 from reconciler.paper.history import HOURS
 from reconciler.paper.instruments import CATALOGUE
 from reconciler.paper.market import BUY, SELL
@@ -196,6 +196,34 @@ def test_vwap_is_that_of_published_rows(volume, turnover, price):
     """Rows of BitMEX of 2017 and 2018, when a lot was one contract, have exactly this vwap."""
     inst = replace(CATALOGUE["XBTUSD"], lot=1)
     assert vwap(inst, volume, turnover).quantize(Decimal(price)) == Decimal(price)
+
+
+def test_minutes_are_kept_for_a_week_and_no_chart_has_a_hole():
+    """After nine days the past and the first days are forgotten; what is told is gapless."""
+    bins = Bins(CATALOGUE["XBTUSD"], 7, NOW)
+    for minute in range(0, 9 * 1_440, 10):
+        now = NOW + minute * MINUTE
+        bins.trade(Decimal(61_000 + minute), 100, 163_934, Decimal(1), Decimal(100), now)
+    bins.roll(now := NOW + 9 * DAY)
+    ends = bins.ends("1m", now, partial=False)
+    assert (ends[0], ends[-1]) == (now - KEPT * MINUTE + MINUTE, now)
+    rows = [bins.trade_row("1m", end, now) for end in ends]
+    assert all(row is not None for row in rows)
+    for before, row in pairwise(rows):
+        assert row is not None
+        assert before is not None
+        assert row["open"] == before["close"]
+
+
+def test_a_clock_that_leaps_by_a_year_costs_nothing():
+    """The venue goes on with the minute that it is now."""
+    bins = Bins(CATALOGUE["XBTUSD"], 7, NOW)
+    bins.trade(Decimal(61_000), 100, 163_934, Decimal(1), Decimal(100), NOW)
+    later = NOW + 365 * DAY + 30_000
+    bins.trade(Decimal(70_000), 200, 285_714, Decimal(1), Decimal(200), later)
+    making = bins.trade_row("1m", later // MINUTE * MINUTE + MINUTE, later)
+    assert making is not None
+    assert (making["open"], making["close"], making["volume"]) == (61_000, 70_000, 200)
 
 
 # -- instruments and indices -----------------------------------------------------------------------
