@@ -67,22 +67,21 @@ def stats_history(api: Api, asked: Asked) -> object:
     return rows
 
 
-def _dollars(market: Market, days: int, now_ms: int) -> int:
-    """What a market turned over in so many days, in its quote currency; today included."""
-    total = 0
-    for end in market.bins.ends("1d", now_ms, partial=True)[-days:]:
-        made = market.bins.bucket("1d", end, now_ms)
-        total += 0 if made is None else int(made.foreign)
-    return total
+def _dollars(market: Market, now_ms: int) -> int:
+    """What a market turned over in its quote currency, as far back as is known; today included."""
+    ends = market.bins.ends("1d", now_ms, partial=True)
+    made = [market.bins.bucket("1d", end, now_ms) for end in ends]
+    return sum(int(day.foreign) for day in made if day is not None)
 
 
 def _turnovers(markets: list[Market], now_ms: int) -> Row:
+    """Nothing is known of more than thirty days, so the longer periods are alike."""
     days = [market.bins.day(now_ms) for market in markets]
-    past = {days: sum(_dollars(m, days, now_ms) for m in markets) for days in (30, 365)}
+    known = sum(_dollars(market, now_ms) for market in markets)
     return {
         "currency": "USD",
         "turnover24h": sum(int(day.foreign) for day in days if day is not None),
-        "turnover30d": past[30], "turnover365d": past[365], "turnover": past[365],
+        "turnover30d": known, "turnover365d": known, "turnover": known,
     }  # fmt: skip
 
 
