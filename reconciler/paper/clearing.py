@@ -311,8 +311,12 @@ class Clearing(Amending):
                     if found is not None and getattr(order, name) is None:
                         self._end(order, f"Canceled: Invalid price tickSize\n{order.text}", now_ms)
         for placed in resting:
-            kept = self.orders.get(placed.order_id)
-            if kept is not None and kept.open and kept.ticks is not None:
+            kept, takeover = self.orders.get(placed.order_id), self.takeovers.get(placed.order_id)
+            if takeover is not None:  # the engine's goes to the next tick on its safe side
+                takeover.ticks = max(1, int(former.price(placed.ticks) / inst.tick))
+                placed.ticks = takeover.ticks
+                book.rest(placed)
+            elif kept is not None and kept.open and kept.ticks is not None:
                 placed.ticks = kept.ticks
                 book.rest(placed)
 

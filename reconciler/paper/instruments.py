@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 from functools import lru_cache
 
+from .times import iso
+
 SATOSHI = 100_000_000  # minor units in one XBT
 
 # Digits that BitMEX shows of an average price, by how the average is formed.
@@ -203,6 +205,7 @@ XBT_USDT = Instrument(
 # What is listed for ever. Dated futures come and go, and are made from their names: `instrument`.
 CATALOGUE: dict[str, Instrument] = {i.symbol: i for i in (XBTUSD, ETHUSD, XBTUSDT, XBT_USDT)}
 
+LISTED_MS = 182 * 86_400_000  # a quarterly future is listed half a year before it expires
 _QUARTERS = {"H": 3, "M": 6, "U": 9, "Z": 12}  # month codes of quarterly futures
 _FUTURE = re.compile(r"XBT([HMUZ])(\d\d)")
 
@@ -221,12 +224,13 @@ def instrument(symbol: str) -> Instrument:
     if named is None:
         raise KeyError(symbol)
     month, year = _QUARTERS[named[1]], 2000 + int(named[2])
+    expiry_ms = _last_friday_noon(year, month)
     return Instrument(
         symbol=symbol, root="XBT", kind="FFCCSX", underlying="XBT", quote="USD", settle="XBt",
         position_currency="USD", lot=100, tick=Decimal("0.5"), multiplier=-SATOSHI,
         init_margin=Decimal("0.02"), maint_margin=Decimal("0.01"),
-        expiry_ms=_last_friday_noon(year, month), reference=".BXBT", start_price=Decimal("61400"),
-        house_size=4_000, index=1_000 + (year - 2000) * 4 + month // 3,
+        expiry_ms=expiry_ms, listing=iso(expiry_ms - LISTED_MS), reference=".BXBT",
+        start_price=Decimal("61400"), house_size=4_000, index=1_000 + (year - 2000) * 4 + month // 3,
     )  # fmt: skip
 
 

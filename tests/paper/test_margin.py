@@ -244,6 +244,17 @@ def test_risk_limits_of_position_and_account():
     assert bench.exchange.position(ME, "XBTUSD").risk_limit == 30_000_000_000
 
 
+def test_the_risk_limit_of_the_account_is_above_that_of_its_positions():
+    """Where a position may be larger than everything together, the account's limit speaks."""
+    bench = Bench(balances={"XBt": 1, "USDt": 10**13})
+    market_at(bench, "61250.5", "XBTUSDT", size=10**9)
+    bench.exchange.set_risk_limit(ME, "XBTUSDT", 2 * 10**12, NOW)
+    assert bench.place(symbol="XBTUSDT", orderQty=10_000_000, price="61000").open
+    bench.flush()
+    said = refused(bench.place, symbol="XBTUSDT", orderQty=10_000_000, price="61000")
+    assert said == "Value of positions and orders exceeds account Risk Limit"
+
+
 # -- leverage -----------------------------------------------------------------------------------
 
 

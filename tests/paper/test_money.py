@@ -308,3 +308,24 @@ def test_lot_tick_and_fees_change_while_orders_rest(bench):
         bench.place(orderQty=7, price="61000.3")
     assert CATALOGUE["XBTUSD"].lot == 100
     balanced(exchange)
+
+
+def test_what_the_engine_holds_survives_a_new_tick():
+    """A liquidation order keeps its place in the market when the tick grows, and is worked off."""
+    bench = Bench(balances={"XBt": 10 * 10**8, "USDt": 1})
+    bench.exchange.set_leverage(ME, "XBTUSD", Decimal(10), NOW)
+    market_at(bench, "61250.5")
+    bench.place(orderQty=30_000, ordType="Market")
+    bench.flush()
+    market_at(bench, "55000.5")
+    bench.flush()
+    assert bench.exchange.engine.positions["XBTUSD"].qty == 30_000
+    bench.exchange.respecify("XBTUSD", NOW, tick=Decimal("0.5"))
+    bench.flush()
+    [row] = bench.exchange.records.liquidation.values()
+    assert (row["leavesQty"], row["price"] % Decimal("0.5")) == (30_000, 0)
+    bench.exchange.house_take("XBTUSD", BUY, 200_000, None, NOW)
+    bench.flush()
+    assert bench.exchange.engine.positions["XBTUSD"].qty == 0
+    assert bench.exchange.records.liquidation == {}
+    balanced(bench.exchange)
