@@ -230,7 +230,8 @@ def instrument(symbol: str) -> Instrument:
         position_currency="USD", lot=100, tick=Decimal("0.5"), multiplier=-SATOSHI,
         init_margin=Decimal("0.02"), maint_margin=Decimal("0.01"),
         expiry_ms=expiry_ms, listing=iso(expiry_ms - LISTED_MS), reference=".BXBT",
-        start_price=Decimal("61400"), house_size=4_000, index=1_000 + (year - 2000) * 4 + month // 3,
+        start_price=Decimal("61400"), house_size=4_000,
+        index=1_000 + (year - 2000) * 4 + month // 3,
     )  # fmt: skip
 
 

@@ -320,14 +320,16 @@ def _affordable(owner: Account, p: Position) -> Decimal:
     price = bankrupt_price(s, p)
     value = abs(p.unrealised_cost)
     part = Decimal(backing) / value
-    while price is not None:
+    former = None
+    while price is not None and price != former:  # at the end of all prices it stays
         cost = inst.cost(-p.qty, price)
         short = p.unrealised_cost + cost + commission(abs(cost), inst.taker_fee) - backing
         if short <= 0:
             return price
         part = min(part, _lost_at(p, price)) - Decimal(short) / value
-        price = p.price_at(part)
-    raise AssertionError("a position that is open has a price")
+        former, price = price, p.price_at(part)
+    assert price is not None, "a position that is open has a price"
+    return price
 
 
 def _lost_at(p: Position, price: Decimal) -> Decimal:
