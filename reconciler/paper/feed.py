@@ -19,7 +19,7 @@ from .times import Clock
 from .traders import Traders
 
 MAX_STEPS = 50  # a stalled machine catches up no further than this in one go
-MAX_EVENTS = 500
+MAX_EVENTS = 50
 QUOTES_A_SECOND = 10
 
 

@@ -243,7 +243,7 @@ class _Teller:
         self._sessions[number].alive_ms = _at(entry)
 
     def _leave(self, number: int, entry: Entry) -> None:
-        self.world.hub.leave(self._sessions.pop(number))
+        self.world.hub.leave(self._sessions[number])  # it may still be heard of
 
     def _close(self, number: int, entry: Entry) -> None:
         self._sessions[number].close()

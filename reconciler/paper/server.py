@@ -208,7 +208,7 @@ async def _reply(send: Send, answer: Answer) -> None:
 async def _hang_up(scope: Scope, receive: Receive, answer: Answer) -> None:
     """Close the connection under a client's feet; what was written of the answer still leaves."""
     scope["extensions"][RAW]["close" if answer.cut or answer.closes else "drop"]()
-    while not answer.closes and (await receive())["type"] != "http.disconnect":
+    while (answer.dropped or answer.cut) and (await receive())["type"] != "http.disconnect":
         pass
 
 

@@ -162,3 +162,13 @@ def test_bad_control_requests_change_nothing():
         assert body["error"]["message"]
     assert desk.do("dance")[0] == 404
     assert json.dumps(desk.world.quirks.listing()) == before
+
+
+def test_faults_of_one_answer_do_not_hinder_each_other(client, caplog):
+    """An answer that is cut and whose connection is closed is cut; the venue finds no fault."""
+    for name in ("cut-answer", "idle-close", "slow-answer"):
+        client.fault(name)
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        client.order(orderQty=100, price=50_000, clOrdID="a")
+    assert client.paper("truth")["orders"][0]["ordStatus"] == "New"
+    assert caplog.records == []
