@@ -18,8 +18,8 @@ from .recording import Recording, Replay
 from .times import Clock
 from .traders import Traders
 
-MAX_STEPS = 50  # a stalled machine catches up no further than this in one go
-MAX_EVENTS = 50
+MAX_STEPS = 20  # a stalled machine catches up no further than this in one go
+MAX_EVENTS = 30
 QUOTES_A_SECOND = 10
 
 
