@@ -8,6 +8,7 @@ from reconciler.paper.market import BUY, SELL
 from reconciler.paper.stream import BIN_LAG_MS
 from tests.paper.conftest import ME, NOW
 from tests.paper.ear import MINE, THEIRS, Stage
+from tests.paper.test_ws_topics import PRIVATE, PUBLIC
 
 BEST = {BUY: 612_505, SELL: 612_506}  # ticks of the still market
 
@@ -452,3 +453,21 @@ def test_funding_is_an_insert_and_an_execution(stage):
     ((_, paid),) = rows_of(frames, "execution")
     assert (paid["execType"], paid["lastQty"], paid["text"]) == ("Funding", 300, "Funding")
     assert all("currentQty" not in row for _, row in rows_of(frames, "position"))
+
+
+def test_the_same_seed_says_the_same_to_the_byte():
+    """A walking market, orders and time: two venues of one seed send identical frames."""
+
+    def told():
+        stage = Stage(symbols=("XBTUSD",), walk=True)
+        ear = stage.ear(*PUBLIC, *PRIVATE, key=MINE)
+        frames = [*ear.session.take()]
+        for number in range(40):
+            stage.pass_ms(100)
+            stage.place(orderQty=100 * (-1) ** number, ordType="Market", clOrdID=str(number))
+            frames += ear.session.take()
+        return frames
+
+    first, second = told(), told()
+    assert len(first) > 200
+    assert first == second

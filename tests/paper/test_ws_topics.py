@@ -1,5 +1,6 @@
 """Every topic: its keys, its types, its filter, and who hears what (protocol sheet, 9.2 to 9.4)."""
 
+import random
 import re
 
 import pytest
@@ -255,3 +256,44 @@ def test_help_names_the_topics():
         "authenticationRequired": sorted(PRIVATE), "public": sorted(PUBLIC)
     }  # fmt: skip
     assert Stage().ear().ask("help", None) == [told]
+
+
+def test_each_row_goes_once_to_whoever_asked_for_it_and_to_nobody_else():
+    """Through 600 drawn subscriptions and ends of five clients, each row finds its hearers."""
+    draw = random.Random("hearers")
+    stage = Stage()
+    names = [
+        "trade", "trade:XBTUSD", "trade:ETHUSD", "instrument", "instrument:XBTUSD",
+        "instrument:CONTRACTS", "instrument:INDICES", "order", "order:ETHUSD", "quote:XBTUSD",
+    ]  # fmt: skip
+    ears = [stage.ear(key=key) for key in (MINE, MINE, THEIRS, THEIRS, None)]
+    heard_as = {
+        ("trade", "XBTUSD"): {"trade", "trade:XBTUSD"},
+        ("trade", "ETHUSD"): {"trade", "trade:ETHUSD"},
+        ("instrument", "XBTUSD"): {"instrument", "instrument:XBTUSD", "instrument:CONTRACTS"},
+        ("instrument", ".BXBT"): {"instrument", "instrument:INDICES"},
+        ("order", "ETHUSD"): {"order", "order:ETHUSD"},
+        ("order", "XBTUSD"): {"order"},
+        ("quote", "XBTUSD"): {"quote:XBTUSD"},
+    }
+    asked = {ear: set() for ear in ears}
+    for _ in range(600):
+        ear, name = draw.choice(ears), draw.choice(names)
+        if draw.random() < 0.02:
+            stage.world.hub.leave(ear.session)
+            place = ears.index(ear)
+            ears[place] = stage.ear(key=(MINE, MINE, THEIRS, THEIRS, None)[place])
+            asked[ears[place]] = set()
+        elif name in asked[ear]:
+            ear.ask("unsubscribe", name)
+            asked[ear].remove(name)
+        elif ear.ask("subscribe", name)[0].get("success"):
+            asked[ear].add(name)
+        (table, symbol), topics = draw.choice(sorted(heard_as.items()))
+        account = draw.choice((1001, 1002)) if table == "order" else None
+        row = {"symbol": symbol, "orderID": "x", "execType": "New"}
+        stage.world.hub.publish([Change(table, "update", account, symbol, row)], stage.now)
+        for one in ears:
+            ours = account is None or one.session.account == account
+            expected = 1 if ours and asked[one] & topics else 0
+            assert len(one.tables(table)) == expected, (table, symbol, asked[one])
