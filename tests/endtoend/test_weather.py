@@ -29,11 +29,22 @@ def test_in_bad_weather_nothing_is_doubled_or_lost_and_targets_are_held_after_it
     long = ("odd-retry-after", "stream-down", "rest-down")  # up to five minutes, ten seconds, five
     with Zygote() as zygote:
         with Forked(tmp_path, zygote, seed=seed, generous=True) as house:
-            report = endure(house, 6, seed, change_every_s=0.6, faults=0.02, but=long)
+            report = endure(house, 5, seed, change_every_s=0.5, faults=0.02, but=long)
     assert sum(report.struck.values()) > 3, report.struck
     assert report.fills >= 3
     assert report.targets > 10
     assert report.events > 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_weather_finds_a_service_that_reads_nothing_back(tmp_path: Path) -> None:
+    """Without that one guard fills of a gap in the stream are lost: it is seen, and named."""
+    dropped = ("person-trade=1", "drop-stream=0.5")
+    with Zygote(careless="nothing is read back") as careless:
+        with Forked(tmp_path, careless, faults=dropped, generous=True) as house:
+            with pytest.raises(AssertionError, match=r"fills that are lost: \['"):
+                endure(house, 3, 1, change_every_s=1, faults=0, calm_s=5)
 
 
 @pytest.mark.parametrize(

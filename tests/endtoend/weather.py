@@ -85,6 +85,7 @@ def endure(
     change_every_s: float,
     faults: float,
     but: Container[str] = (),
+    calm_s: float = CALM_S,
     say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """
@@ -97,6 +98,7 @@ def endure(
         change_every_s: How long a symbol's target stays, about.
         faults: How likely each fault of the catalogue strikes that fair weather heals.
         but: Faults that don't, besides those that were switched on before.
+        calm_s: How long it may take, in fair weather, until everything is held.
         say: Is told how it goes, every half minute.
 
     Raises:
@@ -108,7 +110,7 @@ def endure(
     house.start()
     for symbol in house.symbols:
         _set(house, symbol, _drawn(rng, symbol), asked)
-    _wait_until_held(house, report, asked)
+    _wait_until_held(house, report, asked, calm_s)
     _switch_on(house, faults, but)
     began = looked = said = time.monotonic()
     while (now := time.monotonic()) < began + seconds:
@@ -125,7 +127,7 @@ def endure(
             say(f"{now - began:4.0f} s  {_in_a_line(house)}")
         time.sleep(0.05)
     report.seconds = time.monotonic() - began
-    _calm(house, report, asked)
+    _calm(house, report, asked, calm_s)
     _compare(house, report, asked)
     return report
 
@@ -182,7 +184,7 @@ def _look_in(house: House, report: Report) -> None:
         door.resume(by="weather", reason="compared with the venue's record", adopt=True)
 
 
-def _calm(house: House, report: Report, asked: dict[str, list[Change]]) -> None:
+def _calm(house: House, report: Report, asked: dict[str, list[Change]], calm_s: float) -> None:
     """No more faults; then everything that was asked for last is held."""
     on = [row for row in house.get("/paper/faults") if row["probability"]]
     report.struck = {row["name"]: row["fired"] for row in on}
@@ -191,7 +193,7 @@ def _calm(house: House, report: Report, asked: dict[str, list[Change]]) -> None:
     began = time.monotonic()
     for symbol, changes in asked.items():  # nobody waits for the market to come to a passive order
         _set(house, symbol, changes[-1][1], asked)
-    _wait_until_held(house, report, asked)
+    _wait_until_held(house, report, asked, calm_s)
     report.settled_s = time.monotonic() - began
     report.reconnects = _service(house)["reconnects"]
 
@@ -202,7 +204,9 @@ def _switch_on(house: House, probability: float, but: Container[str]) -> None:
             house.post("/paper/fault", name=row["name"], probability=probability)
 
 
-def _wait_until_held(house: House, report: Report, asked: dict[str, list[Change]]) -> None:
+def _wait_until_held(
+    house: House, report: Report, asked: dict[str, list[Change]], within_s: float
+) -> None:
     targets = {symbol: changes[-1][1] for symbol, changes in asked.items()}
 
     def held() -> bool | None:
@@ -210,9 +214,13 @@ def _wait_until_held(house: House, report: Report, asked: dict[str, list[Change]
         return house.held(targets) or None
 
     try:
-        wait_for("every target is held", held, CALM_S, every_s=0.25)
+        wait_for("every target is held", held, within_s, every_s=0.25)
     except AssertionError as error:
-        raise AssertionError(f"{error}: {targets}, but {house.status()}") from None
+        _, _, stored, venue = house.never()
+        lost = sorted(set(venue) - set(stored))
+        raise AssertionError(
+            f"{error}: {targets}, but {house.status()}; fills that are lost: {lost}"
+        ) from None
 
 
 def _compare(house: House, report: Report, asked: dict[str, list[Change]]) -> None:
