@@ -115,7 +115,10 @@ class Life:
 
     def seize(self) -> None:
         account = self.rng.choice(list(self.exchange.accounts))
-        self.exchange.liquidate(account, "XBTUSD", self.now)
+        if self.rng.random() < 0.5:
+            self.exchange.liquidate(account, "XBTUSD", self.now)
+        else:
+            self.exchange.deleverage(account, "ETHUSD", self.rng.choice((1, 20)), self.now)
 
     def ask(self, call, *args) -> None:
         """What is refused changes nothing; this and more is checked after every step."""
