@@ -5,7 +5,7 @@ The re-run of a tape: an exchange of today is told all that was said then, and m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path as File
 from typing import Any
@@ -19,7 +19,7 @@ from .recording import Frame, Recording
 from .rest import Admitted
 from .scenario import Script
 from .session import Session
-from .tape import VERSION, BadTape, Entry, Writer, read
+from .tape import HIDDEN, VERSION, BadTape, Entry, Writer, read
 from .taping import Delayed, Recorder, TapedWorld
 from .web import Request
 from .world import World
@@ -42,9 +42,7 @@ def head(options: Mapping[str, Any], faults: Mapping[str, float]) -> Entry:
         "quotes": options["quotes"], "rate_limits": options["rate_limits"],
         "legacy": bool(options.get("legacy")),
         "balances": options["balances"], "faults": {k: str(v) for k, v in faults.items()},
-        "keys": [
-            [k.key, k.account, list(k.permissions), k.enabled] for k in options["keys"]
-        ],
+        "keys": [{**asdict(key), "secret": HIDDEN} for key in options["keys"]],
         "paths": {s: p.points() for s, p in (options.get("paths") or {}).items()},
         "recording": None if recording is None else [
             [f.at_ms, f.table, f.action, f.rows] for f in recording.frames
@@ -65,13 +63,7 @@ def _options(entry: Entry, keys: Sequence[Key]) -> dict[str, Any]:
     found["speed"] = float(str(entry["speed"]))
     secrets = {key.key: key.secret for key in keys}
     listed: Any = entry["keys"]
-    found["keys"] = [
-        Key(
-            key=name, secret=secrets.get(name, "unknown"), account=account,
-            permissions=tuple(held), enabled=enabled,
-        )
-        for name, account, held, enabled in listed
-    ]  # fmt: skip
+    found["keys"] = [_key(key, secrets) for key in listed]
     paths: Any = entry["paths"]
     found["paths"] = {
         s: Path([(at, Decimal(p)) for at, p in points]) for s, points in paths.items()
@@ -84,6 +76,11 @@ def _options(entry: Entry, keys: Sequence[Key]) -> dict[str, Any]:
     settings = {name: float(p) for name, p in faults.items()}
     found["quirks"] = Quirks(settings, seed=found["seed"])
     return found
+
+
+def _key(kept: Mapping[str, Any], secrets: Mapping[str, str]) -> Key:
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()}
+    return Key(**(given | {"secret": secrets.get(kept["key"], HIDDEN)}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +217,9 @@ class _Teller:
 
     def _sign_in(self, number: int, entry: Entry) -> None:
         kept: Any = entry["with"]
-        given = self._recorder.blanks.signed(kept, "GET", "/realtime", b"")
-        self._sessions[number].sign_in(given, _at(entry))
+        session = self._session(number, entry)
+        given = self._recorder.blanks.signed(kept, "GET", session.path, b"")
+        session.sign_in(given, _at(entry))
 
     def _welcome(self, number: int, entry: Entry) -> None:
         remaining: Any = entry["remaining"]
@@ -232,9 +230,15 @@ class _Teller:
         request = {"op": "subscribe", "args": names}
         self._sessions[number].subscribe(list(names), request, _at(entry))
 
+    def _session(self, number: int, entry: Entry) -> Session:
+        session = self._sessions[number]
+        session.path, session.address = str(entry["path"]), str(entry["address"])
+        return session
+
     def _say(self, number: int, entry: Entry) -> None:
-        text = self._recorder.blanks.said(str(entry["text"]))
-        self._sessions[number].receive(text, _at(entry))
+        session = self._session(number, entry)
+        text = self._recorder.blanks.said(str(entry["text"]), session.path)
+        session.receive(text, _at(entry))
 
     def _take(self, number: int, entry: Entry) -> None:
         self._sessions[number].take()

@@ -116,25 +116,25 @@ class Blanks:
             found["api-signature"] = self._sign(found, verb, target, body)
         return found
 
-    def message(self, text: str) -> str:
-        """A message of a websocket client."""
+    def message(self, text: str, path: str) -> str:
+        """A message of a websocket client; *path* is what it has to sign."""
         try:
             args = self._args(text)
         except ValueError:
             args = None
         if args is not None:
-            right = self._sign(_named(args), "GET", "/realtime", b"")
+            right = self._sign(_named(args), "GET", path, b"")
             text = text.replace(args[2], RIGHT if args[2] == right else WRONG)
         return _hide(text)
 
-    def said(self, text: str) -> str:
+    def said(self, text: str, path: str) -> str:
         """The message as a client would have sent it."""
         if RIGHT not in text:
             return text
         args = self._args(text)
         if args is None:
             return text
-        return text.replace(RIGHT, self._sign(_named(args), "GET", "/realtime", b""))
+        return text.replace(RIGHT, self._sign(_named(args), "GET", path, b""))
 
     def frame(self, frame: bytes) -> str:
         """A frame of the exchange; an echo of credentials has a signature in it."""

@@ -82,14 +82,21 @@ class TapedSession(Session):
         elif not self.number:
             self._alive_ms = at_ms
 
+    @property
+    def _place(self) -> Entry:
+        """What its socket has told it, and who may sign in depends on."""
+        return {"path": self.path, "address": self.address}
+
     def receive(self, message: str, now_ms: int) -> None:
-        said = self.recorder.blanks.message(message)
-        with self.recorder.input({"say": self.number, "at": now_ms, "text": said}):
+        said = self.recorder.blanks.message(message, self.path)
+        entry = {"say": self.number, "at": now_ms, **self._place, "text": said}
+        with self.recorder.input(entry):
             super().receive(message, now_ms)
 
     def sign_in(self, credentials: dict[str, str], now_ms: int) -> None:
-        kept = self.recorder.blanks.credentials(credentials, "GET", "/realtime", b"")
-        with self.recorder.input({"sign_in": self.number, "at": now_ms, "with": kept}):
+        kept = self.recorder.blanks.credentials(credentials, "GET", self.path, b"")
+        entry = {"sign_in": self.number, "at": now_ms, **self._place, "with": kept}
+        with self.recorder.input(entry):
             super().sign_in(credentials, now_ms)
 
     def welcome(self, remaining: int, now_ms: int) -> None:

@@ -169,6 +169,7 @@ def _checked(
     if isinstance(given, Path | str):
         script = Script.load(Path(given))
     else:
-        script = Script.parse({"step": [dict(step) for step in given]})
+        steps: Any = decode(encode([dict(step) for step in given]))  # prices as exact numbers
+        script = Script.parse({"step": steps})
     script.check(World(**options, now_ms=server.now_ms(), later=lambda seconds, action: None))
     return script

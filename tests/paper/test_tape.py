@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import websocket
 
 from reconciler.paper import PaperExchange
 from reconciler.paper.auth import Key
@@ -159,3 +161,37 @@ def test_secrets_of_other_keys_are_needed_to_sign_again(tmp_path):
         assert client.order(orderQty=100, price=50_000).status_code == 200
     assert "only-here" not in path.read_text()
     assert list(rerun(path, [key])) == []
+
+
+def test_a_tape_knows_what_its_exchange_was_made_of(tmp_path):
+    """Scenario, paths, recorded frames, speed and deposits are on it: it needs no other file."""
+    path, prices = tmp_path / "made.tape", tmp_path / "prices.csv"
+    prices.write_text("time,price\n0,61000\n1m,60500.5\n")
+    frames = tmp_path / "frames.jsonl"
+    book = [
+        {"symbol": "ETHUSD", "id": n, "side": side, "size": 50, "price": price}
+        for n, (side, price) in enumerate([("Buy", 2_400), ("Sell", 2_401.5)])
+    ]
+    frame = {"table": "orderBookL2", "action": "partial", "data": book}
+    frames.write_text(json.dumps({"received_at": 1.5, "frame": frame}) + "\n")
+    step = {"at": 0.2, "do": "rules", "symbol": "XBTUSDT", "lotSize": 1000, "takerFee": 0.00075}
+    with PaperExchange(
+        record=path, prices={"XBTUSD": prices}, replay=frames, scenario=[step], speed=20.0,
+        legacy=True, balances={"XBt": 12_345_678}, faults={"order-late:XBTUSDx2": 0.5},
+    ) as venue:  # fmt: skip
+        client = Client(venue.url)
+        stream = Stream(venue.url, "order", "margin", client=client)
+        client.order(orderQty=100, ordType="Market")
+        stream.rows("margin", 1)
+        many = websocket.create_connection(venue.ws_url + "md", timeout=8)
+        expires = int(time.time()) + 60
+        signed = client.signed("GET", "/realtimemd", b"", str(expires))
+        ask = {"op": "authKeyExpires", "args": [client.key, expires, signed["api-signature"]]}
+        many.send(json.dumps([1, "one", "account", ""]))
+        many.send(json.dumps([0, "one", "account", ask]))
+        while '"success":true' not in many.recv():
+            pass
+        assert venue.do("fault", name="late-fill", probability=0)["symbol"] is None
+    for file in (prices, frames):
+        file.unlink()
+    assert list(rerun(path)) == []
