@@ -137,6 +137,7 @@ class SimStream(Stream):
         self._wake = wake
         self._feed: Feed | None = None
         self._tries = 0
+        self._upstream_us = 0  # when the last of what was sent is there
         self._settled_us = 0
         self.inbox: deque[bytes | None] = deque()
         self.connections = 0
@@ -215,9 +216,11 @@ class SimStream(Stream):
         feed = self._feed
         if feed is None:
             raise OSError("not connected")
-        for text in said:
-            delay_us = self._network.draws.ms("upstream", 2, 5)
-            self._network.agenda.later(delay_us, partial(feed.said, text))
+        agenda = self._network.agenda
+        for text in said:  # one after another: a connection keeps their order
+            due_us = agenda.now_us + self._network.draws.ms("upstream", 2, 5)
+            self._upstream_us = max(self._upstream_us, due_us)
+            agenda.later(self._upstream_us - agenda.now_us, partial(feed.said, text))
 
     def drop(self, wait_us: int = 0) -> None:
         """Close, and connect again."""
