@@ -99,7 +99,7 @@ def test_a_row_from_before_the_end_revives_nothing_though_the_venue_s_clock_was_
     """Its time is later than that of the end, but not than that of rows from before the end."""
     teller = tell(WORKING + "target 0 -> cancel r1")
     born_us = teller.order("r1").seen_venue_us
-    teller.row("r1", "canceled", 0, venue_us=born_us - 500_000)
+    teller.row("r1", "cancelled", 0, venue_us=born_us - 500_000)
     assert teller.row("r1", "new", 0, venue_us=born_us) == []
     assert (teller.book.state, teller.ledger.frozen) == ("idle", "")
 
