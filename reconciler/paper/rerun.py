@@ -79,8 +79,11 @@ def _options(entry: Entry, keys: Sequence[Key]) -> dict[str, Any]:
 
 
 def _key(kept: Mapping[str, Any], secrets: Mapping[str, str]) -> Key:
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in kept.items()}
-    return Key(**(given | {"secret": secrets.get(kept["key"], HIDDEN)}))
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()
+    }
+    given["secret"] = secrets.get(given["key"], HIDDEN)
+    return Key(**given)
 
 
 @dataclass(frozen=True, slots=True)
