@@ -82,6 +82,18 @@ def _instrument(world: World, fields: Fields) -> Instrument:
     return intake.instrument(fields, world.exchange.catalogue)
 
 
+def _check_alive(world: World, symbol: str) -> None:
+    """
+    Refuse to bring a market back that is over.
+
+    Raises:
+        Refusal: it was settled.
+    """
+    state = world.exchange.markets[symbol].state
+    if state not in STATES:
+        raise errors.bad_request(f"{symbol} is {state}")
+
+
 # -- faults and connections ----------------------------------------------------------------------
 
 
@@ -173,6 +185,7 @@ def price(world: World, fields: Fields) -> Do:
     world.feed.check_movable(inst.symbol)
 
     def do(now_ms: int) -> object:
+        _check_alive(world, inst.symbol)
         world.move_to(inst.symbol, wanted, now_ms)
         row = world.exchange.markets[inst.symbol].row(now_ms)
         shown = ("symbol", "bidPrice", "askPrice", "markPrice", "lastPrice", "timestamp")
@@ -190,6 +203,7 @@ def market(world: World, fields: Fields) -> Do:
         raise errors.invalid("Invalid state")
 
     def do(now_ms: int) -> object:
+        _check_alive(world, inst.symbol)
         world.set_state(inst.symbol, state, now_ms)
         return {"symbol": inst.symbol, "state": state}
 

@@ -196,8 +196,12 @@ def test_an_instrument_can_be_settled(desk):
     desk.advance(1_100)
     assert (desk.held(), desk.status("a")) == (0, "Canceled")
     assert "Settlement" in executions(desk)
-    assert desk.exchange.markets["XBTUSD"].state == "Settled"
     assert desk.order(orderQty=100, price=50_000).status == 400
+    for action, field, value in (("market", "state", "Open"), ("price", "price", 60_000)):
+        status, body = desk.do(action, symbol="XBTUSD", **{field: value})
+        assert (status, body["error"]["message"]) == (400, "XBTUSD is Settled")
+    market = desk.exchange.markets["XBTUSD"]
+    assert (market.state, market.book.levels(BUY)) == ("Settled", [])
 
 
 @pytest.mark.parametrize("seed", range(3))
