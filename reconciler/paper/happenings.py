@@ -105,8 +105,11 @@ class Happenings:
         permille = draws.randint(5, 20) * draws.choice((-1, 1))
         there = max(2, best + best * permille // 1000)
 
+        was = market.inst.price(best)
+
         def back(at_ms: int) -> None:
-            world.move_to(symbol, market.inst.price(best), at_ms)
+            if market.state in ("Open", "Closed"):
+                world.move_to(symbol, was, at_ms)
 
         world.move_to(symbol, market.inst.price(there), now_ms)
         world.agenda.at(now_ms + SPIKE_MS, back)
