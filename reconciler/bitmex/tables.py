@@ -6,6 +6,7 @@ Rule 2: what comes before the first partial of a table is dropped.
 Rule 3: the key of a row is what the partial says it is, and changes when a partial says so.
 Rule 4: in an update, absent means unchanged and null means unset.
 Rule 5: an update or delete of a row never seen can't be explained: the table must be read anew.
+Where images are of slices, this holds for those that have come: for the others, rule 2 does.
 
 Pure: no clock, no I/O. `Table` knows no column; `Accounts` knows which core events follow.
 """
@@ -48,6 +49,7 @@ class Table:
         self.name = name
         self.keys: tuple[str, ...] | None = None  # None: no partial yet
         self.rows: dict[Key, dict[str, object]] = {}
+        self._slices: list[Mapping[str, object]] = []  # of which there was an image
         self.dropped = 0  # rows that came before the partial
         self.unexplained = 0  # changes of rows never seen, since the last partial
 
@@ -55,6 +57,7 @@ class Table:
         """Drop all: a new connection will tell anew."""
         self.keys = None
         self.rows.clear()
+        self._slices.clear()
         self.unexplained = 0
 
     def apply(
@@ -95,6 +98,8 @@ class Table:
         self, data: list[dict[str, object]], keys: tuple[str, ...], slice_of: Mapping[str, object]
     ) -> list[dict[str, object]]:
         self.unexplained = 0
+        if slice_of not in self._slices:
+            self._slices.append(slice_of)
         if keys != self.keys:
             self.keys = keys
             self.rows = {self._key(row): row for row in self.rows.values()}
@@ -130,7 +135,10 @@ class Table:
             fits = [k for k, r in self.rows.items() if all(r.get(c) == v for c, v in named)]
             if len(fits) == 1:
                 return fits[0]
-        self.unexplained += 1
+        if any(_inside(row, slice_of) for slice_of in self._slices):
+            self.unexplained += 1
+        else:
+            self.dropped += 1
         return None
 
     def _update(self, row: dict[str, object]) -> dict[str, object] | None:
@@ -147,6 +155,11 @@ class Table:
         key = self._find(row)
         if key is not None:
             del self.rows[key]
+
+
+def _inside(row: Row, slice_of: Mapping[str, object]) -> bool:
+    """Whether a row may be of that slice: a column that it does not name proves nothing."""
+    return all(row.get(column, value) == value for column, value in slice_of.items())
 
 
 class Accounts:

@@ -99,6 +99,24 @@ def test_an_unknown_row_asks_for_a_reload() -> None:
     assert not made.unexplained("order")
 
 
+def test_a_change_before_the_image_of_its_slice_is_dropped_too() -> None:
+    """One symbol had its image, the other's is on its way: its changes are early, and no riddle."""
+    made = Accounts(["XBTUSD", "ETHUSD"])
+    first = {"keys": ["symbol"], "filter": {"symbol": "XBTUSD"}}
+    made.take(frame("instrument", "partial", INSTRUMENT, **first), 1)
+    early = frame("instrument", "update", {"symbol": "ETHUSD", "markPrice": 2450})
+    assert made.take(early, 2) == []
+    assert not made.unexplained("instrument")
+    second = {"keys": ["symbol"], "filter": {"symbol": "ETHUSD"}}
+    made.take(frame("instrument", "partial", **second), 3)
+    made.take(early, 4)
+    assert made.unexplained("instrument"), "its image came, and lacked the row"
+    made.forget()
+    made.take(frame("instrument", "partial", INSTRUMENT, **first), 5)
+    made.take(early, 6)
+    assert not made.unexplained("instrument")
+
+
 def test_a_delete_of_an_unknown_row_is_unexplained_too() -> None:
     """As for updates."""
     table = Table("liquidation")
