@@ -145,3 +145,10 @@ def test_what_an_account_has_is_what_the_page_says():
     """The deposit is told in words, where no block of the page would notice a change."""
     assert "begins with 100 XBT and 1,000,000 USDT" in PAGE
     assert DEFAULT_BALANCES == {"XBt": 100 * 10**8, "USDt": 1_000_000 * 10**6}
+
+
+def test_the_page_leads_where_it_says():
+    """Every page that it links to is there."""
+    linked = re.findall(r"\]\((?!http)([^)#]+)\)", PAGE)
+    assert {"interop.md", "paper-faults.md"} <= set(linked)
+    assert [name for name in linked if not (CHECKOUT / "docs" / name).exists()] == []
