@@ -10,6 +10,7 @@ from tests import drawn
 from tests.endtoend.forked import Forked
 from tests.endtoend.weather import (
     Change,
+    each_as_large_as_intended,
     endure,
     off_target,
     positions,
@@ -36,15 +37,36 @@ def test_in_bad_weather_nothing_is_doubled_or_lost_and_targets_are_held_after_it
     assert report.events > 100
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_weather_finds_a_service_that_reads_nothing_back(tmp_path: Path) -> None:
-    """Without that one guard fills of a gap in the stream are lost: it is seen, and named."""
-    dropped = ("person-trade=1", "drop-stream=0.5")
-    with Zygote(careless="nothing is read back") as careless:
-        with Forked(tmp_path, careless, faults=dropped, generous=True) as house:
-            with pytest.raises(AssertionError, match=r"fills that are lost: \['"):
-                endure(house, 3, 1, change_every_s=1, faults=0, calm_s=5)
+class Traded:
+    """As much of a house as the comparison of sizes asks for."""
+
+    def rows(self, query: str) -> list[tuple[str, int]]:
+        return [("rc-1", 300), ("rc-2", -200)]
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "contracts", "fine"),
+    [
+        ("rc-1", "Buy", 300, True),
+        ("rc-1", "Buy", 301, False),
+        ("rc-1", "Sell", 100, False),
+        ("rc-2", "Sell", 200, True),
+        ("rc-2", "Buy", 100, False),
+    ],
+)
+def test_an_order_that_trades_too_much_is_found(
+    name: str, side: str, contracts: int, fine: bool
+) -> None:
+    """Or on the wrong side: the venue's trades are compared with what was decided."""
+    pieces = [
+        {"clOrdID": name, "side": side, "lastQty": 100},
+        {"clOrdID": name, "side": side, "lastQty": contracts - 100},
+    ]
+    if fine:
+        each_as_large_as_intended(Traded(), pieces)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(AssertionError):
+            each_as_large_as_intended(Traded(), pieces)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -83,7 +83,7 @@ def endure(
     seconds: float,
     seed: int,
     change_every_s: float,
-    faults: float,
+    faults: float | Mapping[str, float],
     but: Container[str] = (),
     calm_s: float = CALM_S,
     say: Callable[[str], None] = lambda _: None,
@@ -96,7 +96,7 @@ def endure(
         seconds: Of bad weather, from when the first targets are held.
         seed: Of the targets.
         change_every_s: How long a symbol's target stays, about.
-        faults: How likely each fault of the catalogue strikes that fair weather heals.
+        faults: How likely each fault of the catalogue strikes that fair weather heals; or these.
         but: Faults that don't, besides those that were switched on before.
         calm_s: How long it may take, in fair weather, until everything is held.
         say: Is told how it goes, every half minute.
@@ -198,10 +198,13 @@ def _calm(house: House, report: Report, asked: dict[str, list[Change]], calm_s: 
     report.reconnects = _service(house)["reconnects"]
 
 
-def _switch_on(house: House, probability: float, but: Container[str]) -> None:
-    for row in house.get("/paper/faults"):
-        if not row["lasting"] and not row["probability"] and row["name"] not in but:
-            house.post("/paper/fault", name=row["name"], probability=probability)
+def _switch_on(house: House, faults: float | Mapping[str, float], but: Container[str]) -> None:
+    if not isinstance(faults, Mapping):
+        rows = house.get("/paper/faults")
+        healing = [row["name"] for row in rows if not row["lasting"] and not row["probability"]]
+        faults = dict.fromkeys((name for name in healing if name not in but), faults)
+    for name, probability in faults.items():
+        house.post("/paper/fault", name=name, probability=probability)
 
 
 def _wait_until_held(
@@ -231,7 +234,7 @@ def _compare(house: House, report: Report, asked: dict[str, list[Change]]) -> No
     truth = house.truth()
     moving = [row for row in truth["executions"] if row["execType"] in MOVING]
     mine = [row for row in moving if row.get("clOrdID", "").startswith("rc-")]
-    _each_as_large_as_intended(house, mine)
+    each_as_large_as_intended(house, mine)
     report.orders, report.fills = counted["orders"], counted["fills"]
     report.foreign = len(moving) - len(mine)
     report.events = house.replay()
@@ -248,7 +251,7 @@ def _compare(house: House, report: Report, asked: dict[str, list[Change]]) -> No
     _count_misses(report, asked, moving)
 
 
-def _each_as_large_as_intended(house: House, mine: list[dict[str, Any]]) -> None:
+def each_as_large_as_intended(house: House, mine: list[dict[str, Any]]) -> None:
     """No order of ours traded on the wrong side, or more than was decided."""
     wanted = dict(house.rows("select cl_ord_id, contracts from intents"))
     traded: Counter[str] = Counter()
