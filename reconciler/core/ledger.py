@@ -281,13 +281,22 @@ class Ledger(msgspec.Struct, kw_only=True):
         if self.sync_asked_us is None:
             wake = min(wake, max(self.synced_us + AUDIT_EVERY_US, self.sync_again_us))
         if self.settings.dead_man_us:
-            wait_us = DISARM_AGAIN_US if self.stopping else self.settings.dead_man_us // 4
             if not self.stopping or (self.dead_man_armed and not any(self.own_alive())):
-                wake = min(wake, self.dead_man_asked_us + wait_us)
+                wake = min(wake, self.dead_man_due_us())
         return wake
+
+    def dead_man_due_us(self) -> int:
+        """When the venue is to be asked again to arm its switch, or at the end to disarm it."""
+        if self.stopping:
+            return self.dead_man_asked_us + DISARM_AGAIN_US
+        wait_us = self.settings.dead_man_us // 4
+        if self.dead_man_acked_us < self.dead_man_asked_us:  # it did not work: no order until then
+            wait_us = min(wait_us, ARM_AGAIN_US)
+        return self.dead_man_asked_us + wait_us
 
 
 AUDIT_EVERY_US = 30_000_000  # a look at everything, in case a row was lost without a trace
 NO_ANSWER_US = 60_000_000  # a request that nobody answered by then is in doubt, whoever forgot it
 SYNC_AGAIN_US = 5_000_000
 DISARM_AGAIN_US = 1_000_000
+ARM_AGAIN_US = 5_000_000  # the venue does not want to be asked more often

@@ -23,7 +23,6 @@ from reconciler.core.decisions import (
 from reconciler.core.gate import missing, opens_at_us
 from reconciler.core.ledger import (
     AUDIT_EVERY_US,
-    DISARM_AGAIN_US,
     NEVER_US,
     Book,
     Order,
@@ -441,10 +440,11 @@ def plan_account(turn: Turn) -> list[AnyDecision]:
     if not limit_us:
         return decisions
     number = ledger.next_request_id + len(decisions)
+    if turn.at_us < ledger.dead_man_due_us():
+        return decisions
     if ledger.stopping:
-        again = turn.at_us >= ledger.dead_man_asked_us + DISARM_AGAIN_US
-        if ledger.dead_man_armed and again and not any(ledger.own_alive()):
+        if ledger.dead_man_armed and not any(ledger.own_alive()):
             decisions.append(ArmDeadMan(request_id=number, timeout_ms=0))
-    elif turn.at_us >= ledger.dead_man_asked_us + limit_us // 4:
+    else:
         decisions.append(ArmDeadMan(request_id=number, timeout_ms=limit_us // 1000))
     return decisions

@@ -48,8 +48,9 @@ def price(policy: Policy, stage: str, side: int, quote: Quoted, tick: Decimal) -
     if own is None:
         return None
     if stage == "inside" and other is not None and (other - own) * side > tick:
-        return Pricing(own + side * tick, True, False, stage)
-    return Pricing(own, True, False, stage)
+        return Pricing(to_tick(own + side * tick, tick, -side), True, False, stage)
+    # A tick that just changed may leave the best price between two of the new ones.
+    return Pricing(to_tick(own, tick, -side), True, False, stage)
 
 
 def worth_an_amend(

@@ -68,7 +68,7 @@ def test_an_unknown_trigger_is_illegal_too() -> None:
 def test_random_worlds_use_nearly_every_row() -> None:
     """No row is there for show: worlds within the assumptions reach all but the two for worse."""
     used: set[tuple[str, str]] = set()
-    for seed in range(60):
+    for seed in range(90):
         world = World(seed, harsh=seed % 3 == 0)
         world.live()
         used |= world.rows_used

@@ -221,6 +221,19 @@ def test_the_dead_mans_switch_is_armed_first_and_kept_so() -> None:
     assert teller.wait(15_000) == ["arm 60000"]
 
 
+def test_an_arming_that_failed_is_tried_again_soon_but_not_all_the_time() -> None:
+    """No order may go until it worked; the venue wants five seconds between two."""
+    teller = Teller(Settings(symbols=(SYMBOL,), dead_man_us=60_000_000))
+    teller.target(100)
+    armings = 0
+    for _ in range(240):
+        armings += teller.wait(100).count("arm 60000")
+        if any(request.type == "armdeadman" for request in teller.ledger.requests.values()):
+            teller.do(["arming", "refused"])
+    assert 4 <= armings <= 5
+    assert teller.do(["armed", "60000"]) == ["place r1 +100"]
+
+
 def test_a_promise_that_was_read_late_is_as_old_as_its_request() -> None:
     """While we stood still the switch may have fired: an old answer says nothing of that."""
     teller = Teller(Settings(symbols=(SYMBOL,), dead_man_us=60_000_000))
@@ -244,6 +257,18 @@ def test_an_orderly_stop_disarms_the_switch_once() -> None:
     assert teller.wait(1_000) == ["disarm"]
     assert teller.do(["armed", "0"]) == []
     assert "disarm" not in teller.wait(20_000)
+
+
+def test_a_stop_leaves_the_switch_armed_while_an_order_is_left() -> None:
+    """Should its cancel come to nothing, the venue cancels it by itself."""
+    teller = Teller(Settings(symbols=(SYMBOL,), dead_man_us=60_000_000))
+    teller.do(["armed", "60000"])
+    teller.target(100)
+    teller.do(["ok", "r1"])
+    teller.wait(2_000)
+    assert teller.do(["stop"]) == ["cancel r1"]
+    assert "disarm" not in teller.wait(2_000)
+    assert "disarm" in [*teller.do(["cancelled", "r1", "0"]), *teller.wait(1_000)]
 
 
 def test_a_resync_that_fails_is_not_asked_for_all_the_time() -> None:

@@ -31,6 +31,12 @@ def test_an_order_to_join_needs_nobody_on_the_other_side() -> None:
     tell("price 100.0 -\ntarget +100 -> place r1 +100 = placing")
 
 
+def test_an_order_that_joins_asks_for_a_price_of_the_grid() -> None:
+    """Where the tick has just changed the best price may lie between two: ours is not above it."""
+    tell("price 100.3 100.9\nmark 100.4\ntarget +100 -> place r1 +100 @ 100.0 = placing")
+    tell("price 100.3 100.9\nmark 100.8\ntarget -100 -> place r1 -100 @ 101.0 = placing")
+
+
 def test_inside_a_spread_of_one_tick_there_is_no_room() -> None:
     """Then it joins; and with nobody on the other side it joins, too."""
     settings = Settings(symbols=(SYMBOL,), policies={"passive": Policy(start="inside")})
