@@ -13,6 +13,7 @@ from .instruments import Instrument, plain
 from .money_rows import history_rows, margin_row, wallet_row
 from .orders import Row
 from .queries import page, paged
+from .series import resolved
 
 if TYPE_CHECKING:
     from .rest import Api
@@ -22,7 +23,8 @@ MOST_LINES = 10_000  # of walletHistory, and as many unless asked for fewer
 
 
 def _instrument(api: Api, asked: Asked) -> Instrument:
-    return intake.instrument(asked.fields, api.exchange.catalogue)
+    """The one that is named, in any case or by its series (section 3)."""
+    return intake.instrument(resolved(asked.fields, api.exchange), api.exchange.catalogue)
 
 
 # -- what is set on a position --------------------------------------------------------------------

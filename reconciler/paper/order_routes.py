@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from . import errors, intake, order_rules
+from .members import check_target
 from .orders import CLOSE, NewOrder
 from .queries import matches
 from .series import resolved
@@ -44,6 +45,7 @@ def cancel(api: Api, asked: Asked) -> object:
 
 
 def cancel_all(api: Api, asked: Asked) -> object:
+    check_target(asked)
     fields = resolved(asked.fields, api.exchange)
     if intake.text(fields, "symbol"):
         intake.instrument(fields, api.exchange.catalogue)

@@ -12,6 +12,7 @@ from . import errors
 from .faults import ANSWER, DOOR, READ
 from .orders import CLOSE
 from .protocol import encode
+from .series import resolve
 from .web import Answer
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class RestFaults:
             return None
         named = fields.get("symbol")
         if isinstance(named, str) and named:
-            return named.upper()
+            return resolve(named, self._api.exchange)
         if admitted.key is None:
             return None
         order_id = fields.get("orderID")
