@@ -5,6 +5,7 @@ terms of the contracts (protocol sheet, sections 5, 6, 8.1 and 8.4).
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 import pytest
@@ -196,3 +197,107 @@ def test_costs_and_notionals_have_their_signs(symbol, sign):
     for _, row in rows_of(public.tables(), "trade"):
         assert row["homeNotional"] > 0 < row["foreignNotional"]
         assert row["grossValue"] > 0
+
+
+# -- what must add up ------------------------------------------------------------------------------
+
+
+def drawn_life(stage, draw):
+    """A hundred orders of two members in three kinds of contract, of which some trade."""
+    for number in range(100):
+        symbol = draw.choice(("XBTUSD", "ETHUSD", "XBTUSDT"))
+        fields = {"symbol": symbol, "orderQty": 100 * draw.choice((-3, -2, -1, 1, 2, 3))}
+        market = stage.exchange.markets[symbol]
+        if draw.random() < 0.5:
+            fields["ordType"] = "Market"
+        else:
+            fields["price"] = market.inst.price(
+                market.inst.ticks(market.last) + draw.randint(-9, 9)
+            )
+        stage.place(draw.choice((ME, OTHER)), clOrdID=str(number), **fields)
+        stage.pass_ms(700)
+
+
+def test_totals_of_a_row_follow_from_its_parts():
+    """Position and margin at every moment, by integer equality, in all kinds of contract."""
+    stage = Stage(symbols=("XBTUSD", "ETHUSD", "XBTUSDT"), walk=True)
+    for symbol in ("XBTUSD", "ETHUSD"):
+        stage.exchange.set_leverage(ME, symbol, Decimal(10), stage.now)
+    ears = [stage.ear("position", "margin", key=key) for key in (MINE, THEIRS)]
+    drawn_life(stage, random.Random(1))
+    seen = 0
+    for ear in ears:
+        held: dict[object, dict] = {}
+        for frame in ear.frames():
+            for row in frame.get("data", []):
+                table = frame["table"]
+                p = held.setdefault((table, row.get("symbol"), row["currency"]), {})
+                p.update(row)
+                seen += 1
+                if table == "margin":
+                    assert p["walletBalance"] == p["amount"] + p["realisedPnl"]
+                    assert p["marginBalance"] == p["walletBalance"] + p["unrealisedPnl"]
+                    free = p["marginBalance"] - p["initMargin"] - p["maintMargin"]
+                    assert p["availableMargin"] == max(0, free)
+                    continue
+                assert p["currentCost"] == p["realisedCost"] + p["unrealisedCost"]
+                assert (
+                    p["realisedPnl"] == -p["realisedCost"] - p["currentComm"] - p["rebalancedPnl"]
+                )
+                assert p["unrealisedPnl"] == p["markValue"] - p["unrealisedCost"]
+                assert p["maintMargin"] == p["posMargin"] + p["unrealisedPnl"] * p["isOpen"]
+                assert p["isOpen"] == (p["currentQty"] != 0)
+                if not p["crossMargin"]:
+                    assert p["posMargin"] == p["posInit"] + p["posComm"]
+    assert seen > 200
+
+
+def test_an_order_counts_up_and_an_execution_comes_once():
+    """The one sequence that is safe: cumQty never falls, execIDs are never used again (11)."""
+    stage = Stage(symbols=("XBTUSD", "ETHUSD", "XBTUSDT"), walk=True)
+    ear = stage.ear("order", "execution", key=MINE)
+    drawn_life(stage, random.Random(3))
+    counted: dict[str, int] = {}
+    traded: dict[str, int] = {}
+    ids = []
+    for table, row in [(f["table"], r) for f in ear.frames() for r in f.get("data", [])]:
+        if table == "order":
+            now = row.get("cumQty", counted.get(row["orderID"], 0))
+            assert now >= counted.get(row["orderID"], 0)
+            counted[row["orderID"]] = now
+        else:
+            ids.append(row["execID"])
+            traded[row["orderID"]] = traded.get(row["orderID"], 0) + row["lastQty"]
+    assert len(set(ids)) == len(ids) > 50
+    assert counted == traded
+
+
+def test_a_market_order_is_new_and_then_trades_at_one_time():
+    """Its executions: New with a zero match id, then a row for each price, all of one moment."""
+    stage = Stage(symbols=("XBTUSD",))
+    ear = stage.ear("execution", key=MINE)
+    ear.frames()
+    stage.place(orderQty=20_000, ordType="Market")
+    (new, *trades) = [row for _, row in rows_of(ear.tables(), "execution")]
+    assert (new["execType"], new["ordStatus"], new["lastQty"]) == ("New", "New", 0)
+    assert new["trdMatchID"] == "00000000-0000-0000-0000-000000000000"
+    assert "lastLiquidityInd" not in new
+    assert len(trades) > 1
+    assert {row["execType"] for row in trades} == {"Trade"}
+    assert {row["timestamp"] for row in trades} == {new["timestamp"]}
+    assert [row["ordStatus"] for row in trades] == ["PartiallyFilled"] * (len(trades) - 1) + [
+        "Filled"
+    ]
+
+
+def test_who_the_dead_mans_switch_cancels_is_told_so():
+    """An ordinary cancel whose text names the switch [unsure: its words]."""
+    stage = Stage(symbols=("XBTUSD",))
+    ear = stage.ear("order", key=MINE)
+    stage.place(orderQty=100, price="60000")
+    ear.frames()
+    ear.ask("cancelAllAfter", 1_000)
+    stage.pass_ms(1_000)
+    ((action, row),) = rows_of(ear.tables(), "order")
+    assert (action, row["ordStatus"], row["leavesQty"]) == ("update", "Canceled", 0)
+    assert row["text"] == "Canceled: cancelAllAfter timeout\nSubmitted via API."
