@@ -17,7 +17,7 @@ from .amending import Amending
 from .instruments import Instrument, commission
 from .market import BUY
 from .money_rows import position_row, transaction
-from .orders import NewOrder, Order, Row
+from .orders import AT_MARKET, NewOrder, Order, Row
 from .protocol import Change
 from .venue_market import Market
 
@@ -53,6 +53,8 @@ class Clearing(Amending):
         inst, account = order.instrument, self.accounts[order.account]
         position = self.position(order.account, inst.symbol)
         ticks = order.ticks if ticks is None else ticks
+        if order.ord_type in AT_MARKET:
+            ticks = None  # a revived one has the price of its former trades, which binds nobody
         if ticks is not None and not inst.is_spot:
             margin.check_price(account, position, order.side, inst.price(ticks))
         if order.reduce_only:

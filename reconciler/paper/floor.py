@@ -13,6 +13,7 @@ fund. Both have books like everybody, so that contracts and money add up (`audit
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 from . import errors, executions, margin
@@ -77,8 +78,9 @@ class Floor(State):
         """
         The worst price in ticks at which the order may trade; None: any.
 
-        An order at market goes no further than its maxSlippagePct from the touch, and closes a
-        position no worse than at its bankruptcy price (section 4.2).
+        An order at market goes no further than its maxSlippagePct from the touch, closes a position
+        no worse than at its bankruptcy price (section 4.2), and opens one no worse than its account
+        was asked to back: at what the book shows.
         """
         if order.ord_type not in AT_MARKET:
             return order.ticks
@@ -88,6 +90,8 @@ class Floor(State):
             reach = int(touch * order.slippage / 100)  # whole ticks, never past the percentage
             bounds.append(touch + order.side * reach)
         position = self.position(order.account, order.instrument.symbol)
+        if order.leaves > max(0, -position.qty * order.side):
+            bounds.append(_backed(order.side, market))
         if position.qty * order.side < 0:
             owner = self.accounts[order.account]
             held = margin.standing(owner, order.instrument.settle)
@@ -284,6 +288,19 @@ class Floor(State):
         match = market.book.hit(order.order_id, size)
         self._settle(market, match, -order.side, None, now_ms)
         self._react(now_ms)
+
+
+def _backed(side: int, market: Market) -> int:
+    """
+    The worst price in ticks at which `Clearing._cost` values an order at market: the last that is
+    shown to it, or the mark where nothing is. A hidden order further away must not take more from
+    an account than it has.
+    """
+    shown = market.book.last(-side)
+    if shown is not None:
+        return shown
+    mark = market.mark / market.inst.tick
+    return max(1, math.floor(mark) if side == BUY else math.ceil(mark))
 
 
 def sum_of_contracts(exchange: State, symbol: str) -> int:

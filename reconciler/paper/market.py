@@ -84,6 +84,11 @@ class Book:
                 return ticks
         return None
 
+    def last(self, side: int) -> int | None:
+        """Worst price that *side* shows, in ticks, or None when it shows nothing."""
+        levels = self._levels[side]
+        return next((ticks for ticks in self._worst_first(side) if levels[ticks].shown), None)
+
     def size(self, side: int, ticks: int) -> int:
         """Contracts shown at one price."""
         level = self._levels[side].get(ticks)
@@ -212,6 +217,10 @@ class Book:
     def _best_first(self, side: int) -> Iterator[int]:
         prices = self._prices[side]
         return reversed(prices) if side == BUY else iter(prices)
+
+    def _worst_first(self, side: int) -> Iterator[int]:
+        prices = self._prices[side]
+        return iter(prices) if side == BUY else reversed(prices)
 
     def _came(self, maker: Resting) -> bool:
         return maker.sweep == self._sweep

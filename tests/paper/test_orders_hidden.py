@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from reconciler.paper.errors import Refusal
 from reconciler.paper.market import BUY, SELL
 from reconciler.paper.orders import POST_ONLY
 from tests.paper.conftest import OTHER, Bench
@@ -105,3 +106,31 @@ def test_a_market_order_does_not_close_below_bankruptcy():
     order = bench.place(orderQty=-5_000, ordType="Market", execInst="ReduceOnly")
     assert (order.status, order.cum, bench.held()) == ("Canceled", 1_000, 4_000)
     assert str(order.price) == "61250.1"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_an_order_at_market_trades_no_worse_than_its_account_was_asked_to_back(bench, whole):
+    """
+    A hidden bid far behind the shown book doesn't get the contracts of one who sells at market:
+    he would owe more than he has, and the insurance fund would pay the one who hid it.
+    """
+    bench.place(OTHER, orderQty=100_000, price="1000", displayQty=0)
+    if whole:  # nothing is shown any more
+        bench.exchange.house_take("XBTUSD", SELL, 5_000, None, bench.now)
+    fund = bench.exchange.engine.wallet_balance("XBt")
+    order = bench.place(side="Sell", orderQty=50_000, ordType="Market")
+    assert (order.status, order.cum) == ("Canceled", 0 if whole else 5_000)
+    assert bench.held(OTHER) == 0
+    bench.exchange.pulse(bench.now + 10_000, positions=True)
+    assert bench.exchange.engine.wallet_balance("XBt") == fund
+
+
+def test_a_revived_order_at_market_is_backed_at_what_the_book_asks_now(bench):
+    """The price of its former trades is over: what it costs now is what the account must have."""
+    order = bench.place(orderQty=1_000, ordType="Market")
+    for resting in [o for o in bench.exchange.markets["XBTUSD"].book.orders() if o.side == SELL]:
+        bench.exchange.markets["XBTUSD"].book.remove(resting.order_id)
+    bench.exchange.house_rest("XBTUSD", SELL, 6_000_000, 10_000_000, bench.now)
+    with pytest.raises(Refusal, match="immediate liquidation"):
+        bench.amend(orderID=order.order_id, leavesQty=9_000_000)
+    assert bench.held() == 1_000
