@@ -20,6 +20,7 @@ SATOSHI = 100_000_000  # minor units in one XBT
 
 # Digits that BitMEX shows of an average price, by how the average is formed.
 _AVERAGE_DIGITS = Decimal("0.0001")
+_ONE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +143,7 @@ def shown(average: Decimal) -> Decimal:
 def plain(number: Decimal) -> Decimal:
     """*number* without trailing zeros and without a positive exponent."""
     number = number.normalize()
-    exponent = number.as_tuple().exponent
-    return number.quantize(Decimal(1)) if isinstance(exponent, int) and exponent > 0 else number
+    return number.quantize(_ONE) if "E+" in str(number) else number
 
 
 def nearest(number: Decimal) -> int:

@@ -46,8 +46,8 @@ def number(fields: Fields, name: str) -> Decimal | None:
         parsed = Decimal(value)
     except InvalidOperation:
         raise errors.invalid(f"Invalid {name}") from None
-    exponent = parsed.as_tuple().exponent
-    if not parsed.is_finite() or len(parsed.as_tuple().digits) > _MAX_DIGITS:
+    _, digits, exponent = parsed.as_tuple()
+    if not parsed.is_finite() or len(digits) > _MAX_DIGITS:
         raise errors.invalid(f"Invalid {name}")
     if isinstance(exponent, int) and abs(exponent) > _MAX_DIGITS:
         raise errors.invalid(f"Invalid {name}")

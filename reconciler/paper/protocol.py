@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import compress
+from operator import ne
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -120,8 +122,12 @@ def changed(before: Row, after: Row, identity: Iterable[str]) -> Row | None:
 
     A field that went away is sent as null once: null means "now unset" (section 10.1).
     """
-    delta: Row = {k: v for k, v in after.items() if k != "timestamp" and before.get(k) != v}
-    delta.update({k: None for k in before if k not in after})
+    if [*before] == [*after]:  # as a rule; then no field is looked up
+        delta: Row = dict(compress(after.items(), map(ne, before.values(), after.values())))
+        delta.pop("timestamp", None)
+    else:
+        delta = {k: v for k, v in after.items() if k != "timestamp" and before.get(k) != v}
+        delta.update({k: None for k in before if k not in after})
     if not delta:
         return None
     row: Row = {key: after[key] for key in identity if key in after}

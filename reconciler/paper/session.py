@@ -41,7 +41,7 @@ class Session:
         self.hub = hub
         self.key: Key | None = None
         self.topics: dict[Topic, None] = {}
-        self.outbox: deque[bytes] = deque()
+        self._outbox: deque[bytes] = deque()
         self.platform = platform  # on /realtimePlatform, which serves the platform's tables alone
         self.closing = False
         self.silent = False  # a fault: no table frame is sent any more
@@ -63,12 +63,23 @@ class Session:
     def account(self) -> int | None:
         return None if self.key is None else self.key.account
 
+    @property
+    def outbox(self) -> deque[bytes]:
+        """What it has yet to be sent."""
+        self.hub.deliver()
+        return self._outbox
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._wake()
+
     # -- out ----------------------------------------------------------------------------------
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; a peer that has left too many unread is dropped."""
         if self.closing or self.mute:
             return
+        self.hub.deliver()  # what was said before comes before
         if self.lag_s:
             self._lagging.append(frame)
             self.hub.later(self.lag_s, lambda: self._queue(self._lagging.popleft()))
@@ -79,29 +90,27 @@ class Session:
         if self.closing:
             return
         self._queued += len(frame)
-        if len(self.outbox) >= OUTBOX_FRAMES or self._queued > OUTBOX_BYTES:
+        if len(self._outbox) >= OUTBOX_FRAMES or self._queued > OUTBOX_BYTES:
             self.close()
             return
-        self.outbox.append(frame)
+        self._outbox.append(frame)
         self._wake()
 
     def send_all(self, tables: Sequence[str], frames: Sequence[bytes], size: int) -> None:
-        """Send table frames, *size* bytes in all, at once if no fault has this session in hand."""
+        """Queue table frames, *size* bytes in all, at once if no fault has this session in hand."""
         if self.silent or self.mute or self.lag_s or self._held:
             for table, frame in zip(tables, frames, strict=True):
                 self.send_table(table, frame)
         elif not self.closing:
-            self.outbox.extend(frames)
+            self._outbox.extend(frames)
             self._queued += size
-            if len(self.outbox) > OUTBOX_FRAMES or self._queued > OUTBOX_BYTES:
+            if len(self._outbox) > OUTBOX_FRAMES or self._queued > OUTBOX_BYTES:
                 self.close()
-            else:
-                self._wake()
 
     def take(self) -> list[bytes]:
         """All frames in the outbox, which is empty then: they are on their way."""
         frames = list(self.outbox)
-        self.outbox.clear()
+        self._outbox.clear()
         self._queued = self._images = 0
         self.alive_ms = self.hub.now_ms
         return frames

@@ -26,6 +26,7 @@ from .topics import BOOKS, Topic
 
 IDLE_MS = 180_000  # a connection on which neither side says anything is dropped (section 9.1)
 BIN_LAG_MS = 3_000  # bins come a few seconds after the minute (section 10.5)
+WAITING = 1_000  # frames that a crowd keeps at most for its sessions
 BINS_CAUGHT_UP = 60  # minutes that are told of after a stall, or a leap of the clock
 _TABLE_ORDER = ("order", "execution", "position", "margin", "wallet", "trade", "quote")
 
@@ -36,18 +37,20 @@ Audience = tuple[str, str | None, int | None]  # table, symbol or group, account
 class Crowd:
     """Sessions that hear exactly the same: each frame is queued once for all of them."""
 
-    __slots__ = ("frames", "sessions", "tables")
+    __slots__ = ("called", "frames", "sessions", "tables")
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
         self.frames: list[bytes] = []  # to be given to every one of them
         self.tables: list[str] = []  # of each frame
+        self.called = False  # they know that there are frames
 
 
 class Hub:
     """All sessions; gives every change to those that hear its table."""
 
     make_session = Session
+    patient = True  # frames may wait in a crowd until one of its sessions looks for them
 
     def __init__(
         self, exchange: Exchange, keys: KeyRing, quirks: Quirks, later: Later, *,
@@ -66,6 +69,7 @@ class Hub:
         self._crowds: list[Crowd] | None = None  # None: who hears what has changed
         self._crowds_of: dict[Audience, list[Crowd]] = {}
         self._quiet = False  # while frames are made that no fault can meet
+        self._pending = False  # a crowd has frames
         self._books = BookFeed(exchange)
         self._connected = 0  # as last told
         self._binned_ms = (now_ms - BIN_LAG_MS) // MINUTE_MS * MINUTE_MS  # the last minute told of
@@ -98,6 +102,7 @@ class Hub:
     def hear(self, session: Session, topic: Topic) -> None:
         account = session.account if topic.private else None
         key = (topic.table, topic.symbol, account)
+        self.deliver()
         self._audience.setdefault(key, {})[session] = None
         self._crowds = None
 
@@ -105,6 +110,7 @@ class Hub:
         key = (topic.table, topic.symbol, session.account if topic.private else None)
         group = self._audience.get(key)
         if group is not None:
+            self.deliver()
             group.pop(session, None)
             self._crowds = None
             if not group:
@@ -178,7 +184,7 @@ class Hub:
         if len(self.sessions) != self._connected:
             self._connected = len(self.sessions)
             self._spread("connected", "update", None, None, self._connections(), now_ms)
-            self._deliver()
+            self.deliver()
         minute_ms = (now_ms - BIN_LAG_MS) // MINUTE_MS * MINUTE_MS
         self._binned_ms = max(self._binned_ms, minute_ms - BINS_CAUGHT_UP * MINUTE_MS)
         while self._binned_ms < minute_ms:
@@ -224,7 +230,7 @@ class Hub:
             for (table, action, account, symbol), rows in _grouped(changes):
                 self._spread(table, action, account, symbol, rows, now_ms)
             self._publish_books(now_ms)
-            self._deliver()
+            self._call()
             self._quiet = False
             self.faults.end()
         for market in self.exchange.markets.values():
@@ -242,20 +248,46 @@ class Hub:
             for crowd in crowds:
                 crowd.frames.append(frame)
                 crowd.tables.append(table)
+            self._pending = True
             return
-        self._deliver()
+        self.deliver()
         for session in [session for crowd in crowds for session in crowd.sessions]:
             self.faults.send(session, table, action, symbol, rows, frame, now_ms)
 
-    def _deliver(self) -> None:
+    def _call(self) -> None:
+        """
+        Tell everybody that frames wait for all of a crowd.
+
+        They are handed out when one of them looks for its frames, or before anything is sent to
+        one alone: to hand fifty sessions each order's frames cost more than to make them.
+        """
+        if not self.patient:
+            self.deliver()
+            return
+        for crowd in self._crowds or () if self._pending else ():
+            if len(crowd.frames) > WAITING:
+                self.deliver()
+                return
+            if crowd.frames and not crowd.called:
+                crowd.called = True
+                for session in crowd.sessions:
+                    session.wake()
+
+    def deliver(self) -> None:
         """Give everybody what was queued for all."""
+        if not self._pending:
+            return
+        self._pending = False
         for crowd in self._crowds or ():
+            called, crowd.called = crowd.called, False
             if crowd.frames:
                 frames, tables = crowd.frames, crowd.tables
                 crowd.frames, crowd.tables = [], []
                 size = sum(map(len, frames))
                 for session in list(crowd.sessions):
                     session.send_all(tables, frames, size)
+                    if not called:
+                        session.wake()
 
     def _publish_books(self, now_ms: int) -> None:
         """Deltas of the book tables that somebody hears, for the books that changed."""
@@ -311,13 +343,21 @@ def _grouped(changes: Iterable[Change]) -> list[tuple[Group, list[Row]]]:
     for table, found in tables.items():
         keys = TABLES[table].keys
         last: Group | None = None
+        rows: list[Row] = []
         told: set[tuple[object, ...]] = set()
         for change in found:
-            name = tuple(change.row.get(key) for key in keys)
-            if change[:4] != last or (keys and name in told):
-                last = change[:4]
-                told.clear()
-                groups.append((last, []))
-            groups[-1][1].append(change.row)
-            told.add(name)
+            fresh = change[:4] != last
+            if not fresh and keys:  # as a rule a frame has one row, and nobody asks for its name
+                told = told or {_name(rows[0], keys)}
+                name = _name(change.row, keys)
+                fresh = name in told
+                told.add(name)
+            if fresh:
+                last, rows, told = change[:4], [], set()
+                groups.append((last, rows))
+            rows.append(change.row)
     return groups
+
+
+def _name(row: Row, keys: tuple[str, ...]) -> tuple[object, ...]:
+    return tuple([row.get(key) for key in keys])

@@ -112,6 +112,10 @@ class TapedSession(Session):
         with self.recorder.input({"take": self.number}):
             return super().take()
 
+    def send_all(self, tables: Sequence[str], frames: Sequence[bytes], size: int) -> None:
+        for table, frame in zip(tables, frames, strict=True):  # each stands on the tape
+            self.send_table(table, frame)
+
     def _queue(self, frame: bytes) -> None:
         if not self.closing:
             said = self.recorder.blanks.frame(frame)
@@ -142,6 +146,7 @@ class TapedHub(Hub):
     """Numbers its sessions."""
 
     make_session = TapedSession
+    patient = False  # what is said stands on the tape when it is said
 
     def __init__(self, recorder: Recorder, *args: Any, **options: Any) -> None:
         self.recorder = recorder

@@ -7,9 +7,13 @@ import pytest
 import websocket
 
 from reconciler.paper import PaperExchange
+from reconciler.paper.protocol import Change
+from reconciler.paper.session import OUTBOX_FRAMES
+from reconciler.paper.stream import WAITING
 from reconciler.paper.times import iso
 from reconciler.paper.world import World
-from tests.paper.conftest import NOW, Client, Stream
+from tests.paper.conftest import ME, NOW, Client, Stream
+from tests.paper.ear import MINE, Ear, Stage
 
 
 def test_welcome_comes_first_and_ping_is_answered(venue):
@@ -236,3 +240,56 @@ def test_an_instrument_that_never_traded_here_has_its_last_trade_of_the_past():
     assert row["size"] > 0
     assert row["timestamp"] < iso(NOW)
     assert image() == [row]
+
+
+def test_what_waits_for_many_comes_before_what_is_said_to_one():
+    """Frames for all stand together until someone looks; an answer in between keeps its place."""
+    stage = Stage()
+    first, second = (stage.ear("order", "quote:XBTUSD", key=MINE) for _ in range(2))
+    first.frames(), second.frames()
+    stage.place(side="Buy", orderQty=100, price="61000", clOrdID="before")
+    first.session.receive("ping", stage.now)
+    stage.place(side="Buy", orderQty=100, price="60000", clOrdID="after")
+    late = stage.ear("order", key=MINE)
+
+    def told(ear: Ear) -> list[str]:
+        return [
+            "pong" if f == "pong" else f"{f['action']} {f['data'][0]['clOrdID']}"
+            for f in ear.frames()
+            if f == "pong" or f.get("table") == "order"
+        ]
+
+    assert told(first) == ["insert before", "pong", "insert after"]
+    assert told(second) == ["insert before", "insert after"]
+    assert told(late) == ["partial before"], "both are in its image, and it heard of neither"
+    stage.cancel(stage.exchange.find(ME, cl_ord_id="before"))
+    assert told(first) == told(second) == told(late) == ["update before"]
+
+
+def test_who_hears_is_woken_once_for_what_waits():
+    """Until frames are fetched, more of them wake nobody; then the next frame does."""
+    stage, calls = Stage(), []
+    session = stage.world.hub.open(lambda: calls.append(1))
+    session.receive('{"op":"subscribe","args":"trade:XBTUSD"}', stage.now)
+    session.take()
+    calls.clear()
+    for _ in range(3):
+        stage.place(side="Buy", orderQty=100, ordType="Market")
+    assert len(calls) == 1
+    assert len(session.take()) == 3
+    stage.place(side="Buy", orderQty=100, ordType="Market")
+    assert len(calls) == 2
+
+
+def test_a_reader_of_nothing_is_dropped_for_what_waits_for_all():
+    """Who leaves too many frames unread is cut off, though nobody hands them out one by one."""
+    stage = Stage()
+    sleeper = stage.ear("quote:XBTUSD")
+    reader = stage.ear("quote:XBTUSD")
+    for number in range(1, OUTBOX_FRAMES + WAITING + 2):
+        row = {"timestamp": iso(NOW), "symbol": "XBTUSD", "bidSize": number}
+        stage.world.hub.publish([Change("quote", "insert", None, "XBTUSD", row)], NOW)
+        if number % 5_000 == 0:
+            reader.session.take()
+    assert sleeper.ended
+    assert not reader.ended

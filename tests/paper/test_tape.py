@@ -118,6 +118,22 @@ def test_a_tape_is_a_market(tape):
     assert market.book.best(BUY) < market.book.best(SELL)
 
 
+def test_a_tape_without_faults_holds_what_everybody_was_told(tmp_path):
+    """No fault is in the way of any frame: the trade stands on the tape for each who heard it."""
+    path = tmp_path / "calm.tape"
+    with PaperExchange(record=path, walk=False, rate_limits=False) as venue:
+        client = Client(venue.url)
+        stream = Stream(venue.url, client=client)
+        stream.ask("subscribe", ["trade:XBTUSD", "order"])
+        client.order(orderQty=100, side="Buy", ordType="Market", clOrdID="calm")
+        stream.rows("trade", 1)
+    said = [json.loads(entry["frame"]) for entry in entries(path) if entry.get("frame")]
+    told = [frame for frame in said if frame.get("action") == "insert"]
+    assert sum(frame["table"] == "trade" for frame in told) == 2, "the stream's, and the tape's own"
+    assert sum(frame["table"] == "order" for frame in told) == 1
+    assert list(rerun(path)) == []
+
+
 def test_a_tape_goes_on_when_all_sockets_are_closed(tmp_path):
     """The tape's own subscription is renewed: what is traded afterwards is on it, too."""
     path = tmp_path / "closed.tape"
