@@ -239,6 +239,33 @@ def test_a_client_id_is_no_key_of_idempotency(door):
     assert [row["orderID"] for row in found] == [row["orderID"] for row in reversed(rows)]
 
 
+def test_a_failed_cancel_was_a_whole_row_with_its_state_until_2022():
+    """HTTP 200, all fields of the order, and an error that names what has become of it."""
+    desk = Memory(legacy=True)
+    desk.order(orderQty=100, ordType="Market", clOrdID="done")
+    desk.order(orderQty=100, price=60_000, clOrdID="gone")
+    desk.cancel("gone")
+    for name, state in (("done", "Filled"), ("gone", "Canceled")):
+        [row] = desk.cancel(name)
+        assert row["error"] == f"Unable to cancel order due to existing state: {state}"
+        assert (row["symbol"], row["clOrdID"], row["ordStatus"]) == ("XBTUSD", name, state)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"price": 1_000_000, "orderQty": -100}, {"price": 10, "orderQty": 100},
+        {"clOrdID": "mm_bitmex_1a/oemUeQ4CAJZgP3fjHsA+abc"}, {"orderQty": 10_000_000},
+    ],
+)  # fmt: skip
+def test_what_is_just_allowed_is_taken(fields):
+    """No price is too far below maxPrice, 36 characters are a name, maxOrderQty is a quantity."""
+    desk = Memory(balances={"XBt": 10**17})
+    row = desk.json(desk.order(**{"orderQty": 100, "price": 60_000, **fields}))
+    assert row["ordStatus"] == "New"
+    assert row.items() >= {k: abs(v) if k == "orderQty" else v for k, v in fields.items()}.items()
+
+
 def test_a_rejected_order_is_not_amended():
     """The detail of December 2021 names each kind of end."""
     desk = Memory({"reject-twice": 1.0})

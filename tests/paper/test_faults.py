@@ -132,10 +132,15 @@ def test_one_table_can_lag_behind_the_others(venue, client, name, late, prompt):
     client.fault(name)
     client.order(orderQty=100, ordType="Market", clOrdID="a")
     client.order(orderQty=200, ordType="Market", clOrdID="b")
-    seen = []
+    seen, told = [], []
     while seen.count(late) < 2 or seen.count(prompt) < 2:
-        seen.append(stream.until(lambda f: f.get("action") in ("insert", "update"))["table"])
+        frame = stream.until(lambda f: f.get("action") in ("insert", "update"))
+        seen.append(frame["table"])
+        told += [row for row in frame["data"] if frame["table"] == late]
     assert seen[0] == prompt
+    names = [row["clOrdID"] for row in told if "clOrdID" in row]
+    held = [row["currentQty"] for row in told if row.get("currentQty")]
+    assert (names, held) == (sorted(names), sorted(held))
 
 
 def test_a_fill_can_be_told_late(venue, client):

@@ -219,6 +219,21 @@ def test_partials_can_be_missing_late_short_or_overtaken(desk):
     assert kinds == [("insert", 1), ("partial", 3)]
 
 
+def test_a_table_can_come_whole_again(desk):
+    """second-partial: the image of all that is there, behind the frame that was struck."""
+    for name in "ab":
+        desk.order(orderQty=100, price=50_000, clOrdID=name)
+    session = desk.listen("order", "position")
+    desk.fault("second-partial")
+    desk.order(orderQty=100, price=50_000, clOrdID="c")
+    frames = [f for f in desk.heard(session) if f.get("table") == "order"]
+    told = [(f["action"], [row["clOrdID"] for row in f["data"]]) for f in frames]
+    assert told == [("insert", ["c"]), ("partial", ["a", "b", "c"])]
+    assert {"keys", "types", "filter"} <= set(frames[1])
+    desk.cancel("a")
+    assert [f["action"] for f in heard(desk, session, "order")] == ["update"]
+
+
 @pytest.mark.parametrize(
     ("name", "status", "text"),
     [("subscribe-429", 429, "Rate limit exceeded, retry in 1 seconds."),
@@ -232,6 +247,7 @@ def test_a_subscription_can_be_refused(desk, name, status, text):
     session.receive(json.dumps(request), desk.now)
     [frame] = desk.heard(session)
     assert (frame["status"], frame["error"], frame["request"]) == (status, text, request)
+    assert "success" not in frame
     session.receive(json.dumps(request), desk.now)
     assert desk.heard(session)[0]["success"] is True
 

@@ -218,6 +218,7 @@ def test_a_trailing_stop_follows_once_a_second_and_never_gives_way(bench):
     assert (str(order.stop_px), order.status) == ("61500.2", "New")
     move(bench, 61_499)
     assert (order.status, bench.held()) == ("Filled", 0)
+    assert order.triggered == "StopOrderTriggered"
 
 
 def test_a_trailing_touch_to_buy_follows_from_below(bench):
@@ -257,13 +258,13 @@ def test_ten_stops_and_two_hundred_orders_a_symbol_and_account(bench):
     """One more of either is refused; other symbols and accounts are free."""
     for _ in range(10):
         bench.place(orderQty=-100, ordType="Stop", stopPx="61000")
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal, match=r"^Too many open stop orders$"):
         bench.place(orderQty=-100, ordType="MarketIfTouched", stopPx="62000")
     bench.place(OTHER, orderQty=-100, ordType="Stop", stopPx="61000")
     bench.place(symbol="ETHUSD", orderQty=-1, ordType="Stop", stopPx="2400")
     for _ in range(190):
         bench.place(orderQty=100, price="60000")
-    with pytest.raises(Refusal):
+    with pytest.raises(Refusal, match=r"^Too many open orders$"):
         bench.place(orderQty=100, price="60000")
     assert len(bench.exchange.open_orders(ME, "XBTUSD")) == 200
     bench.cancel(bench.exchange.open_orders(ME, "XBTUSD")[-1])
