@@ -306,10 +306,11 @@ class Exchange(Liquidation):
                 self._changes.append(Change("instrument", "update", None, symbol, delta))
             for account in self.accounts.values():
                 held = account.positions.get(symbol)
-                if held is not None and held.mark != market.mark:
-                    held.mark = market.mark
-                    if positions and held.qty:
-                        self._touch(account.number, symbol)
+                if held is None:
+                    continue
+                held.mark = market.mark
+                if positions and held.qty:  # its own mark may stand: others share its balance
+                    self._touch(account.number, symbol)
         self._changes += self.indices.tick(now_ms)
         self._react(now_ms)
         self.check_liquidations(now_ms)

@@ -9,6 +9,9 @@ Rule 3: a cross position whose mark moves against it draws its loss from the fre
 Rule 4: liquidation comes where posMargin - posMaint is lost, bankruptcy where posInit + posCross
         is; for a cross position both with all of the free balance behind it.
 
+Rule 5: what a payment takes beyond the free balance, such as funding, comes out of the positions:
+        their posCross falls below zero, and their liquidation comes nearer.
+
 Rules 1, 3 and 4 reproduce a recorded row of a cross position in liquidation: posInit 51428,
 posCross 18335, posComm 3910 and posMargin 73673.
 """
@@ -34,12 +37,13 @@ class Standing:
     gains: int = 0  # unrealised PnL
     gross: int = 0  # value of all positions at mark
     held: int = 0  # posMargin of all positions
-    available: int = 0  # what is held by nothing; below zero when more is held than there is
+    available: int = 0  # what is held by nothing; below zero: no position has anything to give
     # By symbol: posInit, posCross, posComm, and posComm before anything was drawn.
     pos_init: dict[str, int] = field(default_factory=dict)
     cross: dict[str, int] = field(default_factory=dict)
     comm: dict[str, int] = field(default_factory=dict)
     least_comm: dict[str, int] = field(default_factory=dict)
+    borne: dict[str, int] = field(default_factory=dict)  # what posCross is lower for (rule 5)
 
     @property
     def maint(self) -> int:
@@ -87,9 +91,27 @@ def standing(account: Account, currency: str) -> Standing:
         elif gain < 0:
             losing.append((p, -gain))
     s.available = s.wallet - s.init - s.held
+    if s.available < 0:
+        _bear(s, account.in_currency(currency))
     for p, loss in losing:
         _draw(s, p, loss)
     return s
+
+
+def _bear(s: Standing, positions: list[Position]) -> None:
+    """
+    Take what is missing from what positions hold, as far as that goes (rule 5).
+
+    Cross positions first, which share the balance that is gone; the one that holds most before
+    others [unsure: which of several BitMEX took it from].
+    """
+    holding = [p for p in positions if p.qty and s.pos_margin(p) > 0]
+    for p in sorted(holding, key=lambda p: (p.leverage > 0, -s.pos_margin(p))):
+        symbol, taken = p.instrument.symbol, min(-s.available, s.pos_margin(p))
+        s.cross[symbol] = s.cross.get(symbol, 0) - taken
+        s.borne[symbol] = taken
+        s.held -= taken
+        s.available += taken
 
 
 def _draw(s: Standing, p: Position, loss: int) -> None:
@@ -115,9 +137,9 @@ def _backing(s: Standing, p: Position) -> int:
     """Minor units that can be lost on *p* beside its own posInit."""
     symbol = p.instrument.symbol
     if p.leverage:
-        return p.transferred
+        return s.cross[symbol] + min(0, s.available)
     drawn = s.cross.get(symbol, 0) + s.comm[symbol] - s.least_comm[symbol]
-    return max(0, _after_fee(s.available + drawn, p))
+    return _after_fee(s.available + drawn, p)
 
 
 def liquidation_price(s: Standing, p: Position) -> Decimal | None:
@@ -132,7 +154,7 @@ def bankrupt_price(s: Standing, p: Position) -> Decimal | None:
     """Where all that backs the position is lost."""
     if not p.qty:
         return None
-    extra = _after_fee(p.transferred, p) if p.leverage else _backing(s, p)
+    extra = _after_fee(_backing(s, p), p) if p.leverage else _backing(s, p)
     return p.price_at(p.init_margin_req + Decimal(extra) / abs(p.unrealised_cost))
 
 
@@ -247,7 +269,7 @@ def set_leverage(account: Account, p: Position, leverage: Decimal) -> None:
         Refusal: 400, the balance does not reach, or it would be liquidated at once.
     """
     former = p.leverage, p.transferred
-    needed_before = _needs(account, p)
+    needed_before = _needs(standing(account, p.instrument.settle), p)
     p.leverage = leverage
     if not leverage:
         p.transferred = 0
@@ -273,7 +295,7 @@ def set_risk_limit(account: Account, p: Position, limit: int) -> None:
     if value > limit:
         raise errors.bad_request("Value of position and orders exceeds position Risk Limit")
     former = p.risk_limit
-    needed_before = _needs(account, p)
+    needed_before = _needs(standing(account, p.instrument.settle), p)
     p.risk_limit = limit
     try:
         _check_held(account, p, needed_before)
@@ -302,16 +324,16 @@ def transfer(account: Account, p: Position, amount: int) -> None:
         raise errors.bad_request("Executing at order price would lead to immediate liquidation")
 
 
-def _needs(account: Account, p: Position) -> int:
-    s = standing(account, p.instrument.settle)
-    return s.pos_margin(p) + p.init_margin
+def _needs(s: Standing, p: Position) -> int:
+    """What position and orders are to hold, though there may be less."""
+    return s.pos_margin(p) + s.borne.get(p.instrument.symbol, 0) + p.init_margin
 
 
 def _check_held(account: Account, p: Position, before: int) -> None:
     """After a change of margin rates: the balance reaches, and the position is not in danger."""
     s = standing(account, p.instrument.settle)
-    more = s.pos_margin(p) + p.init_margin - before
-    if more > 0 and s.available < 0:
+    more = _needs(s, p) - before
+    if more > 0 and (s.borne or s.available < 0):
         raise errors.insufficient(more, p.instrument.settle)
     if in_danger(account, p):
         # The page of messages has no sentence for leverage: the nearest one of its list.

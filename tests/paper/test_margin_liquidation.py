@@ -251,3 +251,34 @@ def test_a_market_order_runs_no_further_than_the_bankruptcy_price(qty):
     assert abs(bench.held()) == 20_000
     assert stands(bench).wallet > 0
     balanced(bench.exchange)
+
+
+@pytest.mark.parametrize("leverage", ["100", "0"])
+@pytest.mark.parametrize("rate", ["0.003", "0.012", "0.05"])
+def test_funding_beyond_the_free_balance_comes_out_of_the_position(leverage, rate):
+    """
+    A gambler with all his money in one position pays funding from its margin: liquidation comes
+    nearer, at last it comes, and then he has nothing and owes nothing.
+    """
+    bench = Bench(balances={"XBt": XBT // 5, "USDt": 1})
+    bench.exchange.set_leverage(ME, "XBTUSD", Decimal(leverage), NOW)
+    market_at(bench, "61250.5")
+    bench.place(orderQty=1_000_000, ordType="Market")
+    bench.flush()
+    p, account = bench.exchange.position(ME, "XBTUSD"), bench.exchange.accounts[ME]
+    before = p.sent["liquidationPrice"]
+    market = bench.exchange.markets["XBTUSD"]
+    market.funding_rate = Decimal(rate)
+    bench.exchange.fund(market, bench.now)
+    bench.flush()
+    assert p.sent["liquidationPrice"] > before
+    row = account.margin_sent["XBt"]
+    if p.sent["posMargin"]:  # it had enough for that
+        spare = row["marginBalance"] - row["initMargin"] - row["maintMargin"]
+        assert row["availableMargin"] == spare
+    bench.exchange.pulse(bench.now + 500, positions=True)
+    assert (p.qty == 0) == (p.sent["posMargin"] == 0)
+    assert account.wallet_balance("XBt") >= 0
+    if p.qty == 0:
+        assert account.wallet_balance("XBt") < 20_000
+    balanced(bench.exchange)
