@@ -160,6 +160,19 @@ def test_a_cancel_of_many_costs_one_token():
     assert (left(many), left(every)) == (before - 1, before - 2)
 
 
+def test_cancels_count_and_are_refused_as_all_others():
+    """[unsure: some never saw it]. A program that keeps a reserve for cancels does not mind."""
+    door = Door(rate_limits=True)
+    door.ask("POST", "/order", {**ORDER, "clOrdID": "a"})
+    statuses = [door.ask("DELETE", "/order", {"clOrdID": "b"}).status for _ in range(10)]
+    assert statuses == [200] * 9 + [429]
+    assert door.ask("DELETE", "/order/all", {}).status == 429
+    assert len(door.world.exchange.open_orders(7)) == 1
+    door.now += 1_000
+    assert door.ask("DELETE", "/order/all", {}).status == 200
+    assert door.world.exchange.open_orders(7) == []
+
+
 def test_a_request_that_was_shed_was_counted():
     """Who hammers an overloaded venue spends tokens; its 503 tells what is left."""
     door = Door(rate_limits=True, faults={"overload-503": 1.0})

@@ -11,11 +11,12 @@ from decimal import Decimal
 import pytest
 
 from reconciler.paper.tables import types_of
-from tests.paper.conftest import ME, OTHER
+from tests.paper.conftest import ME, OTHER, Bench
 from tests.paper.ear import MINE, THEIRS, Stage
 from tests.paper.test_rest_market import Reader
 from tests.paper.test_ws_frames import rows_of
 from tests.paper.test_ws_topics import PRIVATE, PUBLIC, busy_afternoon
+from tests.paper.trading import market_at
 
 # Section 5, in its order. A kind is written where the sheet tells it, and holds up to the next;
 # `?` begins those of which it tells none.
@@ -239,6 +240,8 @@ def test_totals_of_a_row_follow_from_its_parts():
                     assert p["marginBalance"] == p["walletBalance"] + p["unrealisedPnl"]
                     free = p["marginBalance"] - p["initMargin"] - p["maintMargin"]
                     assert p["availableMargin"] == max(0, free)
+                    leverage = Decimal(p["grossMarkValue"]) / p["marginBalance"]
+                    assert abs(p["marginLeverage"] - leverage) <= Decimal("0.0001")
                     continue
                 assert p["currentCost"] == p["realisedCost"] + p["unrealisedCost"]
                 assert (
@@ -301,3 +304,33 @@ def test_who_the_dead_mans_switch_cancels_is_told_so():
     ((action, row),) = rows_of(ear.tables(), "order")
     assert (action, row["ordStatus"], row["leavesQty"]) == ("update", "Canceled", 0)
     assert row["text"] == "Canceled: cancelAllAfter timeout\nSubmitted via API."
+
+
+@pytest.mark.parametrize(
+    ("symbol", "average"), [("XBTUSD", "60746.888"), ("ETHUSD", "60750"), ("XBTUSDT", "60750")]
+)
+def test_an_average_is_harmonic_where_a_contract_is_inverse(symbol, average):
+    """100 at 60000 and 300 at 61000: weighted by contracts, or by what they cost in bitcoin."""
+    bench = Bench(balances={"XBt": 10**14, "USDt": 10**14})
+    tick = bench.exchange.catalogue[symbol].tick
+    for contracts, price in ((100, 60_000), (300, 61_000)):
+        market_at(bench, price - tick, symbol)
+        bench.place(symbol=symbol, orderQty=contracts, ordType="Market")
+    row = [row for _, row in bench.rows("position")][-1]
+    assert (row["currentQty"], str(row["avgEntryPrice"])) == (400, average)
+
+
+@pytest.mark.parametrize(("symbol", "signs"), [("XBTUSD", (-1, -1)), ("ETHUSD", (1, 1))])
+def test_open_orders_are_counted_and_costed_by_side(symbol, signs):
+    """A placement is told with the old quantity; costs of inverse orders are below zero (8.2)."""
+    stage = Stage()
+    ear = stage.ear("position", key=MINE)
+    stage.place(symbol=symbol, orderQty=300, price="2000")
+    stage.place(symbol=symbol, orderQty=-200, price="70000")
+    rows = {}
+    for frame in ear.frames():
+        for row in frame.get("data", []):
+            rows.update(row)
+    assert (rows["openOrderBuyQty"], rows["openOrderSellQty"], rows["currentQty"]) == (300, 200, 0)
+    assert rows["openOrderBuyCost"] * signs[0] > 0
+    assert rows["openOrderSellCost"] * signs[1] > 0
