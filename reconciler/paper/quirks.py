@@ -111,6 +111,10 @@ class Quirks:
             self._streams[name] = random.Random(f"{self._seed}/fault/{name}")
         return self._streams[name]
 
+    def symbols(self) -> dict[str, str]:
+        """The symbols of the faults that are for one alone, by fault."""
+        return {name: s.symbol for name, s in self._switches.items() if s.symbol is not None}
+
     def count_on(self) -> int:
         """How many faults may strike."""
         return sum(1 for switch in self._switches.values() if switch.live)

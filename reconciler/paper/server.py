@@ -218,7 +218,10 @@ def bind(port: int) -> socket.socket:
 
     Raises:
         OSError: the port is in use.
+        ValueError: there is no such port.
     """
+    if not 0 <= port <= 65_535:
+        raise ValueError(f"port must be 0-65535: {port}")
     # asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it answers take 40 ms.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 OUTBOX_FRAMES = 20_000  # a reader that is slower than this is dropped (section 12.2)
 OUTBOX_BYTES = 64_000_000
 COMMANDS_A_MINUTE = 120  # subscribing and arming draw on a limiter of their own (section 12.2)
+ANSWERS_BYTES = 8_000_000  # each topic's answer echoes the request: a few hundred topics at once
 PENDING_IMAGES = 100  # partials that the peer has yet to take, before it may ask for more
 ERRORS_A_MINUTE = 1_000  # "too many errors during a session will result in a disconnection" (blog)
 _CREDENTIALS = ("api-key", "api-expires", "api-signature")
@@ -185,7 +186,9 @@ class Session:
         op, args, echo = request.get("op"), request.get("args"), encoded(request)
         if op in ("subscribe", "unsubscribe", "cancelAllAfter") and not self._afford(echo, now_ms):
             return
-        if op == "subscribe":
+        if op in ("subscribe", "unsubscribe") and len(_listed(args)) * len(message) > ANSWERS_BYTES:
+            self.error(503, errors.MAX_PENDING, echo)  # else everybody waits while it is written
+        elif op == "subscribe":
             self.subscribe(_listed(args), echo, now_ms)
         elif op == "unsubscribe":
             self._unsubscribe(_listed(args), echo)

@@ -51,6 +51,18 @@ class Wire(WebSocketsSansIOProtocol):
         self.on_data()
         super().data_received(data)
 
+    def send_receive_event_to_app(self) -> None:
+        """As uvicorn's; it logs text that is no UTF-8 as a failure of its own."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.fail(1007, "invalid UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     def resume_writing(self) -> None:
         super().resume_writing()
         self.on_resume()

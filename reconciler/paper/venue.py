@@ -23,6 +23,8 @@ from .tape import Writer
 from .world import World
 
 SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
+MAX_SPEED = 1_000_000  # twelve days a second; a tick cannot take in much more
+MAX_QUOTES = 1_000  # a second and symbol
 
 
 class PaperExchange(Hand):
@@ -71,12 +73,11 @@ class PaperExchange(Hand):
         balances: Mapping[str, int] | None = None,
     ) -> None:
         symbols = listing(symbols, server.now_ms())
-        if not speed > 0:
-            raise ValueError(f"speed must be above zero: {speed}")
-        if not keys:
-            raise ValueError("keys must hold at least one key")
-        if quotes < 0:
-            raise ValueError(f"quotes must not be below zero: {quotes}")
+        if not 0 < speed <= MAX_SPEED:
+            raise ValueError(f"speed must be above zero and at most {MAX_SPEED:,}: {speed}")
+        if not 0 <= quotes <= MAX_QUOTES:
+            raise ValueError(f"quotes must be between 0 and {MAX_QUOTES:,} a second: {quotes}")
+        _check_keys(keys)
         options: dict[str, Any] = {
             "seed": seed, "symbols": symbols, "speed": speed, "walk": walk, "quotes": quotes,
             "rate_limits": rate_limits, "legacy": legacy, "keys": keys, "balances": balances,
@@ -86,7 +87,8 @@ class PaperExchange(Hand):
         if scenario is not None:
             options["script"] = _checked(scenario, options)
         faults = dict(faults or {})
-        options["quirks"] = Quirks(faults, seed=seed)
+        options["quirks"] = quirks = Quirks(faults, seed=seed)
+        _check_listed(quirks.symbols(), symbols)
         certificate = None if tls is None else server.Certificate(*map(str, tls)).check()
         self._tape = None if record is None else Writer.to(Path(record))
 
@@ -145,6 +147,24 @@ class PaperExchange(Hand):
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _check_keys(keys: Sequence[Key]) -> None:
+    if not keys:
+        raise ValueError("keys must hold at least one key")
+    names = [key.key for key in keys]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"key {twice[0]!r} was given twice: each key needs an id of its own")
+
+
+def _check_listed(named: Mapping[str, str], symbols: Sequence[str]) -> None:
+    """A fault for a symbol that is not here would never strike, and nobody would know."""
+    for fault, symbol in named.items():
+        if symbol not in symbols:
+            raise ValueError(
+                f"fault {fault} is for {symbol!r}, which is not listed; listed are "
+                f"{', '.join(symbols)}"
+            )
 
 
 def _paths(

@@ -48,7 +48,11 @@ def test_both_commands_have_the_same_options_and_defaults():
         (["--fault", "lost-answer=2"], "probability of lost-answer must be between 0 and 1"),
         (["--speed", "0"], "speed must be above zero"),
         (["--speed", "nan"], "speed must be above zero"),
-        (["--port", "99999"], "port must be 0-65535"),
+        (["--speed", "inf"], "speed must be above zero and at most 1,000,000: inf"),
+        (["--quotes", "100000000"], "quotes must be between 0 and 1,000 a second: 100000000"),
+        (["--port", "99999"], "port must be 0-65535: 99999"),
+        (["--fault", "lost-answer:DOGE=1"], "fault lost-answer is for 'DOGE', which is not listed"),
+        (["--key", "a:b", "--key", "a:c:1002"], "key 'a' was given twice"),
         (["--replay-file", "nowhere.jsonl"], "nowhere.jsonl cannot be read: No such file"),
         (
             ["--key", "only-an-id"],

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.paper import errors
 from reconciler.paper import session as sessions
 from reconciler.paper.auth import Key, sign
 from reconciler.paper.stream import IDLE_MS
@@ -270,13 +271,16 @@ def test_a_reader_that_lags_is_queued_for_and_then_dropped(monkeypatch):
     assert slow.session not in stage.world.hub.audience("trade", "XBTUSD", None)
 
 
-def test_a_command_that_asks_for_too_much_ends_itself_alone():
-    """Every answer echoes the whole request: ten thousand topics are cut short; nobody waits."""
+@pytest.mark.parametrize("op", ["subscribe", "unsubscribe"])
+def test_a_command_that_asks_for_too_much_is_refused_at_once(op):
+    """Each answer echoes the whole request: ten thousand topics would make everybody wait."""
     stage = Stage()
     greedy, other = stage.ear(), stage.ear("trade")
     other.frames()
-    assert len(greedy.ask("subscribe", ["trade:NOPE"] * 10_000)) < 1_000
-    assert greedy.ended
+    [refused] = greedy.ask(op, ["trade:NOPE"] * 10_000)
+    assert (refused["status"], refused["error"]) == (503, errors.MAX_PENDING)
+    assert len(greedy.ask(op, ["trade:XBTUSD", "quote:XBTUSD"] * 100)) >= 200
+    assert not greedy.ended
     stage.place(orderQty=100, ordType="Market")
     assert len(other.tables("trade")) == 1
 

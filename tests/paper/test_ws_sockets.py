@@ -135,6 +135,16 @@ def test_frames_of_every_length_are_framed_right(venue):
         assert stream.next()["request"]["args"] == name
 
 
+def test_text_that_is_no_utf8_ends_the_socket_and_nothing_else(venue, caplog):
+    """Closed with 1007, as the protocol wants it, and no defect is reported: it is the client's."""
+    stream = Stream(venue.url)
+    stream.socket.send(b"\xff\xfe", websocket.ABNF.OPCODE_TEXT)
+    opcode, frame = stream.socket.recv_data()
+    assert (opcode, frame[:2]) == (websocket.ABNF.OPCODE_CLOSE, (1007).to_bytes(2, "big"))
+    assert not caplog.records
+    assert Stream(venue.url).welcome["info"]
+
+
 def test_pings_of_the_protocol_are_answered(venue):
     """Libraries that ping by themselves get their pong (section 9.1)."""
     stream = Stream(venue.url)
