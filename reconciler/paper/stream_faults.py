@@ -211,11 +211,11 @@ class StreamFaults:
         if quirks.strikes("drop-stream", symbol):
             session.close()
             return True
-        if quirks.strikes("half-open", symbol):
+        if not session.mute and quirks.strikes("half-open", symbol):  # else it is so already
             session.mute = True
-        if quirks.strikes("silent-stream", symbol):
+        if not session.silent and quirks.strikes("silent-stream", symbol):
             session.silent = True
-        if quirks.strikes("stream-lag", symbol):
+        if not session.lag_s and quirks.strikes("stream-lag", symbol):
             session.lag_s = quirks.seconds("stream-lag", 0.5, 5.0)
         if table == "position":
             return quirks.strikes("lost-position", symbol)

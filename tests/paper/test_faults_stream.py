@@ -151,6 +151,16 @@ def test_a_stream_can_lag_behind(desk):
     assert [row["clOrdID"] for _, row in desk.rows(session, "order")] == list("01234")
 
 
+@pytest.mark.parametrize("fault", ["half-open", "silent-stream", "stream-lag"])
+def test_a_fault_that_stays_strikes_a_socket_once(desk, fault):
+    """Its count is of sockets, however many frames they miss afterwards."""
+    sessions = [desk.listen("order") for _ in range(3)]
+    desk.fault(fault, count=2)
+    desk.order(orderQty=100, price=50_000)
+    desk.order(orderQty=100, price=50_001)
+    assert [len(desk.heard(session)) for session in sessions] == [0, 0, 2]
+
+
 def test_quotes_can_be_nonsense_before_they_are_true():
     """bad-quote: crossed, one-sided or far quotes, each followed by the true one."""
     desk = Memory(walk=True, quotes=20)
