@@ -10,10 +10,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
-from .instruments import Instrument, ceil_mul
+from .instruments import Instrument, ceil_mul, plain
 
 DEFAULT_BALANCES: dict[str, int] = {"XBt": 100 * 100_000_000, "USDt": 1_000_000 * 1_000_000}
+
+
+class Rates(NamedTuple):
+    """What margins of a position are reckoned with, and what that follows from."""
+
+    instrument: Instrument
+    risk_limit: int
+    leverage: Decimal
+    init: Decimal
+    maint: Decimal
+    shown_init: Decimal
+    shown_maint: Decimal
+    shown_leverage: Decimal
+    exit_fee: Decimal  # to leave at bankruptcy, of an order's cost
 
 
 @dataclass(slots=True)
@@ -44,6 +59,7 @@ class Position:
     percentile: Decimal | None = None  # place in the queue for auto-deleveraging; 1 is first
     sent: dict[str, object] | None = None  # the row that subscribers have, None: never sent
     filled: bool = False  # traded since the row was last sent
+    rated: Rates | None = None  # the last that was worked out
 
     @property
     def current_cost(self) -> int:
@@ -107,14 +123,33 @@ class Position:
     # -- margin of the position alone (section 8.2) ----------------------------------------------
 
     @property
+    def rates(self) -> Rates:
+        """Margin rates; they change when a person says so, and are asked for with every order."""
+        r = self.rated
+        if (
+            r is None
+            or r.instrument is not self.instrument
+            or r.risk_limit != self.risk_limit
+            or r.leverage != self.leverage
+        ):
+            inst, leverage = self.instrument, self.leverage
+            least = inst.init_margin + self._risk_surcharge
+            init = max(least, 1 / leverage) if leverage else least
+            maint = inst.maint_margin + self._risk_surcharge
+            r = self.rated = Rates(
+                inst, self.risk_limit, leverage, init, maint, plain(init), plain(maint),
+                leverage or plain(1 / init), inst.taker_fee * (1 + init),
+            )  # fmt: skip
+        return r
+
+    @property
     def init_margin_req(self) -> Decimal:
         """Of the risk limit, or more when the leverage is lower than that allows."""
-        least = self.instrument.init_margin + self._risk_surcharge
-        return max(least, 1 / self.leverage) if self.leverage else least
+        return self.rates.init
 
     @property
     def maint_margin_req(self) -> Decimal:
-        return self.instrument.maint_margin + self._risk_surcharge
+        return self.rates.maint
 
     @property
     def _risk_surcharge(self) -> Decimal:
@@ -133,8 +168,8 @@ class Position:
         """
         if not contracts:
             return 0
-        rate, fee = self.init_margin_req, self.instrument.taker_fee
-        return ceil_mul(cost, rate) + ceil_mul(cost, fee) + ceil_mul(cost, fee * (1 + rate))
+        rates, fee = self.rates, self.instrument.taker_fee
+        return ceil_mul(cost, rates.init) + ceil_mul(cost, fee) + ceil_mul(cost, rates.exit_fee)
 
     @property
     def init_margin(self) -> int:

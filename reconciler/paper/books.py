@@ -17,7 +17,8 @@ from .protocol import book_row
 from .times import iso
 from .topics import BOOKS
 
-Levels = dict[tuple[int, int], int]  # (side, ticks) -> contracts
+Levels = dict[int, dict[int, int]]  # by side: ticks -> contracts
+Moved = list[tuple[int, int, int, int]]  # side, ticks, contracts now and before; 0: not there
 
 
 class BookFeed:
@@ -31,11 +32,7 @@ class BookFeed:
         """Somebody is about to be sent the image: from now on differences are told."""
         if (table, symbol) not in self._sent:
             book, depth = self.exchange.markets[symbol].book, BOOKS[table]
-            self._sent[table, symbol] = {
-                (side, ticks): size
-                for side in (BUY, SELL)
-                for ticks, size in book.levels(side, depth)
-            }
+            self._sent[table, symbol] = {s: dict(book.levels(s, depth)) for s in (BUY, SELL)}
 
     def forget(self, table: str, symbol: str) -> None:
         """Nobody hears this book any more."""
@@ -43,48 +40,53 @@ class BookFeed:
 
     def differences(self, table: str, symbol: str, now_ms: int) -> Iterator[tuple[str, list[Row]]]:
         """(action, rows) of one book since the last call: what went, changed and came."""
-        sent = self._sent.setdefault((table, symbol), {})  # a new contract: nothing yet
+        sent = self._sent.get((table, symbol))
+        if sent is None:  # a new contract: nothing yet
+            sent = self._sent[table, symbol] = {BUY: {}, SELL: {}}
         book, depth = self.exchange.markets[symbol].book, BOOKS[table]
-        after = _touched(book) if depth is None else _window(book, sent, depth)
+        moved = _touched(book, sent) if depth is None else _window(book, sent, depth)
         inst, at = self.exchange.catalogue[symbol], iso(now_ms)
         rows: dict[str, list[Row]] = {"delete": [], "update": [], "insert": []}
-        for (side, ticks), size in after.items():
-            known = sent.get((side, ticks), 0)
-            if size == known:
-                continue
+        for side, ticks, size, known in moved:
             row = book_row(inst, side, ticks, size or known, at)
             if size:
-                sent[side, ticks] = size
+                sent[side][ticks] = size
                 rows["update" if known else "insert"].append(row)
             else:
-                del sent[side, ticks], row["size"]
+                del sent[side][ticks], row["size"]
                 rows["delete"].append(row)
         for action, found in rows.items():
             if found:
                 yield action, found
 
 
-def _touched(book: Book) -> Levels:
-    """The levels that orders touched, with what they show now: perhaps nothing."""
-    return {(side, ticks): book.size(side, ticks) for side, ticks in sorted(book.dirty)}
+def _touched(book: Book, sent: Levels) -> Moved:
+    """The levels that orders touched and that show something else now."""
+    found = [(s, t, book.size(s, t), sent[s].get(t, 0)) for s, t in sorted(book.dirty)]
+    return [level for level in found if level[2] != level[3]]
 
 
-def _window(book: Book, sent: Levels, depth: int) -> Levels:
-    """The levels of the best *depth*, and 0 for those sent before that are no longer among them."""
-    after: Levels = {}
+def _window(book: Book, sent: Levels, depth: int) -> Moved:
+    """What changed in the best *depth* of a side, and what went from there or came there."""
+    moved: Moved = []
     for side in (BUY, SELL):
+        before = sent[side]
         touched = [ticks for of, ticks in book.dirty if of == side]
-        before = [ticks for of, ticks in sent if of == side]
         if not touched or _behind(side, touched, before, depth):
             continue
-        after.update({(side, ticks): 0 for ticks in before})
-        after.update({(side, ticks): size for ticks, size in book.levels(side, depth)})
-    return after
+        after = dict(book.levels(side, depth))
+        moved += [
+            (side, ticks, after.get(ticks, 0), known)
+            for ticks, known in before.items()
+            if after.get(ticks, 0) != known
+        ]
+        moved += [(side, ticks, size, 0) for ticks, size in after.items() if ticks not in before]
+    return moved
 
 
-def _behind(side: int, touched: list[int], before: list[int], depth: int) -> bool:
+def _behind(side: int, touched: list[int], before: dict[int, int], depth: int) -> bool:
     """Whether all that was touched is behind a window that is full."""
     if len(before) < depth:
         return False
-    edge = min(ticks * side for ticks in before)
-    return all(ticks * side < edge for ticks in touched)
+    edge = min(before) if side == BUY else max(before)
+    return all((ticks - edge) * side < 0 for ticks in touched)

@@ -103,7 +103,14 @@ class Book:
     def levels(self, side: int, depth: int | None = None) -> list[tuple[int, int]]:
         """(ticks, contracts) that *side* shows, best first, at most *depth* of them."""
         levels = self._levels[side]
-        rows: list[tuple[int, int]] = []
+        prices = self._prices[side]
+        if depth is not None:
+            prices = prices[max(0, len(prices) - depth) :] if side == BUY else prices[:depth]
+        sizes = [levels[ticks].shown for ticks in prices]
+        if 0 not in sizes:  # as a rule every level shows something
+            rows = list(zip(prices, sizes, strict=True))
+            return rows[::-1] if side == BUY else rows
+        rows = []
         for ticks in self._best_first(side):
             if depth is not None and len(rows) >= depth:
                 break

@@ -15,6 +15,7 @@ from .times import iso
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
 _RATIO = Decimal("0.0001")
+_NONE = Decimal(0)
 
 
 def position_row(account: Account, p: Position, now_ms: int, s: Standing | None = None) -> Row:
@@ -22,14 +23,14 @@ def position_row(account: Account, p: Position, now_ms: int, s: Standing | None 
     inst = p.instrument
     if s is None:
         s = standing(account, inst.settle)
-    value = p.mark_value
+    value, rates = p.mark_value, p.rates
     gain = value - p.unrealised_cost
     row: Row = {
         "account": p.account, "symbol": inst.symbol, "strategy": "OneWay",
         "currency": inst.settle, "underlying": inst.underlying, "quoteCurrency": inst.quote,
-        "commission": inst.taker_fee, "initMarginReq": plain(p.init_margin_req),
-        "maintMarginReq": plain(p.maint_margin_req), "riskLimit": p.risk_limit,
-        "leverage": p.leverage or plain(1 / p.init_margin_req), "crossMargin": not p.leverage,
+        "commission": inst.taker_fee, "initMarginReq": rates.shown_init,
+        "maintMarginReq": rates.shown_maint, "riskLimit": p.risk_limit,
+        "leverage": rates.shown_leverage, "crossMargin": not p.leverage,
         "rebalancedPnl": p.rebalanced, "prevRealisedPnl": p.prev_realised_pnl,
         "openOrderBuyQty": p.open_buy_qty, "openOrderBuyCost": p.open_buy_cost,
         "openOrderBuyPremium": p.open_buy_premium,
@@ -44,7 +45,7 @@ def position_row(account: Account, p: Position, now_ms: int, s: Standing | None 
     }  # fmt: skip
     if not p.state:
         del row["posState"]
-    home, foreign = inst.notional(p.qty, p.mark) if p.qty else (Decimal(0), Decimal(0))
+    home, foreign = inst.notional(p.qty, p.mark) if p.qty else (_NONE, _NONE)
     row.update(homeNotional=plain(home), foreignNotional=plain(foreign))
     _held(row, p, s, gain)
     row["timestamp"] = iso(now_ms)
@@ -89,13 +90,16 @@ def margin_row(account: Account, currency: str, now_ms: int, s: Standing | None 
     # A profit cannot be withdrawn before it is realised, nor what was realised since the last
     # daily settlement while it is a gain.
     withdrawable = max(0, min(available, available - account.realised.get(currency, 0)))
+    comm = cost = premium = 0
+    for p in positions:
+        comm += p.comm
+        cost += abs(p.open_buy_cost) + abs(p.open_sell_cost)
+        premium += p.open_buy_premium + p.open_sell_premium
     return {
         "account": account.number, "currency": currency, "riskLimit": ACCOUNT_RISK_LIMIT,
         "amount": account.amount(currency),
         "prevRealisedPnl": account.prev_realised.get(currency, 0),
-        "grossComm": sum(p.comm for p in positions),
-        "grossOpenCost": sum(abs(p.open_buy_cost) + abs(p.open_sell_cost) for p in positions),
-        "grossOpenPremium": sum(p.open_buy_premium + p.open_sell_premium for p in positions),
+        "grossComm": comm, "grossOpenCost": cost, "grossOpenPremium": premium,
         "grossExecCost": 0, "grossMarkValue": s.gross, "riskValue": s.gross,
         "initMargin": s.init, "maintMargin": s.maint, "targetExcessMargin": 0,
         "realisedPnl": account.realised.get(currency, 0), "unrealisedPnl": s.gains,
@@ -112,6 +116,8 @@ def margin_row(account: Account, currency: str, now_ms: int, s: Standing | None 
 def _part(amount: int, balance: int, otherwise: int) -> Decimal:
     if balance <= 0:
         return Decimal(otherwise)
+    if not amount:
+        return _NONE
     return plain((Decimal(amount) / balance).quantize(_RATIO))
 
 

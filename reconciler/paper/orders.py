@@ -164,24 +164,25 @@ class Order:
 
     def row(self) -> Row:
         """The full row, without nulls."""
+        inst = self.instrument
         row = self.identity()
         if self.cl_ord_link_id:
             row["clOrdLinkID"] = self.cl_ord_link_id
-        row["side"] = self.side_name
+        row["side"] = "Buy" if self.side == BUY else "Sell"
         row["orderQty"] = self.qty
         if self.ticks is not None:
-            row["price"] = self.instrument.price(self.ticks)
+            row["price"] = inst.price(self.ticks)
         if self.display_qty is not None:
             row["displayQty"] = self.display_qty
         if self.stop_ticks is not None:
-            row["stopPx"] = self.instrument.price(self.stop_ticks)
+            row["stopPx"] = inst.price(self.stop_ticks)
         if self.peg_type:
             row["pegPriceType"] = self.peg_type
         if self.peg_offset is not None:
-            row["pegOffsetValue"] = plain(self.instrument.tick * self.peg_offset)
-        row["currency"] = self.instrument.quote
-        if not self.instrument.is_spot:
-            row["settlCurrency"] = self.instrument.settle
+            row["pegOffsetValue"] = plain(inst.tick * self.peg_offset)
+        row["currency"] = inst.quote
+        if not inst.base:  # spot settles in what it is quoted in
+            row["settlCurrency"] = inst.settle
         row["ordType"] = self.ord_type
         row["timeInForce"] = self.tif
         if self.exec_inst:

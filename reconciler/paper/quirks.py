@@ -100,7 +100,10 @@ class Quirks:
 
     def any_on(self, group: str) -> bool:
         """Whether a fault of a group may strike; draws nothing."""
-        return any(s.live and CATALOGUE[n].group == group for n, s in self._switches.items())
+        for name, switch in self._switches.items():
+            if switch.live and CATALOGUE[name].group == group:
+                return True
+        return False
 
     def seconds(self, name: str, low: float, high: float) -> float:
         """A duration drawn for a fault that struck."""

@@ -30,6 +30,10 @@ HOUSE = 0
 ENGINE = -1
 DAY_MS = 86_400_000
 VERSIONS_KEPT_MS = 10_000
+OPEN_ORDERS = (  # what a position's row tells of them
+    "openOrderBuyQty", "openOrderBuyCost", "openOrderBuyPremium", "openOrderSellQty",
+    "openOrderSellCost", "openOrderSellPremium",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -233,18 +237,17 @@ class State:
         if p.sent is None:
             self._changes.append(Change("position", "insert", p.account, symbol, row))
         else:
-            steps = [row]
-            if p.filled:
-                early = dict(p.sent)
-                early.update({k: v for k, v in row.items() if k.startswith("openOrder")})
-                early["timestamp"] = row["timestamp"]
-                steps.insert(0, early)
             before = p.sent
-            for step in steps:
-                delta = changed(before, step, POSITION_IDENTITY)
-                if delta is not None:
-                    self._changes.append(Change("position", "update", p.account, symbol, delta))
-                before = step
+            if p.filled:
+                ordered = {name: row[name] for name in OPEN_ORDERS if row[name] != before[name]}
+                if ordered:
+                    early = {name: row[name] for name in POSITION_IDENTITY}
+                    early |= {**ordered, "timestamp": row["timestamp"]}
+                    self._changes.append(Change("position", "update", p.account, symbol, early))
+                    before = {**before, **ordered}
+            delta = changed(before, row, POSITION_IDENTITY)
+            if delta is not None:
+                self._changes.append(Change("position", "update", p.account, symbol, delta))
         p.sent, p.filled = row, False
 
     def _flush_margin(self, account: Account, currency: str, s: Standing, now_ms: int) -> None:

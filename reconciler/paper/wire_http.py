@@ -76,13 +76,10 @@ class Http(HttpToolsProtocol):
         parts = [STATUS_LINE[answer.status]]
         for name, value in cycle.default_headers:
             parts += (name, b": ", value, b"\r\n")
-        parts.append(
-            f"content-type: {answer.content_type}\r\ncontent-length: {len(answer.body)}\r\n".encode(
-                "latin-1"
-            )
-        )
-        for key, text in answer.headers.items():
-            parts.append(f"{key}: {text}\r\n".encode("latin-1"))
+        more = "".join([f"{key}: {text}\r\n" for key, text in answer.headers.items()])
+        size = len(answer.body)
+        head = f"content-type: {answer.content_type}\r\ncontent-length: {size}\r\n{more}"
+        parts.append(head.encode("latin-1"))
         parts += (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", body)
         cycle.response_started = cycle.response_complete = True
         self.transport.write(b"".join(parts))
