@@ -348,3 +348,19 @@ def test_the_stream_takes_no_orders(op):
     assert refused["status"] == 400
     assert refused["error"].startswith("Unrecognized request.")
     assert stage.exchange.open_orders(1001) == []
+
+
+def test_frames_come_before_the_answer_or_after_it():
+    """REST and stream are not in step: a slow answer is overtaken, a late frame is awaited."""
+    desk = Memory()
+    session = desk.listen("order")
+    desk.fault("slow-answer")
+    answer = desk.order(orderQty=100, price=60_000, clOrdID="a")
+    assert answer.delay_s >= 0.2
+    assert [row["clOrdID"] for _, row in desk.rows(session, "order")] == ["a"]
+    desk.fault("order-late")
+    answer = desk.order(orderQty=100, price=60_000, clOrdID="b")
+    assert (answer.status, answer.delay_s) == (200, 0)
+    assert desk.rows(session, "order") == []
+    desk.advance(2_020)
+    assert [row["clOrdID"] for _, row in desk.rows(session, "order")] == ["b"]

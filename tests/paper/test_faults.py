@@ -1,14 +1,20 @@
 """The venue's bad days: each switch does what its line in the catalogue says, and no more."""
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 import requests
 
+from reconciler.paper.auth import sign
 from reconciler.paper.catalogue import page
 from reconciler.paper.quirks import CATALOGUE, Quirks
+from reconciler.paper.rest import Admitted
+from reconciler.paper.times import parse_iso
+from reconciler.paper.web import Answer, Request
 from tests.paper.conftest import DEADLINE_S, Stream
+from tests.paper.memory import Memory
 
 
 def orders(client):
@@ -80,16 +86,42 @@ def test_a_slow_answer_is_late_but_the_order_is_not(client):
     assert time.monotonic() - sent >= 0.2
 
 
-def test_the_queue_does_not_look_at_expiry(client):
-    """A request that waits in the queue beyond its expiry is acted on all the same."""
+def test_the_queue_does_not_look_at_expiry():
+    """What waits in the queue beyond its expiry is acted on; what comes as late is refused."""
+    desk = Memory({"slow-queue": 1.0})
+    expires, target = str(desk.now // 1000 + 1), "/api/v1/order"
+    beyond = 0
+    for number in range(10):
+        order = {"symbol": "XBTUSD", "orderQty": 100, "price": 50_000, "clOrdID": str(number)}
+        body = json.dumps(order).encode()
+        headers = {
+            "api-key": "sim-key", "api-expires": expires, "content-type": "application/json",
+            "api-signature": sign("sim-secret", "POST", target, expires, body),
+        }  # fmt: skip
+        request = Request(
+            verb="POST", path=target, target=target, query="", headers=headers, body=body,
+            address="127.0.0.1",
+        )  # fmt: skip
+        queued = desk.world.api.admit(request, desk.now)
+        assert isinstance(queued, Admitted)
+        beyond += queued.wait_s > 1
+        answer = desk.world.api.act(queued, desk.now + round(queued.wait_s * 1_000))
+        assert (answer.status, desk.status(str(number))) == (200, "New")
+        late = desk.world.api.admit(request, desk.now + 1_000)
+        assert isinstance(late, Answer)
+        assert late.status == 401
+    assert beyond > 2
+
+
+def test_a_request_can_wait_in_the_queue(client):
+    """slow-queue: for at least a fifth of a second nothing is acted on, nor answered."""
     client.fault("slow-queue")
-    sent = time.time()
-    expires = str(int((sent + 0.15) * 1000))
-    raw = {"symbol": "XBTUSD", "orderQty": 100, "price": 50_000, "clOrdID": "a"}
-    answer = client.call("POST", "/api/v1/order", raw, expires=expires)
-    assert answer.status_code == 200
-    assert time.time() * 1000 > int(expires)
-    assert orders(client) == {"a": "New"}
+    sent = time.monotonic()
+    assert client.order(orderQty=100, price=50_000, clOrdID="a").status_code == 200
+    assert time.monotonic() - sent >= 0.2
+    [request] = client.paper("truth")["requests"]
+    [order] = client.paper("truth")["orders"]
+    assert parse_iso(order["transactTime"]) - parse_iso(request["at"]) >= 200
 
 
 def test_a_cancel_can_lose_the_race(client):
