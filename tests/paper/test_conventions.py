@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.paper.rest_faults import AMBIGUOUS
 from reconciler.paper.routes import ROUTES
+from reconciler.paper.sockets import CONNECTS_AN_HOUR, CONNECTS_AT_ONCE, CONNECTS_WINDOW_MS
+from reconciler.paper.stream import BIN_LAG_MS, IDLE_MS
 from tests.paper.conftest import NOW
 from tests.paper.ear import MINE, Stage
 from tests.paper.memory import Memory
@@ -364,3 +367,33 @@ def test_frames_come_before_the_answer_or_after_it():
     assert desk.rows(session, "order") == []
     desk.advance(2_020)
     assert [row["clOrdID"] for _, row in desk.rows(session, "order")] == ["b"]
+
+
+# -- numbers that other stories count with ---------------------------------------------------------
+
+
+def test_the_numbers_of_the_stream_are_the_documented_ones():
+    """Stories of idle, crowded and late streams take these by name: here is what they are."""
+    assert IDLE_MS == 180_000  # section 9.1
+    assert CONNECTS_AN_HOUR == 720  # section 12.2
+    assert CONNECTS_AT_ONCE / (CONNECTS_WINDOW_MS / 1_000) == 3  # a second
+    assert 1_000 <= BIN_LAG_MS <= 10_000  # "a few seconds after the minute", section 10.5
+
+
+def test_what_is_ambiguous_has_the_documented_statuses_and_words():
+    """Section 7: HTML of the proxy, `Server Error`, `Service unavailable`, and a 409."""
+    told = {status: (words, html) for status, words, html in AMBIGUOUS.values()}
+    assert set(told) == {409, 500, 502, 503, 504, 520}
+    assert (told[500], told[503]) == (("Server Error", False), ("Service unavailable", False))
+    assert told[502][1]
+    assert told[504][1]
+
+
+def test_a_late_client_is_told_the_newest_twenty_executions():
+    """[unsure: how many]. Oldest first, and the last of them is the last there is."""
+    stage = Stage()
+    for number in range(25):
+        stage.place(orderQty=100, price="60000", clOrdID=str(number))
+    [partial] = [f for f in stage.ear("execution", key=MINE).frames() if "keys" in f]
+    names = [row["clOrdID"] for row in partial["data"]]
+    assert names == [str(number) for number in range(5, 25)]
