@@ -147,6 +147,29 @@ def test_the_second_bucket_is_for_these_routes():
     assert told == BURST
 
 
+def test_a_stranger_has_thirty_requests_a_minute():
+    """By address; half a token a second comes back, and a member's minute is not touched."""
+    door = Door(rate_limits=True)
+    answers = [door.ask("GET", "/instrument", key="") for _ in range(31)]
+    assert [answer.status for answer in answers] == [200] * 30 + [429]
+    assert (answers[0].headers["x-ratelimit-limit"], left(answers[0])) == ("30", 29)
+    assert door.ask("GET", "/instrument", key="", address="10.0.0.2").status == 200
+    assert left(door.ask("GET", "/instrument")) == 119
+    door.now += 2_000
+    assert [door.ask("GET", "/instrument", key="").status for _ in range(2)] == [200, 429]
+
+
+def test_a_429_of_the_second_says_that_nothing_remains():
+    """`x-ratelimit-remaining: 0` and `retry-after: 1`, however much of the minute is left."""
+    door = Door(rate_limits=True)
+    answers = [door.ask("POST", "/order", ORDER) for _ in range(11)]
+    assert [answer.status for answer in answers] == [200] * 10 + [429]
+    headers = answers[-1].headers
+    assert (headers["retry-after"], left(answers[-1])) == ("1", 0)
+    assert headers["x-ratelimit-remaining-1s"] == "0"
+    assert left(door.ask("GET", "/user")) == 109
+
+
 def left(answer: Any) -> int:
     return int(answer.headers["x-ratelimit-remaining"])
 

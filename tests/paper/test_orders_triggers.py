@@ -221,6 +221,18 @@ def test_a_trailing_stop_follows_once_a_second_and_never_gives_way(bench):
     assert order.triggered == "StopOrderTriggered"
 
 
+@pytest.mark.parametrize(("bid", "stop"), [(61_310, "61150.5"), (61_312, "61212.2")])
+def test_a_trailing_stop_waits_for_a_move_of_a_thousandth(bench, bid, stop):
+    """From a mark of 61250.5: one to 61310.25 is 0.098 %, one to 61312.25 is 0.101 %."""
+    order = bench.place(
+        orderQty=-300, ordType="Stop", pegPriceType="TrailingStopPeg", pegOffsetValue="-100"
+    )
+    bench.now += 1_000
+    move(bench, bid)
+    bench.exchange.due(bench.now)
+    assert str(order.stop_px) == stop
+
+
 def test_a_trailing_touch_to_buy_follows_from_below(bench):
     """Its offset is negative, like that of a stop to sell, and its trigger moves up."""
     order = bench.place(
