@@ -224,7 +224,7 @@ class Floor(State):
 
     def _cut(self, order: Order, contracts: int, market: Market, now_ms: int) -> None:
         if contracts == order.leaves:
-            self._end(order, "Canceled: Order had execInst of ReduceOnly", now_ms)
+            self._end(order, f"Canceled: Order had execInst of ReduceOnly\n{order.text}", now_ms)
             return
         order.leaves -= contracts
         order.qty -= contracts

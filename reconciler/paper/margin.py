@@ -25,7 +25,9 @@ from . import errors
 from .account import Account, Position
 from .instruments import ceil_mul
 
-ACCOUNT_RISK_LIMIT = 1_000_000_000_000  # minor units, of all positions and orders in a currency
+# Minor units, of all positions and orders in a currency: 10,000 XBT, or about as much in dollars.
+# That of USDt is [unsure]; it must leave room for the steps of an instrument's own risk limit.
+ACCOUNT_RISK_LIMITS = {"XBt": 1_000_000_000_000, "USDt": 600_000_000_000_000}
 
 
 @dataclass(slots=True)
@@ -216,7 +218,7 @@ def _check_risk(account: Account, s: Standing, p: Position, side: int, cost: int
         max(abs(q.open_buy_cost), abs(q.open_sell_cost))
         for q in account.in_currency(p.instrument.settle)
     )
-    if everything + cost > ACCOUNT_RISK_LIMIT:
+    if everything + cost > ACCOUNT_RISK_LIMITS[p.instrument.settle]:
         raise errors.bad_request("Value of positions and orders exceeds account Risk Limit")
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from .account import Account, Position
 from .instruments import plain, shown
-from .margin import ACCOUNT_RISK_LIMIT, Standing, bankrupt_price, liquidation_price, standing
+from .margin import ACCOUNT_RISK_LIMITS, Standing, bankrupt_price, liquidation_price, standing
 from .orders import Row
 from .times import iso
 
@@ -96,7 +96,8 @@ def margin_row(account: Account, currency: str, now_ms: int, s: Standing | None 
         cost += abs(p.open_buy_cost) + abs(p.open_sell_cost)
         premium += p.open_buy_premium + p.open_sell_premium
     return {
-        "account": account.number, "currency": currency, "riskLimit": ACCOUNT_RISK_LIMIT,
+        "account": account.number, "currency": currency,
+        "riskLimit": ACCOUNT_RISK_LIMITS.get(currency, 0),
         "amount": account.amount(currency),
         "prevRealisedPnl": account.prev_realised.get(currency, 0),
         "grossComm": comm, "grossOpenCost": cost, "grossOpenPremium": premium,

@@ -9,7 +9,12 @@ import pytest
 from reconciler.paper.account import Account
 from reconciler.paper.errors import Refusal
 from reconciler.paper.instruments import ETHUSD, XBTUSD, XBTUSDT, instrument
-from reconciler.paper.margin import bankrupt_price, liquidation_price, standing
+from reconciler.paper.margin import (
+    ACCOUNT_RISK_LIMITS,
+    bankrupt_price,
+    liquidation_price,
+    standing,
+)
 from reconciler.paper.money_rows import margin_row, position_row
 from tests.paper.conftest import ME, NOW, Bench
 from tests.paper.trading import market_at, stands
@@ -244,8 +249,9 @@ def test_risk_limits_of_position_and_account():
     assert bench.exchange.position(ME, "XBTUSD").risk_limit == 30_000_000_000
 
 
-def test_the_risk_limit_of_the_account_is_above_that_of_its_positions():
+def test_the_risk_limit_of_the_account_is_above_that_of_its_positions(monkeypatch):
     """Where a position may be larger than everything together, the account's limit speaks."""
+    monkeypatch.setitem(ACCOUNT_RISK_LIMITS, "USDt", 10**12)
     bench = Bench(balances={"XBt": 1, "USDt": 10**13})
     market_at(bench, "61250.5", "XBTUSDT", size=10**9)
     bench.exchange.set_risk_limit(ME, "XBTUSDT", 2 * 10**12, NOW)
@@ -325,3 +331,12 @@ def test_a_cross_position_draws_its_loss_from_the_balance():
     at_entry = stands(bench).available
     market_at(bench, "64000.5")
     assert stands(bench).available == at_entry
+
+
+@pytest.mark.parametrize("symbol", ["XBTUSD", "ETHUSD", "XBTUSDT", "XBTM26"])
+def test_the_accounts_risk_limit_leaves_room_for_every_step_of_the_instruments(symbol):
+    """Who raised a riskLimit as far as it goes can hold as much as it says."""
+    inst = instrument(symbol)
+    highest = inst.risk_limit + 10 * inst.risk_step
+    account = Account(ME, {inst.settle: 0})
+    assert margin_row(account, inst.settle, NOW)["riskLimit"] > highest

@@ -119,3 +119,11 @@ def test_reducing_orders_give_way_the_least_aggressive_first(bench):
     kinds = [row["execType"] for row in bench.exchange.executions[ME]
              if row["orderID"] == mid.order_id]  # fmt: skip
     assert kinds == ["New", "Replaced"]
+
+
+def test_what_the_venue_cancels_keeps_what_its_trader_wrote(bench):
+    """A bot that finds its orders by their text finds those that gave way, too."""
+    bench.place(orderQty=300, ordType="Market")
+    first = bench.place(orderQty=-300, price="61300", execInst="ReduceOnly", text="hedge 7")
+    bench.place(orderQty=-300, ordType="Market")
+    assert first.text == ("Canceled: Order had execInst of ReduceOnly\nSubmitted via API.\nhedge 7")
