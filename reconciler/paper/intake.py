@@ -8,6 +8,7 @@ quantity for a sale, symbols in any case. Everything else is refused in BitMEX's
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -22,6 +23,7 @@ Fields = Mapping[str, object]
 
 _LONGEST_TIMEOUT_MS = 366 * 86_400_000
 _SECONDS_END = 100_000_000_000  # a later time is counted in milliseconds
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 _MAX_DIGITS = 40  # of a number as text; more is rubbish, and slow to compute with
 
 
@@ -41,6 +43,8 @@ def number(fields: Fields, name: str) -> Decimal | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise errors.invalid(f"Invalid {name}")
+    if isinstance(value, str) and _NUMBER.fullmatch(value) is None:  # Decimal reads "1_000", too
         raise errors.invalid(f"Invalid {name}")
     try:
         parsed = Decimal(value)

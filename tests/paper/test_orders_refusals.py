@@ -37,6 +37,8 @@ PLACING = [
     ({**LIMIT, "orderQty": 0}, "Invalid orderQty"),
     ({**LIMIT, "orderQty": "1.5"}, "Invalid orderQty"),
     ({**LIMIT, "orderQty": "many"}, "Invalid orderQty"),
+    ({**LIMIT, "orderQty": "1_000"}, "Invalid orderQty"),
+    ({**LIMIT, "orderQty": "\uff11\uff10\uff10"}, "Invalid orderQty"),
     ({**LIMIT, "orderQty": -100, "side": "Buy"}, "Invalid orderQty"),
     ({**LIMIT, "orderQty": 20_000_000}, "Invalid orderQty"),
     ({**LIMIT, "orderQty": 150}, "Order quantity must be a multiple of lot size"),
