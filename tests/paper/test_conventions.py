@@ -335,6 +335,20 @@ def test_the_position_routes_take_a_symbol_as_all_others_do(door, symbol):
         assert (answer.status, json.loads(answer.body).get("symbol")) == (200, "XBTUSD")
 
 
+@pytest.mark.parametrize(
+    ("leverage", "status"),
+    [("0.01", 200), ("0.0099", 400), (100, 200), ("100.01", 400), (0, 200), ("-0.01", 400)],
+)
+def test_leverage_is_from_a_hundredth_to_a_hundred(leverage, status):
+    """And 0, which is cross (section 5)."""
+    desk = Memory()
+    body = {"symbol": "XBTUSD", "leverage": leverage}
+    answer = desk.call("POST", "/api/v1/position/leverage", body)
+    assert answer.status == status
+    if status == 200:
+        assert desk.json(answer)["crossMargin"] == (leverage == 0)
+
+
 def test_a_fault_of_one_symbol_befalls_its_series_too(door):
     """An order for `XBT` is one for XBTUSD, to whatever has been switched on for that."""
     door.world.api.quirks.set("overload-503", 1.0, symbol="XBTUSD")
