@@ -2,13 +2,16 @@
 What moves the markets of one exchange as time goes by: walks and paths, a recording, other traders.
 
 All of it goes by market time. How far a market is depends on the time alone and not on how often
-one looks: steps that were missed are made up for.
+one looks: steps that were missed are made up for, and steps of the price and events of other
+traders come in the order of their times, however many of them one look finds due. So the same seed
+gives the same prices and trades in every process. One that had no time at all comes later to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 
 from . import errors
 from .exchange import Exchange
@@ -18,7 +21,7 @@ from .recording import Recording, Replay
 from .times import Clock
 from .traders import Traders
 
-MAX_STEPS = 20  # a stalled machine catches up no further than this in one go
+MAX_STEPS = 20  # a stalled machine, or a fast clock, does no more than this in one go
 MAX_EVENTS = 30
 QUOTES_A_SECOND = 10
 
@@ -42,7 +45,8 @@ class Feed:
         for _, walk in self._own():
             walk.open(now_ms)
         self._steps = self._events = 0  # done so far
-        self._quotes = quotes
+        self._played_ms = self._skipped_ms = 0  # market time: done, and given up for want of time
+        self._events_a_ms = Fraction(quotes * 9, 8_000)  # one event in nine shows no quote
         self._traders = [Traders(exchange, walk, seed) for _, walk in self._own()]
 
     def _own(self) -> list[tuple[str, Walk]]:
@@ -57,18 +61,31 @@ class Feed:
         if not self._moving:
             return
         gone_ms = self._clock.market_ms(now_ms) - self._opened_ms
-        steps = gone_ms // STEP_MS
-        self._steps = max(self._steps, steps - MAX_STEPS)
-        while self._steps < steps:
+        behind_ms = gone_ms - self._skipped_ms - self._played_ms
+        self._skipped_ms += max(0, behind_ms - self._most_ms())
+        self._played_ms = gone_ms - self._skipped_ms
+        self._play(self._played_ms, now_ms)
+
+    def _most_ms(self) -> int:
+        """How much market time is played in one go, at most."""
+        most = MAX_STEPS * STEP_MS
+        if self._events_a_ms:
+            most = min(most, int(MAX_EVENTS / self._events_a_ms))
+        return max(most, STEP_MS)
+
+    def _play(self, until_ms: int, now_ms: int) -> None:
+        """All steps and events up to a time, in the order of their times."""
+        while (step_ms := (self._steps + 1) * STEP_MS) <= until_ms:
+            self._trade(step_ms - 1, now_ms)
             self._steps += 1
             for symbol, walk in self._own():
                 if self._exchange.markets[symbol].state == "Open":
-                    walk.step(self._steps * STEP_MS, now_ms)
-        self._trade(gone_ms * self._quotes * 9 // 8_000, now_ms)  # one event in nine shows no quote
+                    walk.step(step_ms + self._skipped_ms, now_ms)
+        self._trade(until_ms, now_ms)
 
-    def _trade(self, events: int, now_ms: int) -> None:
-        """Let the other traders act until each has had so many events in all."""
-        self._events = max(self._events, events - MAX_EVENTS)
+    def _trade(self, until_ms: int, now_ms: int) -> None:
+        """Let the other traders act until each has had its events up to a time."""
+        events = int(until_ms * self._events_a_ms)
         while self._events < events:
             self._events += 1
             for traders in self._traders:

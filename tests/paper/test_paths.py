@@ -1,5 +1,6 @@
 """Prices that are given, the other traders, and the same market from the same seed."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -183,6 +184,25 @@ for number in range(40):
 import hashlib
 print(len(session.outbox), hashlib.sha256(b"".join(session.outbox)).hexdigest())
 """
+
+
+def test_the_same_seed_is_the_same_market_however_often_one_looks():
+    """Prices and trades come in one order, whether time passes in small pieces, large or huge."""
+
+    def trades(*pieces_ms):
+        desk = Memory(walk=True, symbols=("XBTUSD", "ETHUSD"), quotes=50, seed=11)
+        markets = desk.exchange.markets.values()
+        for piece in itertools.cycle(pieces_ms):
+            desk.now += piece
+            desk.world.tick(desk.now)
+            if all(len(market.trades) >= 80 for market in markets):
+                break
+        return [
+            [(row["side"], row["size"], row["price"]) for row in market.trades][:80]
+            for market in markets
+        ]
+
+    assert trades(20) == trades(13, 180, 20, 7) == trades(450) == trades(2_000, 20)
 
 
 def test_the_same_seed_is_the_same_market_in_every_process():
