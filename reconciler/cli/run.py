@@ -149,6 +149,13 @@ def simulate(
         tuple[Path, Path] | None,
         typer.Option(metavar="CERT KEY", help="Speak https and wss, with these files (PEM)."),
     ] = None,
+    keep: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Of the past: N requests, N/4 orders and fills of each account; 0: everything.",
+        ),
+    ] = 200_000,
     with_parent: Annotated[
         bool, typer.Option("--with-parent", hidden=True, help="End with standard input.")
     ] = False,
@@ -186,6 +193,7 @@ def simulate(
                 scenario=scenario,
                 record=record,
                 legacy=legacy,
+                keep=keep,
                 tls=tls,
                 keys=keys,
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .auth import DEFAULT_KEYS, Key
 from .feed import QUOTES_A_SECOND
+from .forgetting import KEEP
 from .serving import PORT, files_of, serve, show_rerun
 from .venue import SYMBOLS, PaperExchange
 
@@ -57,6 +58,10 @@ def parser() -> argparse.ArgumentParser:
         "--rerun", type=Path, metavar="FILE",
         help="tell an exchange all that is on a tape again, show what it says otherwise, and end",
     )  # fmt: skip
+    add(
+        "--keep", type=int, default=KEEP, metavar="N",
+        help="of the past: N requests, N/4 orders and fills of each account; 0: everything",
+    )  # fmt: skip
     add("--legacy", action="store_true", help="speak as BitMEX did until 2022: wide rows, nulls")
     add(
         "--tls", nargs=2, metavar=("CERT", "KEY"),
@@ -90,6 +95,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 scenario=asked.scenario,
                 record=asked.record,
                 legacy=asked.legacy,
+                keep=asked.keep,
                 tls=asked.tls and tuple(asked.tls),
                 keys=keys,
             )

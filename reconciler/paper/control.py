@@ -54,7 +54,10 @@ def answer(world: World, request: Request, now_ms: int) -> Answer:
 
 
 def truth(world: World, fields: Fields, now_ms: int) -> object:
-    """Orders, executions, positions and received placements of one account, complete."""
+    """
+    Orders, executions, positions and received placements of one account: all of them, unless
+    ``dropped`` says how many were forgotten (requests: of all accounts together).
+    """
     account = account_of(world, fields)
     exchange = world.exchange
     owner = exchange.accounts[account]
@@ -69,6 +72,11 @@ def truth(world: World, fields: Fields, now_ms: int) -> object:
             for entry in world.api.placements
             if entry["account"] in (account, None)
         ],
+        "dropped": {
+            "orders": exchange.forgetting.orders.get(account, 0),
+            "executions": exchange.forgetting.executions.get(account, 0),
+            "requests": world.api.placed - len(world.api.placements),
+        },
     }
 
 

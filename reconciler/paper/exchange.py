@@ -162,7 +162,7 @@ class Exchange(Liquidation):
             instrument=new.instrument, side=new.side,
             qty=qty, ticks=new.ticks, ord_type=new.ord_type, tif=new.tif, exec_inst=new.exec_inst,
             cl_ord_id=new.cl_ord_id, cl_ord_link_id=new.cl_ord_link_id,
-            display_qty=new.display_qty, text=new.text, placed_ms=now_ms, seq=len(self.orders),
+            display_qty=new.display_qty, text=new.text, placed_ms=now_ms, seq=self._arrived,
             strategy=new.strategy, leaves=qty, transact_ms=now_ms, changed_ms=now_ms,
             stop_ticks=new.stop_ticks, peg_type=new.peg_type, peg_offset=new.peg_offset,
             contingency=new.contingency, slippage=new.slippage,

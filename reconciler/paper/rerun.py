@@ -12,6 +12,7 @@ from typing import Any
 
 from . import errors
 from .auth import DEFAULT_KEYS, Key
+from .forgetting import KEEP
 from .paths import Path
 from .protocol import encode
 from .quirks import Quirks
@@ -40,7 +41,7 @@ def head(options: Mapping[str, Any], faults: Mapping[str, float]) -> Entry:
         "tape": VERSION, "seed": options["seed"], "symbols": list(options["symbols"]),
         "now_ms": options["now_ms"], "speed": str(options["speed"]), "walk": options["walk"],
         "quotes": options["quotes"], "rate_limits": options["rate_limits"],
-        "legacy": bool(options.get("legacy")),
+        "legacy": bool(options.get("legacy")), "keep": options.get("keep", KEEP),
         "balances": options["balances"], "faults": {k: str(v) for k, v in faults.items()},
         "keys": [{**asdict(key), "secret": HIDDEN} for key in options["keys"]],
         "paths": {s: p.points() for s, p in (options.get("paths") or {}).items()},
@@ -60,6 +61,7 @@ def _options(entry: Entry, keys: Sequence[Key]) -> dict[str, Any]:
         for name in ("seed", "symbols", "now_ms", "walk", "quotes", "rate_limits", "balances")
     }
     found["legacy"] = bool(entry.get("legacy"))
+    found["keep"] = entry.get("keep", KEEP)
     found["speed"] = float(str(entry["speed"]))
     secrets = {key.key: key.secret for key in keys}
     listed: Any = entry["keys"]

@@ -8,6 +8,7 @@ and what has passed the door is acted on however late (section 2.1).
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from . import errors
@@ -50,7 +51,10 @@ class Api:
         self.quirks = quirks
         self.faults = RestFaults(self)
         self.order_faults = OrderFaults(exchange, hub, quirks)
-        self.placements: list[dict[str, object]] = []  # every POST /order that arrived
+        # Every POST /order that arrived: the newest, and how many there were.
+        keep = exchange.forgetting.keep
+        self.placements: deque[dict[str, object]] = deque(maxlen=keep or None)
+        self.placed = 0
         self.bans = Bans()
         self._requests = 0
 
@@ -159,4 +163,5 @@ class Api:
             "account": None,
         }  # fmt: skip
         self.placements.append(entry)
+        self.placed += 1
         return entry

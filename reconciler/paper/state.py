@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from . import executions
 from .account import DEFAULT_BALANCES, Account, Position
+from .forgetting import KEEP, Forgetting
 from .indices import Indices
 from .instruments import Instrument
 from .margin import Standing, standing
@@ -61,6 +62,7 @@ class State:
         now_ms: int,
         balances: Mapping[str, int] | None = None,
         clock: Clock | None = None,
+        keep: int = KEEP,
     ) -> None:
         self.clock = clock or Clock(now_ms)
         self.opened_ms = now_ms
@@ -79,6 +81,8 @@ class State:
         self.engine = Account(ENGINE, {c: int(str(told[c])) for c in currencies})
         self.fees: dict[str, int] = {}  # minor units by currency, what members paid the venue
         self.odd_units: dict[str, int] = {}  # what rounding left of funding and settlements
+        self.forgetting = Forgetting(keep)
+        self._arrived = 0  # orders
         self.orders: dict[str, Order] = {}
         self.orders_of: dict[int, list[Order]] = {number: [] for number in self.accounts}
         self.executions: dict[int, list[Row]] = {number: [] for number in self.accounts}
@@ -136,9 +140,22 @@ class State:
         return self.accounts[account].position(market.inst, market.mark)
 
     def _keep(self, order: Order) -> None:
-        """Remember an order for ever."""
+        """Remember an order, for as long as `Forgetting` says."""
+        self._arrived += 1
         self.orders[order.order_id] = order
         self.orders_of[order.account].append(order)
+
+    def is_linked(self, order: Order) -> bool:
+        """Whether an open order is linked to it."""
+        link = order.cl_ord_link_id
+        return bool(link) and any(o.open for o in self._links.get((order.account, link), ()))
+
+    def forget(self, order: Order) -> None:
+        """Know nothing of an order any more but what it left in positions and sums."""
+        del self.orders[order.order_id]
+        if self._by_client_id.get((order.account, order.cl_ord_id)) is order:
+            del self._by_client_id[order.account, order.cl_ord_id]
+        self._links.pop((order.account, order.cl_ord_link_id), None)  # none of it is open
 
     def client_id_is_open(self, account: int, cl_ord_id: str) -> bool:
         found = self._by_client_id.get((account, cl_ord_id))
@@ -157,6 +174,7 @@ class State:
                 quote = market.quote(now_ms)
                 if quote is not None:
                     self._changes.append(Change("quote", "insert", None, symbol, quote))
+        self.forgetting.sweep(self, now_ms)
         changes, self._changes = self._changes, []
         return changes
 

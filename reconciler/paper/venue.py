@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from . import paths, server
 from .auth import DEFAULT_KEYS, Key
 from .feed import QUOTES_A_SECOND
+from .forgetting import KEEP
 from .hand import Hand
 from .instruments import listing
 from .protocol import decode, encode
@@ -25,6 +26,7 @@ from .world import World
 SYMBOLS = ("XBTUSD", "ETHUSD", "XBTUSDT")
 MAX_SPEED = 1_000_000  # twelve days a second; a tick cannot take in much more
 MAX_QUOTES = 1_000  # a second and symbol
+LEAST_KEPT = 1_000  # requests
 
 
 class PaperExchange(Hand):
@@ -51,6 +53,8 @@ class PaperExchange(Hand):
         tls: Files of a certificate and of its key: then it speaks https and wss, and nothing else.
         keys: API keys in place of the two that everybody knows.
         balances: Deposit of each account in minor units by currency.
+        keep: Requests that the truth holds, and by that how much of the past is kept, see
+            `forgetting`; 0 keeps everything.
     """
 
     def __init__(
@@ -71,16 +75,20 @@ class PaperExchange(Hand):
         tls: tuple[Path | str, Path | str] | None = None,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
+        keep: int = KEEP,
     ) -> None:
         symbols = listing(symbols, server.now_ms())
         if not 0 < speed <= MAX_SPEED:
             raise ValueError(f"speed must be above zero and at most {MAX_SPEED:,}: {speed}")
         if not 0 <= quotes <= MAX_QUOTES:
             raise ValueError(f"quotes must be between 0 and {MAX_QUOTES:,} a second: {quotes}")
+        if keep and keep < LEAST_KEPT:
+            raise ValueError(f"keep must be 0, for everything, or at least {LEAST_KEPT:,}: {keep}")
         _check_keys(keys)
         options: dict[str, Any] = {
             "seed": seed, "symbols": symbols, "speed": speed, "walk": walk, "quotes": quotes,
             "rate_limits": rate_limits, "legacy": legacy, "keys": keys, "balances": balances,
+            "keep": keep,
             "recording": None if replay is None else Recording.load(Path(replay)),
             "paths": _paths(prices or {}, symbols, seed),
         }  # fmt: skip

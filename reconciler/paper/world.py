@@ -16,6 +16,7 @@ from . import control
 from .auth import DEFAULT_KEYS, Key, KeyRing
 from .exchange import Exchange
 from .feed import QUOTES_A_SECOND, Feed
+from .forgetting import KEEP
 from .happenings import Happenings
 from .instruments import instrument
 from .limits import Limits
@@ -55,6 +56,7 @@ class World:
         legacy: bool = False,
         keys: Sequence[Key] = DEFAULT_KEYS,
         balances: Mapping[str, int] | None = None,
+        keep: int = KEEP,
         make_hub: Callable[..., Hub] = Hub,
         make_api: Callable[..., Api] = Api,
     ) -> None:
@@ -68,6 +70,7 @@ class World:
             now_ms=now_ms,
             balances=balances,
             clock=self.clock,
+            keep=keep,
         )
         self.quirks = quirks or Quirks(seed=seed)
         self.hub = make_hub(

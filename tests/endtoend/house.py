@@ -156,6 +156,8 @@ max_orders_per_minute = 1000
             str(self.venue_port),
             "--seed",
             str(self.seed),
+            "--keep",
+            "0",  # what was doubled must be seen, however long it runs
             *[word for symbol in self.symbols for word in ("--symbol", symbol)],
             *[word for fault in self.faults for word in ("--fault", fault)],
         )
@@ -236,6 +238,7 @@ max_orders_per_minute = 1000
     def truth(self) -> dict[str, Any]:
         """All that ever happened on the account, by the venue's own record."""
         found: dict[str, Any] = self.get("/paper/truth")
+        assert not any(found["dropped"].values()), f"the truth is not whole: {found['dropped']}"
         return found
 
     def tail(self) -> str:
