@@ -70,6 +70,7 @@ class Exchange(Liquidation):
         order = self._make(account, new, qty, now_ms)
         order.linked, order.whole = linked, new.qty is None
         if not waits:
+            order.hurry()
             self._check_margin(order, market, order.qty)
         self._open.setdefault((account, new.instrument.symbol), {})[order.order_id] = order
         self._keep(order)
@@ -269,7 +270,7 @@ class Exchange(Liquidation):
         for account in [a for a, at in self.switches.items() if at <= now_ms]:
             del self.switches[account]
             for order in self.open_orders(account):
-                self._end(order, "Canceled: cancelAllAfter timeout\nSubmitted via API.", now_ms)
+                self._end(order, f"Canceled: cancelAllAfter timeout\n{order.text}", now_ms)
         market_ms = self.clock.market_ms(now_ms)
         if market_ms // DAY_MS != self._day:
             self._day = market_ms // DAY_MS
@@ -289,7 +290,7 @@ class Exchange(Liquidation):
         for account in self.accounts:
             for order in self.open_orders(account):
                 if order.tif == "Day":
-                    self._end(order, "Canceled: End of day\nSubmitted via API.", now_ms)
+                    self._end(order, f"Canceled: End of day\n{order.text}", now_ms)
 
     def pulse(self, now_ms: int, *, positions: bool) -> None:
         """Renew marks and instrument rows; with *positions* also the positions' marks (10.3)."""

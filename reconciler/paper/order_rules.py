@@ -73,11 +73,16 @@ def ord_type(named: str, *, price: bool, stop: bool, peg: str) -> str:
 
 
 def time_in_force(named: str, kind: str) -> str:
-    """Types without a limit price never rest: they fill at once, in full or as far as it goes."""
+    """
+    Types without a limit price never rest: they fill at once, in full or as far as it goes.
+
+    Day says how long one may wait for its price, or for the order that it is linked to; what does
+    not wait comes back as ImmediateOrCancel (`Order.hurry`).
+    """
     if named and named not in TIFS:
         raise errors.bad_request("Unsupported timeInForce")
     if kind in AT_MARKET:
-        return named if named == "FillOrKill" else "ImmediateOrCancel"
+        return named if named in ("Day", "FillOrKill") else "ImmediateOrCancel"
     return named or "GoodTillCancel"
 
 

@@ -148,6 +148,11 @@ class Order:
         if self.status == FILLED:
             self.working = False
 
+    def hurry(self) -> None:
+        """It enters the market: at market that is now or never, though it was to wait for a day."""
+        if self.ord_type in AT_MARKET and self.tif == "Day":
+            self.tif = "ImmediateOrCancel"
+
     def end(self, status: str, text: str) -> None:
         """Finish without filling the rest."""
         self.status, self.text = status, text
@@ -173,7 +178,8 @@ class Order:
         if self.ticks is not None:
             row["price"] = inst.price(self.ticks)
         if self.display_qty is not None:
-            row["displayQty"] = self.display_qty
+            # As asked, and never more than there is, whoever made the order smaller.
+            row["displayQty"] = min(self.display_qty, self.qty)
         if self.stop_ticks is not None:
             row["stopPx"] = inst.price(self.stop_ticks)
         if self.peg_type:

@@ -155,6 +155,7 @@ class Triggers(Floor, ABC):
         self._touch(order.account, order.instrument.symbol)
         if order.reduce_only and not self._fit_to_position(order, now_ms):
             return
+        order.hurry()
         self._record(order, "TriggeredOrActivatedBySystem", now_ms)
         try:
             self._check_margin(order, market, order.leaves)

@@ -86,6 +86,18 @@ def test_an_iceberg_shrinks_from_its_hidden_part(bench):
     assert (shown(bench), order.leaves) == (100, 100)
 
 
+def test_no_order_says_that_it_shows_more_than_it_is(bench):
+    """Amended below its slice, or cut to the position: displayQty is orderQty at most."""
+    order = bench.place(orderQty=1_000, price="61250.7", displayQty=200)
+    assert bench.amend(orderID=order.order_id, orderQty=100).row()["displayQty"] == 100
+    bench.cancel(order)
+    bench.place(orderQty=1_000, ordType="Market")
+    cut = bench.place(orderQty=-1_000, price="62000", execInst="ReduceOnly", displayQty=500)
+    bench.place(orderQty=-700, ordType="Market")
+    row = cut.row()
+    assert (cut.open, row["orderQty"], row["displayQty"]) == (True, 300, 300)
+
+
 @pytest.mark.parametrize("percent", ["0", "0.0005", "0.01"])
 def test_max_slippage_bounds_a_market_order(bench, percent):
     """It trades no further from the touch than the percentage, and the rest is canceled."""

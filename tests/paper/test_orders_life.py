@@ -5,6 +5,7 @@ import pytest
 from reconciler.paper.errors import Refusal
 from reconciler.paper.market import BUY, SELL
 from tests.paper.conftest import ME, NOW, Bench
+from tests.paper.trading import market_at
 
 MIDNIGHT = NOW + 13 * 3_600_000  # NOW is 11:00 UTC
 
@@ -50,6 +51,30 @@ def test_day_orders_end_at_midnight(bench):
     assert day.open
     bench.exchange.due(MIDNIGHT)
     assert (day.status, stop.status, lasting.status) == ("Canceled", "Canceled", "New")
+
+
+@pytest.mark.parametrize(
+    "waits",
+    [{"ordType": "Stop", "stopPx": "62000"}, {"ordType": "MarketIfTouched", "stopPx": "61000"},
+     {"ordType": "Market", "clOrdLinkID": "l"}],
+)  # fmt: skip
+def test_what_waits_for_a_day_to_trade_at_market_is_gone_at_midnight(bench, waits):
+    """It says Day while it waits for its price or its primary, and doesn't outlive the day."""
+    primary = {"clOrdLinkID": "l", "contingencyType": "OneTriggersTheOther"}
+    bench.place(orderQty=100, price="60000", **primary)
+    order = bench.place(orderQty=100, timeInForce="Day", **waits)
+    lasting = bench.place(orderQty=100, **waits)
+    assert (order.row()["timeInForce"], order.working) == ("Day", False)
+    bench.exchange.due(MIDNIGHT)
+    assert (order.status, lasting.status) == ("Canceled", "New")
+
+
+def test_a_stop_of_the_day_that_triggers_never_rests(bench):
+    """At market it fills as far as it goes, and what is left ends at once and says why."""
+    order = bench.place(orderQty=9_000, ordType="Stop", stopPx="62000", timeInForce="Day")
+    market_at(bench, 62_000, size=1_000)
+    assert (order.status, order.cum, order.tif) == ("Canceled", 1_000, "ImmediateOrCancel")
+    assert order.text.startswith("Canceled: Order had timeInForce of ImmediateOrCancel\n")
 
 
 def test_an_order_is_renamed_by_an_amend(bench):
@@ -127,3 +152,10 @@ def test_what_the_venue_cancels_keeps_what_its_trader_wrote(bench):
     first = bench.place(orderQty=-300, price="61300", execInst="ReduceOnly", text="hedge 7")
     bench.place(orderQty=-300, ordType="Market")
     assert first.text == ("Canceled: Order had execInst of ReduceOnly\nSubmitted via API.\nhedge 7")
+    day = bench.place(orderQty=100, price="61000", timeInForce="Day", text="hedge 8")
+    bench.exchange.due(MIDNIGHT)
+    assert day.text == "Canceled: End of day\nSubmitted via API.\nhedge 8"
+    last = bench.place(orderQty=100, price="61000", text="hedge 9")
+    bench.exchange.arm(ME, 1_000, MIDNIGHT)
+    bench.exchange.due(MIDNIGHT + 1_000)
+    assert last.text == "Canceled: cancelAllAfter timeout\nSubmitted via API.\nhedge 9"
