@@ -129,18 +129,24 @@ class Bans:
         if now_ms < self._until.get(address, 0):
             raise errors.forbidden()
 
-    def refused(self, address: str, status: int, now_ms: int) -> None:
-        """A request of *address* was refused with *status*: too many of these lead to a ban."""
+    def enough(self, address: str, status: int, now_ms: int) -> bool:
+        """
+        A request of *address* was refused with *status*: whether these are too many now.
+
+        They are counted from zero again when they are.
+        """
         kinds = [(False, self.MISTAKES)] + ([(True, self.IGNORED)] if status == 429 else [])
         for ignored, (most, window_ms) in kinds:
             seen = self._seen.setdefault((address, ignored), deque(maxlen=most))
             seen.append(now_ms)
             if len(seen) == most and now_ms - seen[0] < window_ms:
-                self._ban(address, now_ms)
+                for kind in (False, True):
+                    self._seen.pop((address, kind), None)
+                return True
+        return False
 
-    def _ban(self, address: str, now_ms: int) -> None:
+    def ban(self, address: str, now_ms: int) -> None:
+        """For an hour; who was banned within the week, for a week."""
         former = self._until.get(address)
         recent = former is not None and now_ms - former < self.AGAIN_MS
         self._until[address] = now_ms + (self.AGAIN_MS if recent else self.FIRST_MS)
-        for ignored in (False, True):
-            self._seen.pop((address, ignored), None)

@@ -51,6 +51,10 @@ class Quirks:
             named = _SETTING.fullmatch(words)
             if named is None or named["name"] not in (*CATALOGUE, ALL):
                 raise _unknown(words)
+            if named["count"] is not None and not int(named["count"]):
+                raise UnknownFault(
+                    f"fault {words} would strike 0 times: write x1 or more, or leave it out"
+                )
             count = None if named["count"] is None else int(named["count"])
             self.set(named["name"], probability, count, named["symbol"])
 
@@ -97,6 +101,11 @@ class Quirks:
         """Whether the fault may strike at all; draws nothing."""
         switch = self._switches.get(name)
         return switch is not None and switch.live
+
+    def asked(self, name: str) -> bool:
+        """Whether the fault was switched on, even if its count is spent: what it left lasts."""
+        switch = self._switches.get(name)
+        return switch is not None and switch.probability > 0
 
     def any_on(self, group: str) -> bool:
         """Whether a fault of a group may strike; draws nothing."""
@@ -148,5 +157,6 @@ def _unknown(words: str) -> UnknownFault:
     close = get_close_matches(name, [*CATALOGUE, ALL], 3) or [
         known for known in CATALOGUE if set(name.split("-")) & set(known.split("-"))
     ]
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(CATALOGUE)}"
+    listed = "docs/paper-faults.md and GET /paper/faults list them"
+    hint = f"did you mean {' or '.join(close)}?" if close else listed
     return UnknownFault(f"unknown fault {words!r}; {hint}")

@@ -88,7 +88,7 @@ class Api:
                 "x-stream-id": "1"}  # fmt: skip
 
     def _admit(self, request: Request, now_ms: int) -> Admitted:
-        if self.quirks.on("ip-ban"):
+        if self.quirks.asked("ip-ban"):
             self.bans.check(request.address, now_ms)
         verb = "GET" if request.verb == "HEAD" else request.verb
         route = ROUTES.get((verb, request.path.rstrip("/")))
@@ -113,8 +113,11 @@ class Api:
         return Admitted(request, route, key, headers)
 
     def _count_refusal(self, request: Request, refusal: errors.Refusal, now_ms: int) -> None:
-        if self.quirks.on("ip-ban"):
-            self.bans.refused(request.address, refusal.status, now_ms)
+        if not self.quirks.on("ip-ban"):
+            return
+        if self.bans.enough(request.address, refusal.status, now_ms):
+            if self.quirks.strikes("ip-ban"):
+                self.bans.ban(request.address, now_ms)
 
     # -- the engine ---------------------------------------------------------------------------
 

@@ -232,7 +232,7 @@ class Websockets:
         Raises:
             Refusal: 403, 404, 429 or 400, answered in place of the upgrade (section 9.2).
         """
-        if world.quirks.on("ip-ban"):
+        if world.quirks.asked("ip-ban"):
             world.api.bans.check(address_of(scope), self._now_ms())
         if _path(scope) not in PATHS:
             raise errors.not_found()

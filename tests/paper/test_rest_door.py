@@ -256,6 +256,23 @@ def test_who_ignores_429s_is_banned_for_an_hour_then_for_a_week():
     assert door.ask("GET", "/user").status == 200
 
 
+def test_a_ban_strikes_as_likely_and_as_often_as_asked():
+    """Drawn at each offence: some are forgiven, then one is banned for its hour, and told."""
+    door = Door(rate_limits=True, faults={"ip-banx1": 0.1})
+    refusals = 0
+    while (status := door.ask("GET", "/user").status) != 403:
+        refusals += status == 429
+        door.now += 1
+    assert refusals > 30, "the first offence was forgiven"
+    assert refusals % 30 == 0
+    [ban] = [row for row in door.world.quirks.listing() if row["name"] == "ip-ban"]
+    assert (ban["fired"], ban["count"]) == (1, 0)
+    assert door.ask("GET", "/user").status == 403, "though no more bans are to come"
+    door.now += HOUR_MS
+    statuses = {door.ask("GET", "/user").status for _ in range(500)}
+    assert statuses == {200, 429}, "the one ban is over"
+
+
 def test_who_waits_as_told_is_never_banned():
     """A member who takes every 429 to heart goes on all day."""
     door = Door(rate_limits=True, faults={"ip-ban": 1.0})
