@@ -171,8 +171,7 @@ def simulate(
     """
     from reconciler.paper import Key, PaperExchange, serve
     from reconciler.paper.auth import DEFAULT_KEYS
-    from reconciler.paper.serving import files_of, show_rerun
-    from reconciler.paper.venue import SYMBOLS
+    from reconciler.paper.serving import files_of, show_rerun, symbols_of
 
     if with_parent:
         threading.Thread(target=_end_with_input, daemon=True).start()
@@ -184,7 +183,7 @@ def simulate(
             PaperExchange(
                 port=port,
                 seed=seed,
-                symbols=named(symbols) or SYMBOLS,
+                symbols=symbols_of(symbols or ()),
                 faults=faults_of(fault),
                 speed=speed,
                 replay=replay,
@@ -215,7 +214,13 @@ def simulate(
 
 def named(symbols: list[str] | None) -> tuple[str, ...]:
     """Symbols of options that may each name several: ``--symbols XBTUSD,ETHUSD``."""
-    return tuple(dict.fromkeys(s for words in symbols or () for s in words.split(",") if s))
+    found = tuple(dict.fromkeys(s for words in symbols or () for s in words.split(",") if s))
+    if symbols and not found:
+        raise UsageError(
+            f"{','.join(symbols)!r} names no symbol",
+            next_step="Write --symbol XBTUSD,ETHUSD, or leave it out for the usual ones.",
+        )
+    return found
 
 
 def faults_of(words: list[str] | None) -> dict[str, float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from .auth import DEFAULT_KEYS, Key
 from .feed import QUOTES_A_SECOND
 from .forgetting import KEEP
-from .serving import PORT, files_of, serve, show_rerun
+from .serving import PORT, files_of, serve, show_rerun, symbols_of
 from .venue import SYMBOLS, PaperExchange
 
 ABOUT = """\
@@ -86,7 +86,7 @@ def main(words: Sequence[str] | None = None) -> int:
             PaperExchange(
                 port=asked.port,
                 seed=asked.seed,
-                symbols=[s for words in asked.symbol for s in words.split(",") if s] or SYMBOLS,
+                symbols=symbols_of(asked.symbol),
                 faults=dict(map(_fault, asked.fault)),
                 speed=asked.speed,
                 replay=asked.replay,

@@ -10,7 +10,7 @@ from types import FrameType
 
 from .auth import Key
 from .rerun import rerun
-from .venue import PaperExchange
+from .venue import SYMBOLS, PaperExchange
 
 PORT = 8766
 
@@ -79,6 +79,24 @@ def show_rerun(tape: Path, keys: Sequence[Key]) -> int:
         print(f"and {count - MOST_SHOWN} more")
     print(f"{tape}: the re-run says the same" if not count else f"{tape}: {count} differences")
     return 1 if count else 0
+
+
+def symbols_of(words: Sequence[str]) -> Sequence[str]:
+    """
+    Symbols of options that may each name several: ``["XBTUSD,ETHUSD"]``; without an option, the
+    usual ones.
+
+    Raises:
+        ValueError: an option names none.
+    """
+    for word in words:
+        if not word.replace(",", "").strip():
+            raise ValueError(
+                f"{word!r} names no symbol: write --symbol XBTUSD,ETHUSD, or leave it out "
+                f"for {', '.join(SYMBOLS)}"
+            )
+    found = (s.strip() for word in words for s in word.split(","))
+    return tuple(dict.fromkeys(s for s in found if s)) or SYMBOLS
 
 
 def files_of(words: Sequence[str]) -> dict[str, Path]:

@@ -16,6 +16,7 @@ import websocket
 
 from reconciler.cli import run  # noqa: F401 -- makes the command
 from reconciler.cli.app import app
+from reconciler.errors import UsageError
 from reconciler.paper import Key, PaperExchange
 from reconciler.paper.__main__ import main, parser
 from tests.paper.conftest import Client
@@ -43,7 +44,11 @@ def test_both_commands_have_the_same_options_and_defaults():
     ("words", "why"),
     [
         (["--symbols", "DOGE"], "symbols must be of "),
-        (["--fault", "rain"], "unknown fault 'rain'; "),
+        (["--symbol", ","], "',' names no symbol: write --symbol XBTUSD,ETHUSD, or leave it out"),
+        (["--symbol", ""], "'' names no symbol: write --symbol XBTUSD,ETHUSD, or leave it out"),
+        (["--fault", "rain"], "unknown fault 'rain'; docs/paper-faults.md and GET /paper/faults"),
+        (["--fault", "lost-anser"], "unknown fault 'lost-anser'; did you mean lost-answer"),
+        (["--fault", "lost-answerx0"], "fault lost-answerx0 would strike 0 times: write x1 or m"),
         (["--fault", "lost-answer=often"], "'lost-answer=often' is no fault: write NAME or NAME=0"),
         (["--fault", "lost-answer=2"], "probability of lost-answer must be between 0 and 1"),
         (["--speed", "0"], "speed must be above zero"),
@@ -72,6 +77,14 @@ def test_what_makes_no_sense_is_told_in_a_line(words: list[str], why: str, capsy
     assert said.out == ""
     assert re.fullmatch(r"error: .*\n", said.err)
     assert why in said.err
+
+
+@pytest.mark.parametrize("command", ["simulate", "demo"])
+def test_the_larger_command_asks_for_a_symbol_too(command: str):
+    """A comma alone is not silently another market than was asked for."""
+    asked = typer.main.get_command(app).commands[command]
+    with pytest.raises(UsageError, match=r"^',' names no symbol"):
+        asked.main(["--port", "0", "--symbol", ","], standalone_mode=False, obj=None)
 
 
 def test_a_port_in_use_is_told(capsys):
