@@ -100,7 +100,25 @@ class Difference:
         cause = {k: v for k, v in self.after.items() if k not in ("headers", "coding", "address")}
         told = "nothing" if self.before is None else encode(self.before).decode()
         said = "nothing" if self.now is None else encode(self.now).decode()
-        return f"after {encode(cause).decode()}\n  tape   {told}\n  re-run {said}"
+        both = enumerate(zip(told, said, strict=False))
+        at = next((i for i, (a, b) in both if a != b), min(len(told), len(said)))
+        after = _around(encode(cause).decode(), 0)
+        return f"after {after}\n  tape   {_around(told, at)}\n  re-run {_around(said, at)}"
+
+
+LEAD, BEFORE, BEHIND = 60, 60, 160  # characters: what it is, and what surrounds a difference
+
+
+def _around(text: str, at: int) -> str:
+    """The beginning of a text and what is around a place of it; a frame may be a whole book."""
+    if len(text) <= LEAD + BEFORE + BEHIND:
+        return text
+    begin, end = max(0, at - BEFORE), at + BEHIND
+    if begin <= LEAD:
+        shown = text[:end]
+    else:
+        shown = f"{text[:LEAD]} … {text[begin:end]}"
+    return shown if end >= len(text) else f"{shown} … ({len(text):,} characters)"
 
 
 class _Heard:

@@ -78,10 +78,19 @@ def read(path: Path) -> Iterator[Entry]:
             except ValueError as problem:
                 if not line.endswith(b"\n") and number > 1:
                     return
-                raise BadTape(f"{path}, line {number}: {problem}") from None
-            if not isinstance(entry, dict) or (number == 1 and entry.get("tape") != VERSION):
-                raise BadTape(f"{path}, line {number}: this is no tape")
+                raise BadTape(_broken(path, number, str(problem))) from None
+            if number == 1 and (not isinstance(entry, dict) or entry.get("tape") != VERSION):
+                raise BadTape(f"{path}, line 1: this is no tape, which begins with its version")
+            if not isinstance(entry, dict):
+                raise BadTape(_broken(path, number, f"it is a {type(entry).__name__}"))
             yield entry
+
+
+def _broken(path: Path, number: int, why: str) -> str:
+    return (
+        f"{path}, line {number}: each line of a tape is one JSON object, and this is none ({why}); "
+        "a tape that ends before it can be told again"
+    )
 
 
 def is_tape(path: Path) -> bool:

@@ -14,7 +14,7 @@ from reconciler.paper import PaperExchange
 from reconciler.paper.auth import Key
 from reconciler.paper.market import BUY, SELL
 from reconciler.paper.recording import BadRecording, Recording
-from reconciler.paper.rerun import rerun
+from reconciler.paper.rerun import Difference, rerun
 from reconciler.paper.tape import BadTape
 from tests.paper.conftest import Client, Stream
 from tests.paper.memory import Memory
@@ -88,6 +88,36 @@ def test_what_was_said_otherwise_is_shown(tape, tmp_path):
     assert str(first).count("\n") == 2
 
 
+@pytest.mark.parametrize("broken", ['{"tick":17', "[1]", "\u00ff", ""])
+def test_a_line_that_is_broken_is_told_with_its_place_and_the_rule(tape, tmp_path, broken):
+    """Somebody edited it: the file, the line, what a line must be, and what still works."""
+    bad = tmp_path / "bad.tape"
+    head = tape.read_text().splitlines(keepends=True)[0]
+    bad.write_text(f"{head}{broken}\n")
+    with pytest.raises(BadTape) as told:
+        list(rerun(bad))
+    rule = "each line of a tape is one JSON object, and this is none ("
+    assert str(told.value).startswith(f"{bad}, line 2: {rule}")
+    assert str(told.value).endswith("); a tape that ends before it can be told again")
+
+
+def test_a_difference_is_shown_where_it_is():
+    """Of two books that differ in one size: which frame it was, and that size, in a few words."""
+    rows = [{"symbol": "XBTUSD", "id": 8_700_000_000 + n, "size": 100} for n in range(400)]
+    before = {"to": 3, "frame": json.dumps({"table": "orderBookL2", "data": rows})}
+    rows[250]["size"] = 777
+    now = {"to": 3, "frame": json.dumps({"table": "orderBookL2", "data": rows})}
+    told = str(Difference({"tick": 17}, before, now)).splitlines()
+    assert max(map(len, told)) < 400
+    for line, size in zip(told[1:], ("100", "777"), strict=True):
+        assert "orderBookL2" in line
+        assert f'8700000250, \\"size\\": {size}}}, {{' in line
+    lost = str(Difference({"tick": 17}, before, None)).splitlines()
+    assert max(map(len, lost)) < 400
+    assert lost[2] == "  re-run nothing"
+    assert "orderBookL2" in lost[1]
+
+
 def test_no_secret_is_on_a_tape(tape):
     """No signature and no secret; of each signature only whether it was right."""
     text = tape.read_text()
@@ -158,7 +188,8 @@ def test_a_broken_tape_is_told(tape, tmp_path):
         list(rerun(bad))
     head = tape.read_text().splitlines(keepends=True)[0]
     bad.write_text(head + '{"begin":true}\nrubbish\n')
-    with pytest.raises(BadTape, match="line 3"):
+    rule = "line 3: each line of a tape is one JSON object, and this is none"
+    with pytest.raises(BadTape, match=f"bad.tape, {rule}"):
         list(rerun(bad))
     with pytest.raises(BadRecording, match="line 3"):
         Recording.load(bad)
