@@ -9,14 +9,16 @@ and what has passed the door is acted on however late (section 2.1).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from . import errors
+from . import errors, intake
 from .auth import Key, KeyRing
 from .exchange import Exchange
 from .formats import rendered
 from .limits import Bans, Limits
 from .order_faults import OrderFaults
+from .orders import Row
 from .protocol import encode
 from .quirks import Quirks
 from .rest_faults import RestFaults
@@ -35,7 +37,7 @@ class Admitted:
     key: Key | None
     headers: dict[str, str]
     wait_s: float = 0.0  # in the queue, before it is acted on
-    log: dict[str, object] | None = None  # its entry in the truth's log of placements
+    log: Sequence[Row] = ()  # its entries in the truth's log of placements, one an order
 
 
 class Api:
@@ -51,9 +53,9 @@ class Api:
         self.quirks = quirks
         self.faults = RestFaults(self)
         self.order_faults = OrderFaults(exchange, hub, quirks)
-        # Every POST /order that arrived: the newest, and how many there were.
+        # Every order that a POST asked for: the newest, and how many there were.
         keep = exchange.forgetting.keep
-        self.placements: deque[dict[str, object]] = deque(maxlen=keep or None)
+        self.placements: deque[Row] = deque(maxlen=keep or None)
         self.placed = 0
         self.bans = Bans()
         self._requests = 0
@@ -72,13 +74,14 @@ class Api:
             return self._refused(refusal, log)
         admitted.headers |= trace
         admitted.log = log
-        if log is not None and admitted.key is not None:
-            log["account"] = admitted.key.account
+        if admitted.key is not None:
+            for entry in log:
+                entry["account"] = admitted.key.account
         shut = self.faults.at_door(admitted, now_ms)
         if shut is None:
             return admitted
-        if log is not None:
-            log["status"] = None if shut.dropped else shut.status
+        for entry in log:
+            entry["status"] = None if shut.dropped else shut.status
         return shut
 
     def _trace(self) -> dict[str, str]:
@@ -124,8 +127,8 @@ class Api:
     def act(self, admitted: Admitted, now_ms: int) -> Answer:
         """Do what was asked, send the rows, and answer."""
         answer = self.faults.act(admitted, now_ms)
-        if admitted.log is not None:
-            admitted.log["status"] = None if answer.dropped else answer.status
+        for entry in admitted.log:
+            entry["status"] = None if answer.dropped else answer.status
         return answer
 
     def run(self, admitted: Admitted, now_ms: int) -> Answer:
@@ -141,30 +144,39 @@ class Api:
         except errors.Refusal as refusal:
             self._count_refusal(admitted.request, refusal, now_ms)
             refusal.headers |= admitted.headers
-            answer = self._refused(refusal, None)
+            answer = self._refused(refusal, ())
         self.hub.publish(self.exchange.flush(now_ms), now_ms)
         return answer
 
     @staticmethod
-    def _refused(refusal: errors.Refusal, log: dict[str, object] | None) -> Answer:
-        if log is not None:
-            log["status"] = refusal.status
+    def _refused(refusal: errors.Refusal, log: Sequence[Row]) -> Answer:
+        for entry in log:
+            entry["status"] = refusal.status
         return Answer(status=refusal.status, body=encode(refusal.body()), headers=refusal.headers)
 
-    def _log(self, request: Request, now_ms: int) -> dict[str, object] | None:
-        """An entry for every placement that arrives, whatever becomes of it."""
-        if request.verb != "POST" or request.path.rstrip("/") != "/api/v1/order":
-            return None
-        try:
-            fields = request.fields()
-        except errors.Refusal:
-            fields = {}
-        entry: dict[str, object] = {
-            "clOrdID": fields.get("clOrdID"), "symbol": fields.get("symbol"),
-            "side": fields.get("side"), "orderQty": fields.get("orderQty"),
-            "price": fields.get("price"), "at": iso(now_ms), "status": None,
-            "account": None,
-        }  # fmt: skip
-        self.placements.append(entry)
-        self.placed += 1
-        return entry
+    def _log(self, request: Request, now_ms: int) -> Sequence[Row]:
+        """An entry for every order that is asked for, whatever becomes of it."""
+        log = [
+            {
+                "clOrdID": fields.get("clOrdID"), "symbol": fields.get("symbol"),
+                "side": fields.get("side"), "orderQty": fields.get("orderQty"),
+                "price": fields.get("price"), "at": iso(now_ms), "status": None,
+                "account": None,
+            }
+            for fields in _placements(request)
+        ]  # fmt: skip
+        self.placements += log
+        self.placed += len(log)
+        return log
+
+
+def _placements(request: Request) -> Sequence[intake.Fields]:
+    """The fields of each order that a request places: one, those of a bulk call, or none."""
+    path = request.path.rstrip("/")
+    if request.verb != "POST" or path not in ("/api/v1/order", "/api/v1/order/bulk"):
+        return ()
+    try:
+        fields = request.fields()
+        return [fields] if path == "/api/v1/order" else intake.objects(fields, "orders")
+    except errors.Refusal:  # it cannot be read; a bulk call of nothing asks for nothing
+        return [{}] if path == "/api/v1/order" else ()

@@ -4,6 +4,7 @@ import json
 from urllib.parse import quote
 
 import pytest
+import requests
 
 from tests.paper.conftest import Stream
 
@@ -71,6 +72,27 @@ def test_bulk_places_in_order_and_tells_each(client):
     rows = client.call("PUT", BULK, {"orders": amends}).json()
     assert [(row["price"], row["orderQty"]) for row in rows] == [(60999, 100), (60000.5, 200)]
     assert all(row["timestamp"] >= row["transactTime"] for row in rows)
+
+
+def test_the_truth_has_each_order_of_a_bulk_call(venue, client):
+    """A checker finds what was asked for, in a form too: taken in, refused, or never answered."""
+
+    def asked():
+        return [(r["clOrdID"], r["price"], r["status"]) for r in venue.requests()]
+
+    taken = [limit(61000, clOrdID="a"), limit(60999, execInst="ReduceOnly", clOrdID="b")]
+    refused = [limit(60998, clOrdID="c"), limit(-1, clOrdID="d")]
+    assert client.call("POST", BULK, {"orders": taken}).status_code == 200
+    assert client.call("POST", BULK, form="orders=" + quote(json.dumps(refused))).status_code == 400
+    assert client.call("POST", BULK, {"orders": "rubbish"}).status_code == 400
+    client.fault("lost-answer")
+    with pytest.raises(requests.ConnectionError):
+        client.call("POST", BULK, {"orders": [limit(60997, clOrdID="e")]})
+    assert asked() == [
+        ("a", 61000, 200), ("b", 60999, 200), ("c", 60998, 400), ("d", -1, 400), ("e", 60997, None),
+    ]  # fmt: skip
+    assert [order["clOrdID"] for order in venue.open_orders()] == ["a", "e"]
+    assert venue.truth()["dropped"]["requests"] == 0
 
 
 def test_bulk_in_a_form_is_json_text(client):
