@@ -55,8 +55,9 @@ def answer(world: World, request: Request, now_ms: int) -> Answer:
 
 def truth(world: World, fields: Fields, now_ms: int) -> object:
     """
-    Orders, executions, positions and received placements of one account: all of them, unless
-    ``dropped`` says how many were forgotten (requests: of all accounts together).
+    Orders, executions, positions and received placements of one account (of a bulk call: one for
+    each order): all of them, unless ``dropped`` says how many were forgotten (requests: of all
+    accounts together).
     """
     account = account_of(world, fields)
     exchange = world.exchange

@@ -120,7 +120,7 @@ class Hand:
         return int(self.truth(account)["positions"].get(symbol, 0))
 
     def requests(self, account: int | None = None) -> list[Row]:
-        """Every POST /order that arrived, what became of it, and when."""
+        """Every order that a POST asked for, the status of its answer, and when it arrived."""
         found: list[Row] = self.truth(account)["requests"]
         return found
 

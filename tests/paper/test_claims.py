@@ -72,6 +72,12 @@ def test_every_test_that_is_named_exists():
     assert missing == []
 
 
+def test_whoever_reads_of_the_paper_exchange_finds_this_page():
+    """A stranger who wonders how faithful it is begins at docs/paper-exchange.md."""
+    first = (HERE.parents[1] / "docs/paper-exchange.md").read_text(encoding="utf-8")
+    assert "[paper-claims.md](paper-claims.md)" in first
+
+
 def test_no_claim_is_without_a_test():
     """Each row of each table ends in its tests; what is not shown says why, and stands apart."""
     found = sections()
