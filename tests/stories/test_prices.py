@@ -37,6 +37,15 @@ def test_an_order_that_joins_asks_for_a_price_of_the_grid() -> None:
     tell("price 100.3 100.9\nmark 100.8\ntarget -100 -> place r1 -100 @ 101.0 = placing")
 
 
+def test_an_order_that_improves_asks_for_a_price_of_the_grid_too() -> None:
+    """A tick above a best price between two is between two as well, and the venue refuses it."""
+    settings = Settings(symbols=(SYMBOL,), policies={"passive": Policy(start="inside")})
+    market = "price 100.3 102.2\nmark 101.0\n"
+    tell(market + "target +100 -> place r1 +100 @ 100.5", settings=settings)
+    market = "price 100.3 101.7\nmark 101.3\n"
+    tell(market + "target -100 -> place r1 -100 @ 101.5", settings=settings)
+
+
 def test_inside_a_spread_of_one_tick_there_is_no_room() -> None:
     """Then it joins; and with nobody on the other side it joins, too."""
     settings = Settings(symbols=(SYMBOL,), policies={"passive": Policy(start="inside")})
