@@ -24,6 +24,7 @@ from reconciler.core.events import (
     Halted,
     InstrumentSeen,
     MarginSeen,
+    ModeSet,
     OrderRead,
     OrderSeen,
     Outcome,
@@ -31,10 +32,14 @@ from reconciler.core.events import (
     Priced,
     Quoted,
     Resumed,
+    ScheduleSet,
+    Signalled,
     Started,
     Stopping,
+    StrategyChanged,
     StreamLost,
     Synced,
+    TargetRefused,
     TargetSet,
     Throttled,
     Tick,
@@ -329,7 +334,13 @@ def _target(turn: Turn, event: TargetSet) -> None:
         expires_us=event.expires_us,
         on_expiry=event.on_expiry,
         gap_since_us=gap_since_us,
+        deadline_us=event.deadline_us,
+        price=event.price,
+        shares=event.shares,
     )
+    if event.schedule:
+        name, _, number = event.schedule.rpartition("/")
+        turn.ledger.schedule_done[name] = int(number) + 1
     if not same:  # a strategy that repeats itself each bar is no reason to ask again
         turn.asked_anew(book, "a new target")
     if event.key:
@@ -337,6 +348,39 @@ def _target(turn: Turn, event: TargetSet) -> None:
         while len(book.keys) > KEYS_KEPT:
             del book.keys[min(book.keys, key=lambda key: book.keys[key])]
     turn.touch(book)
+
+
+def _refused(turn: Turn, event: TargetRefused) -> None:
+    """Nothing follows from it."""
+
+
+def _signalled(turn: Turn, event: Signalled) -> None:
+    ledger = turn.ledger
+    ledger.signals[f"{event.strategy} {event.symbol}"] = event
+    ledger.next_signal_number = event.number + 1
+
+
+def _strategy(turn: Turn, event: StrategyChanged) -> None:
+    turn.ledger.strategies[event.strategy] = event
+
+
+def _schedule(turn: Turn, event: ScheduleSet) -> None:
+    turn.ledger.schedule_done.pop(event.name, None)
+    if event.rows:
+        turn.ledger.schedules[event.name] = event
+    else:
+        turn.ledger.schedules.pop(event.name, None)
+
+
+def _mode(turn: Turn, event: ModeSet) -> None:
+    ledger = turn.ledger
+    if not event.symbols:
+        ledger.mode, ledger.mode_until_us = event.mode, event.until_us
+        turn.touch_all()
+    for symbol in event.symbols:
+        book = ledger.book(symbol)
+        book.mode, book.mode_until_us = event.mode, event.until_us
+        turn.touch(book)
 
 
 def _halted(turn: Turn, event: Halted) -> None:
@@ -406,6 +450,11 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     Throttled: _throttled,
     DeadManAcked: _dead_man,
     TargetSet: _target,
+    TargetRefused: _refused,
+    Signalled: _signalled,
+    StrategyChanged: _strategy,
+    ScheduleSet: _schedule,
+    ModeSet: _mode,
     Halted: _halted,
     Resumed: _resumed,
     Adjusted: _adjusted,

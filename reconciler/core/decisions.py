@@ -41,6 +41,8 @@ class PlaceOrder(Decision, frozen=True, kw_only=True):
     mark: Decimal | None
     policy: str
     reason: str
+    stage: str = ""  # of the policy: how it was priced
+    policy_version: str = ""  # names the policy's settings, whatever its name
 
 
 class AmendOrder(Decision, frozen=True, kw_only=True):
@@ -126,6 +128,25 @@ class FillBooked(Fact, frozen=True, kw_only=True):
     venue_us: int
     target_version: int  # 0: foreign
     position: int  # after it
+
+
+class FillShared(Fact, frozen=True, kw_only=True):
+    """
+    A strategy's part of a fill, or of what strategies passed among themselves (no exec_id).
+
+    The parts of a fill add up to it: in contracts, in cost and in fee.
+    """
+
+    exec_id: str
+    symbol: str
+    strategy: str  # "": what is no strategy's
+    contracts: int  # signed
+    price: Decimal | None
+    cost_minor: int
+    fee_minor: int
+    realised_minor: int  # profit of what it closed, by average cost, without fees
+    currency: str
+    position: int  # the strategy's, after it
 
 
 class CashBooked(Fact, frozen=True, kw_only=True):
@@ -216,6 +237,7 @@ class IncidentClosed(Fact, frozen=True, kw_only=True):
 AnyFact = (
     Transition
     | FillBooked
+    | FillShared
     | CashBooked
     | OrderChanged
     | PositionMoved

@@ -131,6 +131,9 @@ class Quoted(Event, frozen=True, kw_only=True):
     ask: Decimal | None
     mark: Decimal | None
     age_us: int = 0  # how long before at_us the venue last said so
+    last: Decimal | None = None  # price of the newest public trade
+    bid_contracts: int | None = None  # resting at the best bid; None: not known
+    ask_contracts: int | None = None
 
 
 class OrderSeen(Event, frozen=True, kw_only=True):
@@ -179,6 +182,7 @@ class PositionSeen(Event, frozen=True, kw_only=True):
     source: Source
     venue_us: int
     entry_price: Decimal | None = None
+    liquidation_price: Decimal | None = None
     quote: Quoted | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -252,6 +256,15 @@ class DeadManAcked(Event, frozen=True, kw_only=True):
     timeout_ms: int  # 0: disarmed
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a target is whose: the shares of a target add up to its contracts."""
+
+    strategy: str  # identifier of the instance, as EmaCross_XBTUSD_15s_1
+    contracts: int  # signed
+    signal: int  # number of the signal that asks for it; 0: what rounding left over
+    weight: str  # what the strength was multiplied with, as text
+
+
 class TargetSet(Event, frozen=True, kw_only=True):
     """Somebody wants a position. Checked before it became an event."""
 
@@ -265,6 +278,77 @@ class TargetSet(Event, frozen=True, kw_only=True):
     expires_us: int | None = None
     on_expiry: str = "hold"  # hold | flatten | freeze
     quote: Quoted | msgspec.UnsetType = msgspec.UNSET
+    deadline_us: int | None = None  # to be held by then: policies try harder as it comes near
+    price: Decimal | None = None  # that the signal was given at
+    asked: str = ""  # the form it was asked in, if not in contracts: "by +500", "2.5 % of equity"
+    shares: tuple[Share, ...] = ()  # of a portfolio; none: nobody's but the source's
+    schedule: str = ""  # "NAME/NUMBER": the row of a schedule that has come due
+
+
+class TargetRefused(Event, frozen=True, kw_only=True):
+    """Somebody wanted a position, and a rule said no. Nothing follows: it is kept for audit."""
+
+    symbol: str
+    contracts: int | None
+    source: str
+    code: str  # of the error, as "stale_version"
+    text: str
+    reason: str = ""
+    key: str = ""
+
+
+class Signalled(Event, frozen=True, kw_only=True):
+    """A strategy has an opinion. The newest of a strategy about a symbol is the one in force."""
+
+    number: int  # 1, 2, 3… over the life of the journal
+    strategy: str
+    symbol: str
+    strength: Decimal  # signed; what it is worth in contracts, a portfolio says
+    reason: str = ""
+    price: Decimal | None = None  # that it was given at
+
+
+class StrategyChanged(Event, frozen=True, kw_only=True):
+    """A strategy was started, stopped, or failed."""
+
+    strategy: str
+    state: str  # running | stopped | failed
+    detail: str = ""
+    parameters: str = ""  # JSON
+
+
+class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a schedule: from this moment on, this target."""
+
+    due_us: int
+    symbol: str
+    contracts: int
+    policy: str = ""
+    reason: str = ""
+
+
+class ScheduleSet(Event, frozen=True, kw_only=True):
+    """A table of times and targets, whole, under a name. No rows: there is none any more."""
+
+    name: str
+    rows: tuple[ScheduleRow, ...]  # in the order of their times
+    source: str
+    reason: str = ""
+
+
+class ModeSet(Event, frozen=True, kw_only=True):
+    """
+    How far symbols may trade. No symbols: the account.
+
+    ``pause``: no order at all, what is held is kept. ``reduce_only``: only toward zero.
+    ``freeze``: as a freeze of the core's own. "" ends pause and reduce_only.
+    """
+
+    mode: str  # pause | reduce_only | freeze | ""
+    by: str
+    reason: str
+    symbols: tuple[str, ...] = ()
+    until_us: int | None = None  # then it ends by itself
 
 
 class Halted(Event, frozen=True, kw_only=True):
@@ -273,6 +357,7 @@ class Halted(Event, frozen=True, kw_only=True):
     by: str
     reason: str
     symbols: tuple[str, ...] = ()
+    until_us: int | None = None  # then it ends by itself
 
 
 class Resumed(Event, frozen=True, kw_only=True):
@@ -322,6 +407,11 @@ AnyEvent = (
     | Throttled
     | DeadManAcked
     | TargetSet
+    | TargetRefused
+    | Signalled
+    | StrategyChanged
+    | ScheduleSet
+    | ModeSet
     | Halted
     | Resumed
     | Adjusted

@@ -15,7 +15,17 @@ from decimal import Decimal
 
 import msgspec
 
-from reconciler.core.events import InstrumentSeen, MarginSeen, OrderStatus, Quoted, Started
+from reconciler.core.events import (
+    InstrumentSeen,
+    MarginSeen,
+    OrderStatus,
+    Quoted,
+    ScheduleSet,
+    Share,
+    Signalled,
+    Started,
+    StrategyChanged,
+)
 from reconciler.core.lifecycle import State
 from reconciler.core.settings import Settings
 
@@ -111,6 +121,9 @@ class Target(msgspec.Struct, kw_only=True):
     on_expiry: str
     held: bool = False
     gap_since_us: int = 0  # since when there is a gap to work: for escalation
+    deadline_us: int | None = None
+    price: Decimal | None = None  # that the signal was given at
+    shares: tuple[Share, ...] = ()
 
 
 class Book(msgspec.Struct, kw_only=True):
@@ -151,6 +164,8 @@ class Book(msgspec.Struct, kw_only=True):
     frozen: str = ""  # why no new order may be written until somebody decides
     frozen_by: str = ""  # the kind of incident that froze it
     halted: str = ""
+    mode: str = ""  # pause | reduce_only; "": neither
+    mode_until_us: int | None = None
     refusals: int = 0
     refused_until_us: int = 0
     placed_us: list[int] = []  # of the orders in the last minute
@@ -229,12 +244,19 @@ class Ledger(msgspec.Struct, kw_only=True):
     placed_us: list[int] = []  # of the account's orders in the last minute
     halted: str = ""
     frozen: str = ""
+    mode: str = ""  # as a book's, of the account
+    mode_until_us: int | None = None
     stopping: str = ""
     keep_orders: bool = False
     dead_man_acked_us: int = 0
     dead_man_asked_us: int = 0
     dead_man_armed: bool = False
     margins: dict[str, MarginSeen] = {}
+    signals: dict[str, Signalled] = {}  # in force, by "strategy symbol"
+    next_signal_number: int = 1
+    strategies: dict[str, StrategyChanged] = {}  # the newest word of each
+    schedules: dict[str, ScheduleSet] = {}  # in force, by name
+    schedule_done: dict[str, int] = {}  # by name: rows that came due so far
 
     def book(self, symbol: str) -> Book:
         """

@@ -22,7 +22,7 @@ from reconciler.core.review import review
 from reconciler.core.turn import Turn
 
 #: Raised whenever the same events may lead to other decisions or facts than before.
-LOGIC_VERSION = 3
+LOGIC_VERSION = 4
 
 
 class Outcome(NamedTuple):

@@ -32,7 +32,12 @@ StepFunction = Callable[[Any, AnyEvent], StepResult]
 COMPARED: Mapping[str, str] = {
     "targets": "target_id",
     "intents": "n",
+    "shares": "n",
+    "signals": "number",
+    "schedules": "n",
+    "modes": "n",
     "fills": "n",
+    "fill_shares": "n",
     "cash": "n",
     "transitions": "n",
     "positions": "n",

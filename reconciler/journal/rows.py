@@ -196,7 +196,14 @@ def _target_set(rows: Rows, event: e.TargetSet) -> None:
         *(rows.seq, event.symbol, event.version, event.contracts, now.target or 0),
         *(event.policy, event.source, event.reason, event.key, event.at_us),
         *(event.expires_us, event.on_expiry, None, None, None),
+        *(event.deadline_us, exact(event.price), event.asked or None, event.schedule or None),
     )
+    for n, share in enumerate(event.shares):
+        rows.add(
+            "shares",
+            *(rows.seq, n, event.symbol, event.version),
+            *(share.strategy, share.contracts, share.signal, share.weight),
+        )
     if event.version < now.version:
         return
     if event.contracts != now.target:
@@ -225,6 +232,56 @@ def _adjusted(rows: Rows, event: e.Adjusted) -> None:
         "adjustments",
         *(rows.seq, event.at_us, event.symbol, event.contracts, event.by, event.reason),
     )
+
+
+def _target_refused(rows: Rows, event: e.TargetRefused) -> None:
+    rows.add(
+        "refusals",
+        *(rows.seq, event.at_us, event.symbol, event.contracts, event.source, event.reason),
+        *(event.key, event.code, event.text),
+    )
+
+
+def _signalled(rows: Rows, event: e.Signalled) -> None:
+    rows.add(
+        "signals",
+        *(event.number, rows.seq, event.at_us, event.strategy, event.symbol),
+        *(exact(event.strength), exact(event.price), event.reason),
+    )
+
+
+def _strategy_changed(rows: Rows, event: e.StrategyChanged) -> None:
+    rows.add(
+        "strategy_states",
+        *(rows.seq, event.at_us, event.strategy, event.state, event.detail, event.parameters),
+    )
+
+
+def _schedule_set(rows: Rows, event: e.ScheduleSet) -> None:
+    for n, row in enumerate(event.rows):
+        rows.add(
+            "schedules",
+            *(rows.seq, n, event.name, row.due_us, row.symbol, row.contracts, row.policy),
+            *(row.reason or event.reason, event.source),
+        )
+    if not event.rows:
+        rows.add(
+            "schedules",
+            *(rows.seq, 0, event.name, None, "", None, "", event.reason, event.source),
+        )
+
+
+def _mode(rows: Rows, event: e.Halted | e.Resumed | e.ModeSet) -> None:
+    mode = getattr(event, "mode", None)
+    if mode is None:
+        mode = "halt" if isinstance(event, e.Halted) else "resume"
+    until_us = getattr(event, "until_us", None)
+    for n, symbol in enumerate(event.symbols or ("",)):
+        rows.add(
+            "modes",
+            *(rows.seq, n, event.at_us, mode or "resume", symbol),
+            *(event.by, event.reason, until_us),
+        )
 
 
 def _margin_seen(rows: Rows, event: e.MarginSeen) -> None:
@@ -270,7 +327,7 @@ def _place(rows: Rows, place: d.PlaceOrder) -> None:
         *(int(place.post_only), int(place.reduce_only), int(place.immediate)),
         *(place.expires_us, place.deadline_us, place.target_version, place.instrument_version),
         *(place.position, exact(place.bid), exact(place.ask), exact(place.mark)),
-        *(place.policy, place.reason),
+        *(place.policy, place.reason, place.stage or None, place.policy_version or None),
     )
     rows.order(
         *(place.cl_ord_id, place.symbol, 1, "intended", "", ""),
@@ -356,6 +413,15 @@ def _fill_booked(rows: Rows, fact: d.FillBooked) -> None:
     _at_position(rows, now, fact.position)
 
 
+def _fill_shared(rows: Rows, fact: d.FillShared) -> None:
+    rows.add(
+        "fill_shares",
+        *(rows.seq, rows.n, rows.at_us, fact.symbol, pack(fact.exec_id), fact.strategy),
+        *(fact.contracts, exact(fact.price), fact.cost_minor, fact.fee_minor),
+        *(fact.realised_minor, fact.currency, fact.position),
+    )
+
+
 def _cash_booked(rows: Rows, fact: d.CashBooked) -> None:
     rows.add(
         "cash",
@@ -421,6 +487,13 @@ EVENTS: Final[dict[type[e.Event], Callable[[Rows, Any], None]]] = {
     e.Started: _started,
     e.Stopping: _stopping,
     e.TargetSet: _target_set,
+    e.TargetRefused: _target_refused,
+    e.Signalled: _signalled,
+    e.StrategyChanged: _strategy_changed,
+    e.ScheduleSet: _schedule_set,
+    e.ModeSet: _mode,
+    e.Halted: _mode,
+    e.Resumed: _mode,
     e.Answered: _answered,
     e.Adjusted: _adjusted,
     e.MarginSeen: _margin_seen,
@@ -432,6 +505,7 @@ EVENTS: Final[dict[type[e.Event], Callable[[Rows, Any], None]]] = {
 FACTS: Final[dict[type[d.Fact], Callable[[Rows, Any], None]]] = {
     d.Transition: _transition,
     d.FillBooked: _fill_booked,
+    d.FillShared: _fill_shared,
     d.CashBooked: _cash_booked,
     d.OrderChanged: _order_changed,
     d.PositionMoved: _position_moved,

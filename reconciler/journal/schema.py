@@ -13,7 +13,7 @@ from pathlib import Path
 from reconciler.errors import Broken, ConfigError, SchemaError
 
 #: The revision of `migrations/` that this program reads and writes.
-SCHEMA = "0002"
+SCHEMA = "0003"
 
 #: "Recj": says in the file's header whose database it is.
 APPLICATION_ID = 0x5265636A

@@ -39,6 +39,13 @@ APPEND_ONLY = (
     "transitions",
     "positions",
     "adjustments",
+    "refusals",
+    "modes",
+    "schedules",
+    "signals",
+    "strategy_states",
+    "shares",
+    "fill_shares",
 )
 
 
@@ -132,7 +139,92 @@ targets = table(
     number("held_us", null=True),  # first time that the position was this, proven
     number("closed_us", null=True),
     words("outcome", null=True),  # held | replaced | expired; held, then replaced: held
+    number("deadline_us", null=True),
+    words("price", null=True),  # that the signal was given at
+    words("asked", null=True),  # the form it was asked in, if not in contracts
+    words("schedule", null=True),  # the row of a schedule that came due
     UniqueConstraint("symbol", "version"),
+)
+
+#: Targets that a rule said no to.
+refusals = table(
+    "refusals",
+    event_seq(key=True),
+    number("at_us"),
+    words("symbol"),
+    number("contracts", null=True),
+    words("source"),
+    words("reason"),
+    words("key"),
+    words("code"),
+    words("text"),
+)
+
+#: Whose part of a target is what; the parts of a target add up to it.
+shares = table(
+    "shares",
+    event_seq(key=True),  # of the target: its target_id
+    number("n", primary_key=True),
+    words("symbol"),
+    number("version"),
+    words("strategy"),
+    number("contracts"),
+    number("signal"),  # number of the signal; 0: what rounding left over
+    words("weight"),
+    Index("shares_by_target", "symbol", "version"),
+    rowid=False,
+)
+
+signals = table(
+    "signals",
+    number("number", primary_key=True),
+    event_seq(),
+    number("at_us"),
+    words("strategy"),
+    words("symbol"),
+    words("strength"),  # a decimal
+    words("price", null=True),
+    words("reason"),
+    Index("signals_by_strategy", "strategy", "symbol"),
+)
+
+strategy_states = table(
+    "strategy_states",
+    event_seq(key=True),
+    number("at_us"),
+    words("strategy"),
+    words("state"),  # running | stopped | failed
+    words("detail"),
+    words("parameters"),  # JSON
+)
+
+#: Every version of every schedule; the newest of a name is in force, no row of it: none is.
+schedules = table(
+    "schedules",
+    event_seq(key=True),
+    number("n", primary_key=True),
+    words("name"),
+    number("due_us", null=True),  # NULL: the schedule was taken away
+    words("symbol"),
+    number("contracts", null=True),
+    words("policy"),
+    words("reason"),
+    words("source"),
+    rowid=False,
+)
+
+#: Halts, pauses and what ended them, by whom and why.
+modes = table(
+    "modes",
+    event_seq(key=True),
+    number("n", primary_key=True),
+    number("at_us"),
+    words("mode"),  # halt | pause | reduce_only | freeze | resume
+    words("symbol"),  # empty: the account
+    words("by"),
+    words("reason"),
+    number("until_us", null=True),
+    rowid=False,
 )
 
 intents = table(
@@ -159,6 +251,8 @@ intents = table(
     words("mark", null=True),
     words("policy"),
     words("reason"),
+    words("stage", null=True),  # how it was priced
+    words("policy_version", null=True),  # names the policy's settings, whatever its name
     Index("intents_by_target", "symbol", "target_version"),
     rowid=False,
 )
@@ -242,6 +336,26 @@ fills = table(
     UniqueConstraint("venue_order", "exec_id"),  # so: symbol, order, execution
     Index("fills_by_ms", text("(venue_us / 1000)")),
     Index("fills_by_symbol", "symbol", text("(venue_us / 1000)")),
+    rowid=False,
+)
+
+#: Strategies' parts of fills, and what they passed among themselves (an empty exec_id).
+fill_shares = table(
+    "fill_shares",
+    event_seq(key=True),
+    number("n", primary_key=True),
+    number("at_us"),
+    words("symbol"),
+    Column("exec_id", VenueId, nullable=False),
+    words("strategy"),  # empty: what is no strategy's
+    number("contracts"),
+    words("price", null=True),
+    number("cost_minor"),
+    number("fee_minor"),
+    number("realised_minor"),
+    words("currency"),
+    number("position"),  # the strategy's, after it
+    Index("fill_shares_by_strategy", "strategy", "symbol"),
     rowid=False,
 )
 

@@ -75,6 +75,17 @@ def events_for(teller: Teller) -> Iterator[e.AnyEvent]:
                 yield execution_row(us, cl_ord_id, kind, contracts)
     for contracts in (0, 40, 100, -7):
         yield teller_position(us, contracts)
+    yield e.TargetRefused(
+        at_us=us, symbol=SYMBOL, contracts=7, source="s", code="not_a_lot", text="no"
+    )
+    yield e.Signalled(at_us=us, number=1, strategy="s", symbol=SYMBOL, strength=Decimal("0.5"))
+    yield e.StrategyChanged(at_us=us, strategy="s", state="failed", detail="it raised")
+    row = e.ScheduleRow(due_us=us + 1, symbol=SYMBOL, contracts=100)
+    yield e.ScheduleSet(at_us=us, name="n", rows=(row,), source="s")
+    yield e.ScheduleSet(at_us=us, name="n", rows=(), source="s")
+    for mode in ("pause", "reduce_only", "freeze", ""):
+        for symbols in ((), (SYMBOL,)):
+            yield e.ModeSet(at_us=us, mode=mode, by="me", reason="r", symbols=symbols)
     yield e.MarginSeen(
         at_us=us,
         currency="XBt",

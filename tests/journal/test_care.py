@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import stat
 import threading
@@ -12,6 +13,7 @@ import pytest
 from reconciler.core import events as e
 from reconciler.errors import Broken, ConfigError, NotFound, NotLeader, SchemaError
 from reconciler.journal import care, replay, schema
+from reconciler.journal.ddl import statements
 from tests.journal.making import Books, opened, recall, step, stepped, story
 
 
@@ -80,9 +82,9 @@ def newer(tmp_path: Path, sql: str) -> Path:
             to = folder / file.relative_to(schema.migrations_folder())
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(file.read_bytes())
-    (folder / "versions" / "0003_more.py").write_text(
+    (folder / "versions" / "0999_more.py").write_text(
         "from alembic import op\n"
-        "revision, down_revision, branch_labels, depends_on = '0003', '0002', None, None\n"
+        "revision, down_revision, branch_labels, depends_on = '0999', '0003', None, None\n"
         f"def upgrade():\n    for sql in {sql.split(';')!r}:\n"
         "        op.get_bind().exec_driver_sql(sql)\n"
     )
@@ -98,15 +100,15 @@ def test_an_upgrade_makes_a_backup_and_then_migrates(path: Path, tmp_path: Path)
     """The older file is kept, the newer one has the new table, the journal is what it was."""
     folder = newer(tmp_path, "CREATE TABLE notes (words TEXT) STRICT")
     before = replay(path, step=step, shape=Books).ledger_hash
-    done = care.upgrade(path, migrations=folder, head="0003")
-    assert (done.before, done.after) == ("0002", "0003")
+    done = care.upgrade(path, migrations=folder, head="0999")
+    assert (done.before, done.after) == ("0003", "0999")
     assert done.backup is not None
-    assert care.current(done.backup) == ("0002", "0002")
-    assert care.current(path).found == "0003"
+    assert care.current(done.backup) == ("0003", "0003")
+    assert care.current(path).found == "0999"
     assert "notes" in tables_of(path)
     assert "notes" not in tables_of(done.backup)
     assert replay(done.backup, step=step, shape=Books).ledger_hash == before
-    with pytest.raises(SchemaError, match="0003"):
+    with pytest.raises(SchemaError, match="0999"):
         opened(path)
 
 
@@ -122,8 +124,8 @@ def test_an_upgrade_that_fails_changes_nothing(path: Path, tmp_path: Path, sql: 
     """Whether SQL fails or the journal would change: the old schema and every row stay."""
     folder = newer(tmp_path, f"CREATE TABLE notes (words TEXT) STRICT;{sql}")
     with pytest.raises(Exception, match=r"nonsense|incomplete|would change|event 3|damaged"):
-        care.upgrade(path, migrations=folder, head="0003")
-    assert care.current(path).found == "0002"
+        care.upgrade(path, migrations=folder, head="0999")
+    assert care.current(path).found == "0003"
     assert "notes" not in tables_of(path)
     with opened(path) as journal:
         assert journal.last_seq == 120
@@ -131,7 +133,7 @@ def test_an_upgrade_that_fails_changes_nothing(path: Path, tmp_path: Path, sql: 
 
 def test_nothing_to_upgrade(path: Path) -> None:
     """The newest schema needs no upgrade and makes no backup."""
-    assert care.upgrade(path) == ("0002", "0002", None)
+    assert care.upgrade(path) == ("0003", "0003", None)
     assert not (path.parent / "backups").exists()
 
 
@@ -189,6 +191,28 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def _as_schema_0002(db: sqlite3.Connection) -> None:
+    """Undo what 0003 did: its tables, its columns, its views."""
+    sql = schema.migrations_folder() / "sql"
+    for (view,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+        db.execute(f"DROP VIEW {view}")
+    made = re.findall(r"CREATE TABLE (\w+)", (sql / "0003_tables.sql").read_text())
+    for name in set(made) - {"targets", "intents"}:
+        db.execute(f"DROP TABLE {name}")
+    for name, columns in NEW_COLUMNS.items():
+        for column in columns:
+            db.execute(f"ALTER TABLE {name} DROP COLUMN {column}")
+    for statement in statements(sql / "0001_views.sql"):
+        db.execute(statement)
+
+
+#: What 0003 added to the tables that were there before.
+NEW_COLUMNS = {
+    "targets": ("deadline_us", "price", "asked", "schedule"),
+    "intents": ("stage", "policy_version"),
+}
+
+
 def test_a_journal_of_the_first_release_is_upgraded(path: Path) -> None:
     """
     One of schema 0001, which kept no fingerprint and knows no commits, becomes one of ours: every
@@ -196,6 +220,7 @@ def test_a_journal_of_the_first_release_is_upgraded(path: Path) -> None:
     """
     before = replay(path, step=step, shape=Books)
     db = sqlite3.connect(path, isolation_level=None)
+    _as_schema_0002(db)
     db.execute("ALTER TABLE journal DROP COLUMN commit_seq")
     db.execute("DELETE FROM meta WHERE key = ?", (schema.MADE,))
     db.execute("UPDATE alembic_version SET version_num = '0001'")

@@ -120,7 +120,7 @@ def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
     with_revision(path, "0999")
     before = sum_of(path)
     started = time.monotonic()
-    with pytest.raises(SchemaError, match="has schema 0999, this program needs 0002"):
+    with pytest.raises(SchemaError, match="has schema 0999, this program needs 0003"):
         opened(path)
     assert time.monotonic() - started < 1
     with pytest.raises(SchemaError, match="0999"):
