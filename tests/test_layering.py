@@ -30,8 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "core": {"errors"},
     "paper": set(),  # reads the protocol by itself, so that it checks our reading
     "logs": {"errors"},
-    "config": {"errors", "core", "logs", "config_layers"},
-    "config_layers": {"errors"},  # names and places only; what a value may be is in config
+    "config": {"errors", "core", "logs"},
     "diagram": CORE,
     "venue": CORE,
     "bitmex": PORT,
@@ -56,9 +55,9 @@ PLACES: dict[str, tuple[str, ...]] = {
     "alembic": ("reconciler/journal/care.py", "migrations/*"),
     "click": ("reconciler/cli/*",),
     "httptools": (),  # uvicorn finds it
-    "platformdirs": ("reconciler/config.py",),
-    "pydantic": ("reconciler/config.py",),
-    "pydantic_settings": ("reconciler/config.py",),
+    "platformdirs": ("reconciler/config/",),
+    "pydantic": ("reconciler/config/*",),
+    "pydantic_settings": ("reconciler/config/",),
     "requests": ("reconciler/bitmex/", "reconciler/client.py"),
     "rich": ("reconciler/cli/screen.py",),
     "sqlalchemy": ("reconciler/journal/*", "migrations/*"),

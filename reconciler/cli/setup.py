@@ -56,7 +56,7 @@ def show(ask: Ask) -> None:
 @command("path", of=config)
 def path(ask: Ask) -> None:
     """Show which files are read, or where one would be looked for."""
-    from reconciler.config_layers import usual_files
+    from reconciler.config.layers import usual_files
 
     found = _files(ask)
     if ask.form in {"json", "jsonl"}:
@@ -68,7 +68,7 @@ def path(ask: Ask) -> None:
 
 
 def _files(ask: Ask) -> list[os.PathLike[str]]:
-    from reconciler.config_layers import files_to_read
+    from reconciler.config.layers import files_to_read
 
     return list(files_to_read(ask.config, os.environ))
 

@@ -1,0 +1,106 @@
+"""
+The tables of the file, one class each: what can be set, what it may be, and what holds unset.
+
+Add a setting in its class and a table as a field of `AppConfig`; only what the program uses today
+can be set. Defaults that change decisions come from `core.settings`, so that there is one of each.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from reconciler.core import settings as core
+
+from .kinds import (
+    AtLeastOne,
+    BasisPoints,
+    Seconds,
+    Section,
+    SomeSeconds,
+    Symbols,
+    Whole,
+    address_here,
+)
+
+_LIMITS, _TIMING = core.Limits(), core.Timing()
+
+
+class Exchange(Section):
+    environment: Literal["simulated", "testnet", "live"] = "simulated"
+    url: str | None = None  # another address that speaks the same protocol
+    account: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")] = "main"
+    symbols: Symbols = ("XBTUSD", "ETHUSD")
+    api_key: SecretStr | None = None
+    api_secret: SecretStr | None = None
+    rest_timeout_s: Annotated[SomeSeconds, Field(le=60)] = Decimal(7)
+    dead_man_s: Seconds = Decimal(60)  # 0: off
+
+    @model_validator(mode="after")
+    def _address_fits_environment(self) -> Self:
+        if self.url is None:
+            return self
+        parts = urlsplit(self.url)
+        host = (parts.hostname or "").rstrip(".").lower()
+        if parts.scheme not in {"http", "https"} or not host or parts.username is not None:
+            raise ValueError("url must be an address such as https://host, without a password")
+        if host == "bitmex.com" or host.endswith(".bitmex.com"):
+            real = "testnet" if host.split(".")[0].startswith("testnet") else "live"
+            if self.environment != real:
+                raise ValueError(f"url is BitMEX's {real}; environment is {self.environment!r}")
+        local = host in {"localhost", "127.0.0.1", "::1"}
+        if parts.scheme == "http" and not local:
+            raise ValueError("url must begin with https:// unless it is on this machine")
+        return self
+
+
+class Database(Section):
+    url: str = ""
+    durability: Literal["power", "process"] = "power"
+
+
+class SymbolLimits(Section):
+    max_position_contracts: Whole | None = None
+    max_order_contracts: AtLeastOne | None = None
+    max_orders_per_minute: AtLeastOne | None = None
+    price_collar_bps: BasisPoints | None = None
+    stale_price_s: SomeSeconds | None = None
+
+
+class Limits(Section):
+    max_position_contracts: Whole = _LIMITS.max_position_contracts
+    max_order_contracts: AtLeastOne = _LIMITS.max_order_contracts
+    max_orders_per_minute: AtLeastOne = _LIMITS.max_orders_per_minute
+    price_collar_bps: BasisPoints = _LIMITS.price_collar_bps
+    stale_price_s: SomeSeconds = Decimal(_LIMITS.stale_price_us) / 1_000_000
+    symbol: dict[str, SymbolLimits] = Field(default={})
+
+
+class Policy(Section):
+    start: Literal["join", "inside", "cross"] | None = None
+    reprice_after_s: SomeSeconds | None = None
+    reprice_ticks: Whole | None = None
+    escalate_after_s: Seconds | None = None
+    escalate_to: Literal["join", "inside", "cross"] | None = None
+    band_contracts: Whole | None = None
+    max_slippage_bps: BasisPoints | None = None
+
+
+class Reconcile(Section):
+    default_policy: str = "passive"
+    in_flight_deadline_s: SomeSeconds = Decimal(_TIMING.in_flight_deadline_us) / 1_000_000
+    foreign_orders: Literal["count", "ignore", "freeze"] = "count"
+    on_stop: Literal["cancel", "keep"] = "cancel"
+    on_expiry: Literal["hold", "flatten", "freeze"] = "hold"
+
+
+class Api(Section):
+    listen: Annotated[str, AfterValidator(address_here)] = "127.0.0.1:8764"
+
+
+class Log(Section):
+    format: Literal["auto", "words", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
