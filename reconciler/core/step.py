@@ -17,7 +17,7 @@ from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
 from reconciler.core.expect import expect
 from reconciler.core.ledger import Ledger
-from reconciler.core.plan import Planner, plan_account
+from reconciler.core.plan import plan, plan_account
 from reconciler.core.review import review
 from reconciler.core.turn import Turn
 
@@ -39,7 +39,7 @@ def step(ledger: Ledger, event: AnyEvent) -> Outcome:
     for book in list(turn.touched.values()):
         review(turn, book)
     for book in list(turn.touched.values()):
-        for decision in Planner(turn, book).plan():
+        for decision in plan(turn, book):
             turn.decisions.append(decision)
             expect(turn, decision)
     for decision in plan_account(turn):
@@ -59,7 +59,7 @@ def recall(ledger: Ledger, event: AnyEvent, decisions: Sequence[AnyDecision]) ->
     for book in list(turn.touched.values()):
         review(turn, book)
     for book in list(turn.touched.values()):
-        Planner(turn, book).plan()  # for its notes alone
+        plan(turn, book)  # for its notes alone
         for decision in decisions:
             if getattr(decision, "symbol", None) == book.symbol:
                 expect(turn, decision)

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from reconciler.core import apply, decisions, doubt, fills, gate, orders, review
+from reconciler.core import apply, decisions, doubt, fills, gate, orders, review, step
 from reconciler.core.events import Answered, OrderRead, Outcome, Started
 from reconciler.core.ledger import NEVER_US, Book, Ledger, Order
 from reconciler.core.lifecycle import State
-from reconciler.core.plan import Planner
 from reconciler.core.turn import Turn
 from reconciler.simulation import search_world
 from reconciler.simulation.search_runs import QUICK
@@ -56,13 +55,13 @@ def sent_again(patch: pytest.MonkeyPatch) -> None:
 def placed_beside_a_doubt(patch: pytest.MonkeyPatch) -> None:
     """An order in doubt does not keep the next one from being placed."""
 
-    def plan(self: Planner) -> list[decisions.AnyDecision]:
-        if self.book.order is not None and self.book.order.doubt is not None:
-            self.book.state, self.book.live = State.IDLE, ""
-        return whole(self)
+    def plan(turn: Turn, book: Book) -> list[decisions.AnyDecision]:
+        if book.order is not None and book.order.doubt is not None:
+            book.state, book.live = State.IDLE, ""
+        return whole(turn, book)
 
-    whole = Planner.plan
-    patch.setattr(Planner, "plan", plan)
+    whole = step.plan
+    patch.setattr(step, "plan", plan)
     conditions = tuple(c for c in gate.CONDITIONS if c is not gate._known_orders)
     patch.setattr(gate, "CONDITIONS", conditions)
 

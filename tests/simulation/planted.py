@@ -13,7 +13,18 @@ from typing import Any
 import pytest
 
 from reconciler.bitmex import answers, gateway, lookups, rest, session, sync, tables, vitals
-from reconciler.core import apply, doubt, expect, fills, gate, orders, plan, review, sizing
+from reconciler.core import (
+    apply,
+    doubt,
+    expect,
+    fills,
+    gate,
+    looking,
+    orders,
+    review,
+    sizing,
+    working,
+)
 from reconciler.core.events import (
     Answered,
     Halted,
@@ -256,17 +267,17 @@ def past_the_target_is_fine(patch: Patch) -> None:
 
 @fault
 def halted_orders_stay(patch: Patch) -> None:
-    patch.setattr(plan.Planner, "unwanted", lambda self, order: "")
+    patch.setattr(working, "unwanted", lambda look, order: "")
 
 
 @fault
 def missing_fills_are_not_looked_up(patch: Patch) -> None:
-    patch.setattr(plan.Planner, "_look_up", lambda self, order: None)
+    patch.setattr(looking, "look_up", lambda look, order: None)
 
 
 @fault
 def the_position_is_never_read(patch: Patch) -> None:
-    patch.setattr(plan.Planner, "_check_position", lambda self: None)
+    patch.setattr(looking, "check_position", lambda look: None)
 
 
 @fault
