@@ -322,8 +322,11 @@ class BitmexGateway(Venue):
             self._changed(self._quotes.take(found, now_us))
             if found and found[-1].timestamp is not None:
                 self._vitals.clock.stamped(rows.micros(found[-1].timestamp), now_us)
-        elif self.on_trade is not None and frame.action == "insert":
-            for row in messages.trades(frame.data):
+            return
+        trades = messages.trades(frame.data)
+        self._changed(self._quotes.trades(trades))
+        if self.on_trade is not None and frame.action == "insert":
+            for row in trades:
                 price = rows.exact(row.price, "price")
                 sign = rows.SIGN.get(row.side or "", 0)
                 if price is not None and row.size and row.timestamp is not None:

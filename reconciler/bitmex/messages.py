@@ -82,6 +82,8 @@ class QuoteRow(msgspec.Struct):
     symbol: str
     bidPrice: object = None
     askPrice: object = None
+    bidSize: Whole | None = None
+    askSize: Whole | None = None
     timestamp: Moment | None = None
 
 

@@ -78,17 +78,23 @@ def test_quotes_equal_the_last_rows(session: list[str]) -> None:
                 last[row["symbol"]] = row
     quotes = Quotes(tuple(last))
     changes = 0
+    newest: dict[str, Any] = {}
     for number, text in enumerate(session, 1):
         frame = messages.frame(text)
         if frame.table == "quote":
             changes += len(quotes.take(messages.quotes(frame.data), number))
         elif frame.table == "trade":
-            assert all(row.size is not None for row in messages.trades(frame.data))
+            trades = messages.trades(frame.data)
+            assert all(row.size is not None for row in trades)
+            quotes.trades(trades)
+            newest.update((row["symbol"], row["price"]) for row in json.loads(frame.data))
     assert changes >= len(last) == 10
     for symbol, row in last.items():
         quoted = quotes.quoted(symbol, len(session))
         assert quoted is not None
         assert (quoted.bid, quoted.ask) == (Decimal(row["bidPrice"]), Decimal(row["askPrice"]))
+        assert (quoted.bid_contracts, quoted.ask_contracts) == (row["bidSize"], row["askSize"])
+        assert quoted.last == Decimal(str(newest[symbol]))
 
 
 def test_instruments(shared_data: Path) -> None:
