@@ -80,21 +80,21 @@ def test_quotes_equal_the_last_rows(session: list[str]) -> None:
     changes = 0
     newest: dict[str, Any] = {}
     for number, text in enumerate(session, 1):
-        frame = messages.frame(text)
+        said, frame = json.loads(text, parse_float=Decimal), messages.frame(text)
         if frame.table == "quote":
             changes += len(quotes.take(messages.quotes(frame.data), number))
         elif frame.table == "trade":
             trades = messages.trades(frame.data)
             assert all(row.size is not None for row in trades)
             quotes.trades(trades)
-            newest.update((row["symbol"], row["price"]) for row in json.loads(frame.data))
+            newest.update((row["symbol"], row["price"]) for row in said["data"])
     assert changes >= len(last) == 10
     for symbol, row in last.items():
         quoted = quotes.quoted(symbol, len(session))
         assert quoted is not None
         assert (quoted.bid, quoted.ask) == (Decimal(row["bidPrice"]), Decimal(row["askPrice"]))
         assert (quoted.bid_contracts, quoted.ask_contracts) == (row["bidSize"], row["askSize"])
-        assert quoted.last == Decimal(str(newest[symbol]))
+        assert quoted.last == Decimal(newest[symbol])
 
 
 def test_instruments(shared_data: Path) -> None:
