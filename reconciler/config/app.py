@@ -23,6 +23,7 @@ from reconciler.errors import ConfigError
 from .kinds import Section, micro, split_listen
 from .layers import MASK, Names, dotted
 from .sections import Api, Database, Exchange, Limits, Log, Policy, Reconcile
+from .strategies import Strategy
 
 
 class AppConfig(BaseSettings):
@@ -37,6 +38,7 @@ class AppConfig(BaseSettings):
     reconcile: Reconcile = Reconcile()
     api: Api = Api()
     log: Log = Log()
+    strategy: dict[str, Strategy] = {}
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -121,10 +123,12 @@ class AppConfig(BaseSettings):
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Name, value as it would be written in a file, and origin of each setting in force."""
-        for name, value in _leaves(self.model_dump()):
+        for name, value in _leaves(self.model_dump(by_alias=True)):
             if name == "database.url" and not value:
                 value = f"sqlite:///{self.database_path}"
-            yield name, shown(value), self._origins.get(name, "default")
+            table, inside, _ = name.partition(".parameters.")  # written as one value
+            origin = self._origins.get(f"{table}.parameters" if inside else name, "default")
+            yield name, shown(value), origin
 
 
 def database_path(url: str, origin: str = "") -> Path:
@@ -154,8 +158,8 @@ def database_path(url: str, origin: str = "") -> Path:
 def names_of(model: type[BaseModel]) -> Names:
     """The names that a section knows, each with those of the section behind it."""
     found: Names = {}
-    for name, field in model.model_fields.items():
-        kind = field.annotation
+    for attribute, field in model.model_fields.items():
+        name, kind = field.alias or attribute, field.annotation
         arguments = get_args(kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             found[name] = names_of(kind)

@@ -302,6 +302,8 @@ def test_every_setting_is_one_that_something_uses():
         policy.*.escalate_after_s policy.*.escalate_to policy.*.max_slippage_bps
         policy.*.reprice_after_s policy.*.reprice_ticks policy.*.start reconcile.default_policy
         reconcile.foreign_orders reconcile.in_flight_deadline_s reconcile.on_expiry
-        reconcile.on_stop
+        reconcile.on_stop strategy.*.bar strategy.*.class strategy.*.enabled strategy.*.number
+        strategy.*.on_failure strategy.*.parameters strategy.*.patience_s strategy.*.runs
+        strategy.*.symbols
         """
     assert sorted(leaves(names_of(AppConfig))) == sorted(known.split())
