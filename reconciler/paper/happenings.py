@@ -80,7 +80,7 @@ class Happenings:
         market = world.exchange.markets[symbol]
         if market.state != "Open":
             return
-        if quirks.strikes("funding", symbol):
+        if market.inst.is_perpetual and quirks.strikes("funding", symbol):
             world.exchange.fund(market, now_ms)
         if quirks.strikes("mark-spike", symbol) and world.movable(symbol):
             self._spike(symbol, now_ms)
@@ -88,7 +88,7 @@ class Happenings:
             lot = market.inst.lot
             first = world.listed[symbol].lot
             world.respecify(symbol, {"lot": first if lot != first else 2 * lot}, now_ms)
-        if quirks.strikes("settle", symbol):
+        if not market.inst.is_spot and quirks.strikes("settle", symbol):
             world.exchange.settle(symbol, now_ms)
         elif quirks.strikes("cancel-only", symbol):
             world.set_state(symbol, "Closed", now_ms)

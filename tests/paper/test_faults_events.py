@@ -142,6 +142,18 @@ def test_funding_comes_out_of_its_time(desk):
     assert (row["execType"], row["lastQty"], desk.held()) == ("Funding", 300, 300)
 
 
+def test_what_has_no_funding_and_no_end_is_left_alone():
+    """funding strikes perpetuals, settle contracts: spot trades on, and so does the venue."""
+    desk = Memory(symbols=("XBT_USDT", "XBTZ26"))
+    for fault in ("funding", "settle"):
+        desk.fault(fault, count=None)
+    desk.advance(2_100)
+    states = {symbol: market.state for symbol, market in desk.exchange.markets.items()}
+    assert states == {"XBT_USDT": "Open", "XBTZ26": "Settled"}
+    fired = {row["name"]: row["fired"] for row in desk.world.quirks.listing()}
+    assert (fired["funding"], fired["settle"]) == (0, 1)
+
+
 def test_a_spike_triggers_stops_and_goes(desk):
     """mark-spike: the price is where it was two seconds later, and a close stop was triggered."""
     book = desk.exchange.markets["XBTUSD"].book
