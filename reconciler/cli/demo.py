@@ -120,7 +120,7 @@ class Demo:
 
         return logs.configure(
             stream=stream, form="json", level="debug" if self._ask.verbose else "info",
-            secrets=config.secrets, account=config.exchange.account,
+            secrets=config.hidden, account=config.exchange.account,
         )  # fmt: skip
 
     @contextmanager

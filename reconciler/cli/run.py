@@ -280,7 +280,7 @@ def log(ask: Ask, config: AppConfig) -> Say:
         stream=sys.stderr,
         form=config.log.format,
         level="warning" if ask.quiet else level,
-        secrets=config.secrets,
+        secrets=config.hidden,
         account=config.exchange.account,
     )
 

@@ -6,13 +6,14 @@ A name that is not known is an error at every level, because a limit that was mi
 limit. Only what the program uses today can be set.
 
 `sections` has one class a table of the file, `kinds` what a single setting may be, `app` all of
-them together, `loading` reads and checks, `layers` knows names and places.
+them together, `loading` reads and checks, `layers` knows names and places, `accounts` takes
+``[account.NAME]`` apart.
 """
 
 from __future__ import annotations
 
 from .app import AppConfig, database_path, names_of
 from .kinds import micro, split_listen
-from .loading import load
+from .loading import load, load_all
 
-__all__ = ["AppConfig", "database_path", "load", "micro", "names_of", "split_listen"]
+__all__ = ["AppConfig", "database_path", "load", "load_all", "micro", "names_of", "split_listen"]

@@ -22,7 +22,7 @@ from reconciler.errors import ConfigError
 
 from .kinds import Section, micro, split_listen
 from .layers import MASK, Names, dotted
-from .sections import Api, Database, Exchange, Limits, Log, Policy, Reconcile
+from .sections import Api, Database, Exchange, Limits, Log, Policy, Reconcile, Secrets
 from .strategies import Strategy
 
 
@@ -38,9 +38,11 @@ class AppConfig(BaseSettings):
     reconcile: Reconcile = Reconcile()
     api: Api = Api()
     log: Log = Log()
+    secrets: Secrets = Secrets()
     strategy: dict[str, Strategy] = {}
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _accounts: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
     def settings_customise_sources(
@@ -66,7 +68,12 @@ class AppConfig(BaseSettings):
         return split_listen(self.api.listen)
 
     @property
-    def secrets(self) -> tuple[str, ...]:
+    def accounts(self) -> tuple[str, ...]:
+        """All accounts that the files declare; none: there is one, and it has no table."""
+        return self._accounts
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
         """The values that may be seen nowhere."""
         found = (self.exchange.api_key, self.exchange.api_secret)
         return tuple(secret.get_secret_value() for secret in found if secret is not None)
@@ -88,12 +95,24 @@ class AppConfig(BaseSettings):
         if not key or not secret:
             prefix = "BITMEX" if self.exchange.environment == "live" else "BITMEX_TESTNET"
             missing = "api_key" if not key else "api_secret"
+            if self._accounts:
+                raise self._no_credential(missing)
             raise ConfigError(
                 f"exchange.{missing} is not set, and {self.exchange.environment} needs it",
                 next_step=f"Set {prefix}_{missing.upper()} in the environment.",
                 setting=f"exchange.{missing}",
             )
         return key, secret
+
+    def _no_credential(self, missing: str) -> ConfigError:
+        account = self.exchange.account
+        variable = account.upper().replace("-", "_")
+        return ConfigError(
+            f"account.{account}.{missing} is not set, and {self.exchange.environment} needs it",
+            next_step=f"Set RECONCILER_ACCOUNT__{variable}__{missing.upper()} in the environment,"
+            " or put it into a file of the secrets directory.",
+            setting=f"account.{account}.{missing}",
+        )
 
     def core_settings(self) -> core.Settings:
         """What of all this changes decisions, in the core's units."""
@@ -109,6 +128,7 @@ class AppConfig(BaseSettings):
             symbol_limits={
                 symbol: msgspec.structs.replace(base, **_renamed(own))
                 for symbol, own in self.limits.symbol.items()
+                if symbol in self.exchange.symbols
             },
             policies=policies,
             default_policy=self.reconcile.default_policy,

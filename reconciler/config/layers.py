@@ -39,6 +39,7 @@ class Layer:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
+        self.accounts: dict[str, str] = {}  # that a file declares, each with its place
 
     def set(self, path: Sequence[str], value: object, origin: str) -> None:
         """Take in one value; what an earlier `set` gave the same name stays."""
@@ -61,20 +62,28 @@ def layers(
     files: Sequence[Path], options: Mapping[str, str], environ: Mapping[str, str], names: Names
 ) -> list[Layer]:
     """
-    All layers that there are, the strongest first.
+    All layers that there are, the strongest first: options, environment, secrets, files.
 
     Raises:
         ConfigError: A file cannot be read, or a name is not known.
     """
-    found = [_options(options), _environment(environ, names), _secrets(environ, names)]
-    found += [_file(path, names) for path in reversed(files_to_read(files, environ))]
-    environment = next((e for layer in found if (e := layer.get("exchange.environment"))), None)
-    if prefix := CREDENTIALS.get(str(environment)):
+    above = [_options(options), _environment(environ, names)]
+    below = [_file(path, names) for path in reversed(files_to_read(files, environ))]
+    return [*above, _secrets(environ, below, names), *below]
+
+
+def strongest(found: Sequence[Layer], name: str) -> object:
+    """The value of the strongest layer that has one; None if none has."""
+    return next((value for layer in found if (value := layer.get(name)) is not None), None)
+
+
+def add_credentials(found: Sequence[Layer], environ: Mapping[str, str]) -> None:
+    """Take in BITMEX_API_KEY and its like, those of the environment that is in force."""
+    if prefix := CREDENTIALS.get(str(strongest(found, "exchange.environment"))):
         for name in ("KEY", "SECRET"):
             if value := environ.get(prefix + name):
                 path = ("exchange", f"api_{name.lower()}")
                 found[1].set(path, EnvText(value), prefix + name)
-    return found
 
 
 def dotted(path: Iterable[str]) -> str:
@@ -114,8 +123,8 @@ def _path_of(variable: str, names: Names) -> tuple[str, ...] | None:
     known = {_variable(path): path for path in _paths(names)}
     if len(parts) == 1:
         if parts[0].lower() in names:
-            behind = names[parts[0].lower()] or {}
-            raise _unknown(variable, f"{variable}__{next(iter(behind)).upper()}", variable)
+            known_there = next(iter(names[parts[0].lower()] or {})).replace("*", "NAME")
+            raise _unknown(variable, f"{variable}__{known_there.upper()}", variable)
         flat = {name.replace("__", "_"): name for name in known}
         if near := difflib.get_close_matches(variable, flat, 1, cutoff=0.9):
             raise _unknown(variable, flat[near[0]], variable)
@@ -136,7 +145,7 @@ def _real_names(parts: Sequence[str], names: Names, where: str) -> tuple[str, ..
             path.append(part.upper() if is_symbol else part.lower())
             here = here["*"]
         else:
-            near = _nearest(part.lower(), here or {})
+            near = nearest(part.lower(), here or {})
             hint = _variable((*path, near)) if near else None
             raise _unknown(where, hint, where, here or {})
     return tuple(path)
@@ -146,24 +155,44 @@ def _variable(path: Iterable[str]) -> str:
     return PREFIX + "__".join(part.upper() for part in path)
 
 
-def _secrets(environ: Mapping[str, str], names: Names) -> Layer:
-    """Files of systemd's credentials directory: ``reconciler_exchange__api_secret``."""
+def _secrets(environ: Mapping[str, str], files: Sequence[Layer], names: Names) -> Layer:
+    """
+    Files of systemd's credentials directory, then of the one that a file of settings names.
+
+    Each holds one setting and bears its name: ``reconciler_exchange__api_secret``.
+    """
     layer = Layer()
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        return layer
+    if folder := environ.get("CREDENTIALS_DIRECTORY"):
+        _take_files(layer, Path(folder), "CREDENTIALS_DIRECTORY", names)
+    for file in files:
+        if isinstance(named := file.get("secrets.directory"), str):
+            origin = file.origins["secrets.directory"]
+            beside = Path(origin.rpartition(":")[0] or origin).parent
+            own = beside / Path(named).expanduser()
+            _take_files(layer, own, f"secrets.directory ({origin})", names, private=True)
+    return layer
+
+
+def _take_files(
+    layer: Layer, folder: Path, named_by: str, names: Names, *, private: bool = False
+) -> None:
     try:
-        files = sorted(Path(folder).iterdir())
+        files = sorted(folder.iterdir())
     except OSError as error:
         raise ConfigError(
-            f"CREDENTIALS_DIRECTORY = {folder} cannot be read: {error.strerror}", path=folder
+            f"{named_by} = {folder} cannot be read: {error.strerror}", path=str(folder)
         ) from None
     for path in files:
         if path.name.lower().startswith("reconciler_") and "__" in path.name:
+            if private and path.stat().st_mode & 0o077:
+                raise ConfigError(
+                    f"{path} can be read by others than its owner",
+                    next_step=f"chmod 600 {path}, and take another key if others had the time.",
+                    path=str(path),
+                )
             parts = path.name[len(PREFIX) :].split("__")
             value = _read(path).rstrip("\r\n")
             layer.set(_real_names(parts, names, str(path)), EnvText(value), str(path))
-    return layer
 
 
 def files_to_read(named: Sequence[Path], environ: Mapping[str, str]) -> list[Path]:
@@ -205,6 +234,10 @@ def _file(path: Path, names: Names) -> Layer:
     for name, value in _walk(values, names, (), path, lines):
         line = lines.get(name)
         layer.set(name, value, f"{path}:{line}" if line else str(path))
+    if isinstance(accounts := values.get("account"), dict):
+        for name in accounts:
+            line = lines.get(("account", name))
+            layer.accounts[name] = f"{path}:{line}" if line else str(path)
     return layer
 
 
@@ -220,7 +253,7 @@ def _walk(
         here = (*path, name)
         key = name if name in names else "*"
         if key not in names:
-            near = _nearest(name, names)
+            near = nearest(name, names)
             hint = dotted((*path, near)) if near else None
             line = lines.get(here)
             raise _unknown(dotted(here), hint, f"{file}:{line}" if line else str(file), names)
@@ -254,7 +287,7 @@ def _paths(names: Names, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
             yield from _paths(behind, (*path, name))
 
 
-def _nearest(name: str, names: Names) -> str | None:
+def nearest(name: str, names: Names) -> str | None:
     near = difflib.get_close_matches(name, [n for n in names if n != "*"], 1, cutoff=0.6)
     return near[0] if near else None
 

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from reconciler.errors import ConfigError
 
+from . import accounts
 from .app import AppConfig, database_path, names_of, shown
-from .layers import Layer, dotted, layers
+from .layers import Layer, Names, add_credentials, dotted, layers, strongest
 
 
 def load(
@@ -34,9 +35,75 @@ def load(
 
     Raises:
         ConfigError: A file cannot be read, a name is not known, or a value is not allowed.
+        UsageError: There are several accounts, and the options name none.
     """
+    found, environ, names = _read(files, options, environ)
+    if not (declared := accounts.declared(found)):
+        add_credentials(found, environ)
+        return _made(found)
+    chosen = accounts.choose(found, declared)
+    return _each(found, declared, names)[chosen]
+
+
+def load_all(
+    files: Sequence[Path] = (),
+    options: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, AppConfig]:
+    """
+    The configuration of every account, by name, in the order of the files.
+
+    Without an ``[account.NAME]`` table there is one, of the name in ``exchange.account``.
+
+    Raises:
+        ConfigError: As `load`; or two accounts share a key, a journal or a port.
+    """
+    found, environ, names = _read(files, options, environ)
+    if not (declared := accounts.declared(found)):
+        add_credentials(found, environ)
+        config = _made(found)
+        return {config.exchange.account: config}
+    return _each(found, declared, names)
+
+
+def _read(
+    files: Sequence[Path],
+    options: Mapping[str, str] | None,
+    environ: Mapping[str, str] | None,
+) -> tuple[list[Layer], Mapping[str, str], Names]:
     environ = os.environ if environ is None else environ
-    found = layers(files, options or {}, environ, names_of(AppConfig))
+    names = names_of(AppConfig)
+    found = layers(files, options or {}, environ, accounts.with_accounts(names))
+    return found, environ, names
+
+
+def _each(found: Sequence[Layer], declared: tuple[str, ...], names: Names) -> dict[str, AppConfig]:
+    """Every account's: a mistake in one is told whichever was asked for, like any other."""
+    accounts.check_common(found)
+    common = strongest(found, "database.url")
+    origin = next((at for one in found if (at := one.origins.get("database.url"))), "")
+    base = database_path(common if isinstance(common, str) else "", origin)
+    made: dict[str, AppConfig] = {}
+    for account in declared:
+        own = list(accounts.layers_of(account, found, base, names["exchange"] or {}))
+        try:
+            made[account] = _made(own, check=False)
+        except ConfigError as error:
+            error.message = f"account {account}: {error.message}"
+            raise
+        made[account]._accounts = declared
+    symbols = {symbol for config in made.values() for symbol in config.exchange.symbols}
+    for account, config in made.items():
+        try:
+            _check_together(config, config.origins(), symbols)
+        except ConfigError as error:
+            error.message = f"account {account}: {error.message}"
+            raise
+    _check_apart(made)
+    return made
+
+
+def _made(found: Sequence[Layer], *, check: bool = True) -> AppConfig:
     origins: dict[str, str] = {}
     for layer in found:
         for name, origin in layer.origins.items():
@@ -46,18 +113,51 @@ def load(
     except ValidationError as error:
         raise _told(error, origins, found) from None
     config._origins.update(origins)
-    _check_together(config, origins)
+    if check:
+        _check_together(config, origins, set(config.exchange.symbols))
     database_path(config.database.url, origins.get("database.url", ""))
     return config
 
 
-def _check_together(config: AppConfig, origins: Mapping[str, str]) -> None:
-    """What no setting shows by itself."""
+def _check_apart(made: Mapping[str, AppConfig]) -> None:
+    """No two accounts share a key, a journal or a port."""
+    taken: dict[tuple[str, object], str] = {}
+    for account, config in made.items():
+        venue = config.exchange.url or config.exchange.environment
+        _, port = config.listen
+        given = config.exchange.api_key
+        simulated = "sim-key" if config.exchange.environment == "simulated" else ""
+        key = given.get_secret_value() if given is not None else simulated
+        for what, value, setting in (
+            ("key", (venue, key) if key else None, "api_key"),
+            ("journal", config.database_path.absolute(), "database.url"),
+            ("port", port or None, "api.listen"),
+        ):
+            if value is None:
+                continue
+            if other := taken.get((what, value)):
+                raise ConfigError(
+                    f"accounts {other} and {account} have one {what}",
+                    next_step=f"Set account.{account}.{setting} to one of its own.",
+                    setting=f"account.{account}.{setting}",
+                )
+            taken[what, value] = account
+
+
+def _check_together(config: AppConfig, origins: Mapping[str, str], symbols: set[str]) -> None:
+    """
+    What no setting shows by itself.
+
+    Args:
+        config: What was read.
+        origins: Where each setting was written.
+        symbols: Those of all accounts: a limit for a symbol of another account is no mistake.
+    """
     known = config.core_settings().policies
     if (name := config.reconcile.default_policy) not in known:
         raise _problem("reconcile.default_policy", name, f"is none of {', '.join(known)}", origins)
     for symbol in config.limits.symbol:
-        if symbol not in config.exchange.symbols:
+        if symbol not in symbols:
             listed, name = ", ".join(config.exchange.symbols), f"limits.symbol.{symbol}"
             raise ConfigError(
                 f"{name}: {symbol} is not in exchange.symbols ({listed})", setting=name

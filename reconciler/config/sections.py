@@ -104,3 +104,7 @@ class Api(Section):
 class Log(Section):
     format: Literal["auto", "words", "json"] = "auto"
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+
+
+class Secrets(Section):
+    directory: str | None = None  # files named reconciler_exchange__api_secret, for us alone

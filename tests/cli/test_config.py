@@ -241,7 +241,7 @@ def test_secrets_are_shown_nowhere(file, run, monkeypatch):
     path = file(f"[exchange]\napi_key = '{CANARY}-key'\napi_secret = '{CANARY}'\n")
     config = load([path], environ={})
     assert CANARY not in repr(config) + str(config) + repr(list(config.rows()))
-    assert set(config.secrets) == {f"{CANARY}-key", CANARY}
+    assert set(config.hidden) == {f"{CANARY}-key", CANARY}
     for words in (("config", "check"), ("config", "show"), ("config", "path"), ("run", "--live")):
         for form in ("table", "json"):
             ended = run("-c", str(path), *words, "-o", form, "-vv")
@@ -302,7 +302,8 @@ def test_every_setting_is_one_that_something_uses():
         policy.*.escalate_after_s policy.*.escalate_to policy.*.max_slippage_bps
         policy.*.reprice_after_s policy.*.reprice_ticks policy.*.start reconcile.default_policy
         reconcile.foreign_orders reconcile.in_flight_deadline_s reconcile.on_expiry
-        reconcile.on_stop strategy.*.bar strategy.*.class strategy.*.enabled strategy.*.number
+        reconcile.on_stop secrets.directory
+        strategy.*.bar strategy.*.class strategy.*.enabled strategy.*.number
         strategy.*.on_failure strategy.*.parameters strategy.*.patience_s strategy.*.runs
         strategy.*.symbols
         """
