@@ -37,11 +37,15 @@ EVENTS: Final[Mapping[str, str]] = {
     "service.fail": "failed",
     "service.halt": "halted",
     "service.resume": "resumed",
+    "mode.set": "mode",
+    "mode.end": "mode ended",
+    "schedule.set": "schedule",
     "recovery.start": "recovering",
     "recovery.done": "recovered",
     "stream.open": "stream open",
     "stream.close": "stream lost",
     "stream.resync": "reading everything again",
+    "account.fail": "is not run any more",
     "account.other": "rows of another account are left out",
     "stream.wait": "the stream is not in sync",
     "target.accepted": "target",
@@ -84,6 +88,7 @@ def configure(
     form: str = "auto",
     level: str = "info",
     secrets: Iterable[str] = (),
+    several: bool = False,
     **fixed: str,
 ) -> Say:
     """
@@ -94,6 +99,7 @@ def configure(
         form: "words", "json", or "auto": words if the stream is a terminal.
         level: Less important events are left out.
         secrets: Values to mask wherever they appear.
+        several: Whether several accounts write there: words name it, too.
         fixed: Values that every event carries, such as run_id and account.
 
     Returns:
@@ -106,7 +112,7 @@ def configure(
     hidden = tuple(sorted((s for s in secrets if s), key=len, reverse=True))
     logger = structlog.wrap_logger(
         _Lines(stream),
-        processors=[_masking(hidden), _Stamp(), _in_words if words else _as_json],
+        processors=[_masking(hidden), _Stamp(), form_of(words, several)],
         wrapper_class=structlog.BoundLogger,
         context_class=dict,
         cache_logger_on_first_use=True,

@@ -43,6 +43,7 @@ class PlaceOrder(Decision, frozen=True, kw_only=True):
     reason: str
     stage: str = ""  # of the policy: how it was priced
     policy_version: str = ""  # names the policy's settings, whatever its name
+    rung: int = 0  # of the policy's stages, from 0
 
 
 class AmendOrder(Decision, frozen=True, kw_only=True):
@@ -53,6 +54,9 @@ class AmendOrder(Decision, frozen=True, kw_only=True):
     price: Decimal
     expires_us: int
     reason: str
+    stage: str = ""  # as of an order that is placed
+    policy_version: str = ""
+    rung: int = 0
 
 
 class CancelOrder(Decision, frozen=True, kw_only=True):
@@ -216,6 +220,14 @@ class TargetHeld(Fact, frozen=True, kw_only=True):
     position: int
 
 
+class ModeEnded(Fact, frozen=True, kw_only=True):
+    """A halt, a pause or reduce-only had an end, and has reached it."""
+
+    symbol: str  # empty: the account
+    mode: str  # halt | pause | reduce_only
+    why: str
+
+
 class IncidentOpened(Fact, frozen=True, kw_only=True):
     """Something happened that should not have."""
 
@@ -244,6 +256,7 @@ AnyFact = (
     | WaitingFor
     | TargetClosed
     | TargetHeld
+    | ModeEnded
     | IncidentOpened
     | IncidentClosed
 )

@@ -295,6 +295,7 @@ class TargetRefused(Event, frozen=True, kw_only=True):
     text: str
     reason: str = ""
     key: str = ""
+    schedule: str = ""  # "NAME/NUMBER": the row of a schedule that came due, and was refused
 
 
 class Signalled(Event, frozen=True, kw_only=True):

@@ -52,6 +52,27 @@ class Teller:
                 self._say(
                     "critical", "service.halt", by=event.by, reason=event.reason, **_of(event)
                 )
+            case e.ModeSet():
+                self._say(
+                    "warning",
+                    "mode.set",
+                    mode=event.mode,
+                    by=event.by,
+                    reason=event.reason,
+                    **_of(event),
+                )
+            case e.TargetRefused():
+                self._say(
+                    "warning",
+                    "target.refused",
+                    symbol=event.symbol,
+                    contracts=event.contracts,
+                    source=event.source,
+                    code=event.code,
+                    text=event.text,
+                )
+            case e.ScheduleSet():
+                self._say("info", "schedule.set", name=event.name, rows=len(event.rows))
             case e.Resumed():
                 self._say(
                     "warning", "service.resume", by=event.by, reason=event.reason, **_of(event)
@@ -125,6 +146,8 @@ class Teller:
                 )
             case d.TargetClosed(outcome="expired"):
                 self._say("warning", "target.expired", symbol=fact.symbol, version=fact.version)
+            case d.ModeEnded():
+                self._say("warning", "mode.end", symbol=fact.symbol, mode=fact.mode, was=fact.why)
             case d.IncidentOpened():
                 self._say(
                     "error" if fact.severity == "critical" else "warning",
@@ -140,5 +163,5 @@ class Teller:
                 )
 
 
-def _of(event: e.Halted | e.Resumed) -> dict[str, Any]:
+def _of(event: e.Halted | e.ModeSet | e.Resumed) -> dict[str, Any]:
     return {"symbols": ",".join(event.symbols)} if event.symbols else {}

@@ -1,0 +1,172 @@
+"""
+How far a symbol may trade, by the word of a person: halt, freeze, pause, reduce-only.
+
+Conditions beside the state, of one symbol or of the account; the stricter one counts. A halt and a
+freeze tell of trouble, a pause and reduce-only of a plan. All are durable. A halt, a pause and
+reduce-only may have an end: then a fact tells it, and the symbol goes on by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.core.decisions import ModeEnded
+from reconciler.core.events import Halted, ModeSet, Resumed
+from reconciler.core.ledger import NEVER_US, Book, Ledger, Order
+from reconciler.core.turn import Turn
+
+PAUSE = "pause"
+REDUCE_ONLY = "reduce_only"
+FREEZE = "freeze"
+MODES = (PAUSE, REDUCE_ONLY, FREEZE)
+
+
+# -- what is so ------------------------------------------------------------------------------------
+
+
+def stopped(ledger: Ledger, book: Book) -> str:
+    """Which word lets no order of *book* be there at all; "" if none does."""
+    if ledger.halted or book.halted:
+        return "halted"
+    if ledger.frozen or book.frozen:
+        return "frozen"
+    return "paused" if PAUSE in (ledger.mode, book.mode) else ""
+
+
+def in_words(ledger: Ledger, book: Book) -> str:
+    """What has to happen, and why, before any order may be placed; "" if one may be."""
+    if ledger.halted or book.halted:
+        return f"resume: halted: {ledger.halted or book.halted}"
+    if ledger.frozen or book.frozen:
+        return f"a decision: frozen: {ledger.frozen or book.frozen}"
+    for whose in (ledger, book):
+        if whose.mode == PAUSE:
+            return f"resume: paused: {whose.mode_why}"
+    return ""
+
+
+def only_reduces(ledger: Ledger, book: Book) -> str:
+    """Why orders of *book* may only bring its position nearer to zero; "" if they may add."""
+    for whose in (ledger, book):
+        if whose.mode == REDUCE_ONLY:
+            return f"reduce only: {whose.mode_why}"
+    return ""
+
+
+def reach(ledger: Ledger, book: Book, target: int) -> int:
+    """As far toward *target* as the position may go: all the way, or no further from zero."""
+    if not only_reduces(ledger, book):
+        return target
+    if target * book.position <= 0:
+        return 0
+    return target if abs(target) < abs(book.position) else book.position
+
+
+def forbids(ledger: Ledger, book: Book, reduces: bool) -> str:
+    """Why an order that was decided, and *reduces* or adds, must not be sent; "" if it may."""
+    stop = stopped(ledger, book)
+    return stop or ("" if reduces else only_reduces(ledger, book))
+
+
+def unwanted(ledger: Ledger, book: Book, order: Order) -> str:
+    """Why an order that is there must go; "" if it may stay."""
+    return forbids(ledger, book, order.reduce_only)
+
+
+# -- what changes it -------------------------------------------------------------------------------
+
+
+def set_mode(turn: Turn, event: ModeSet) -> None:
+    """The newest word counts. A freeze is one of the core's own: an incident tells of it."""
+    why = _why(event.reason, event.by)
+    for whose in _whose(turn, event.symbols):
+        if event.mode != FREEZE:
+            whose.mode, whose.mode_until_us = event.mode, event.until_us if event.mode else None
+            whose.mode_why = why if event.mode else ""
+            _works_again(turn, whose)
+        elif isinstance(whose, Book):
+            turn.freeze(whose, "by_hand", why)
+        else:
+            turn.freeze_account("by_hand", why)
+    _note_next_end(turn.ledger)
+
+
+def halt(turn: Turn, event: Halted) -> None:
+    """A halt never shortens the one that is in force."""
+    why = _why(event.reason, event.by)
+    for whose in _whose(turn, event.symbols):
+        if not whose.halted:
+            whose.halted_until_us = event.until_us
+        elif event.until_us is None or whose.halted_until_us is None:
+            whose.halted_until_us = None
+        else:
+            whose.halted_until_us = max(whose.halted_until_us, event.until_us)
+        whose.halted = why
+        _touch(turn, whose)
+    _note_next_end(turn.ledger)
+
+
+def resume(turn: Turn, event: Resumed) -> None:
+    """A halt, a pause and reduce-only of those named are over; of all, if none is named."""
+    ledger = turn.ledger
+    everything: list[Ledger | Book] = [ledger, *ledger.books.values()]
+    for whose in _whose(turn, event.symbols) if event.symbols else everything:
+        whose.halted = whose.mode = whose.mode_why = ""
+        whose.halted_until_us = whose.mode_until_us = None
+        _works_again(turn, whose)
+    _note_next_end(ledger)
+
+
+def end_due(turn: Turn) -> None:
+    """What had an end, and has reached it, is over."""
+    ledger = turn.ledger
+    for whose in (ledger, *ledger.books.values()):
+        if whose.halted_until_us is not None and turn.at_us >= whose.halted_until_us:
+            _tell_end(turn, whose, "halt", whose.halted)
+            whose.halted, whose.halted_until_us = "", None
+        if whose.mode_until_us is not None and turn.at_us >= whose.mode_until_us:
+            _tell_end(turn, whose, whose.mode, whose.mode_why)
+            whose.mode = whose.mode_why = ""
+            whose.mode_until_us = None
+    _note_next_end(ledger)
+
+
+def _tell_end(turn: Turn, whose: Ledger | Book, mode: str, why: str) -> None:
+    symbol = whose.symbol if isinstance(whose, Book) else ""
+    turn.facts.append(ModeEnded(symbol=symbol, mode=mode, why=why))
+    _works_again(turn, whose)
+
+
+def _works_again(turn: Turn, whose: Ledger | Book) -> None:
+    """Nobody could work the gap until now: patience begins anew."""
+    for book in (whose,) if isinstance(whose, Book) else turn.ledger.books.values():
+        if book.target is not None:
+            book.target.gap_since_us = 0
+    _touch(turn, whose)
+
+
+def _touch(turn: Turn, whose: Ledger | Book) -> None:
+    if isinstance(whose, Book):
+        turn.touch(whose)
+    else:
+        turn.touch_all()
+
+
+def _whose(turn: Turn, symbols: tuple[str, ...]) -> Iterator[Ledger | Book]:
+    """The books that are named, or the account if none is."""
+    if not symbols:
+        yield turn.ledger
+    for symbol in symbols:
+        yield turn.ledger.book(symbol)
+
+
+def _note_next_end(ledger: Ledger) -> None:
+    """Kept, because it is asked for at every event."""
+    ends = [NEVER_US]
+    for whose in (ledger, *ledger.books.values()):
+        ends += [us for us in (whose.halted_until_us, whose.mode_until_us) if us is not None]
+    ledger.modes_end_us = min(ends)
+
+
+def _why(reason: str, by: str) -> str:
+    return f"{reason} ({by})" if reason else f"by {by}"
