@@ -69,3 +69,22 @@ class Venue(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """End every thread and connection."""
+
+
+class Feed(Protocol):
+    """What a source of public market data offers; what it hands over is in `reconciler.feed`."""
+
+    def start(self) -> None:
+        """Begin to connect, and keep connected until `close`."""
+
+    def rejoin(self, reason: str) -> None:
+        """From any thread: something was dropped on our side. Begin anew with images."""
+
+    def venue_us(self) -> int:
+        """The time by the venue's clock, as well as it is known."""
+
+    def health(self) -> dict[str, object]:
+        """For people."""
+
+    def close(self, timeout_s: float) -> None:
+        """End every thread and connection."""

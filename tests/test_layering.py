@@ -19,7 +19,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 CORE = {"errors", "core"}
-PORT = {*CORE, "venue", "logs"}
+PORT = {*CORE, "venue", "feed", "logs"}
 SHELL = {*PORT, "config", "bitmex", "journal", "strategy", "service"}
 DOORS = {*SHELL, "client"}
 ANY = {"*"}
@@ -33,6 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "config": {"errors", "core", "logs"},
     "diagram": CORE,
     "venue": CORE,
+    "feed": set(),  # values and nothing else
     "bitmex": PORT,
     "journal": PORT,
     "strategy": PORT,
@@ -54,7 +55,7 @@ ARROWS: dict[str, set[str]] = {
 PLACES: dict[str, tuple[str, ...]] = {
     "alembic": ("reconciler/journal/care.py", "migrations/*"),
     "click": ("reconciler/cli/*",),
-    "httptools": (),  # uvicorn finds it
+    "httptools": ("reconciler/paper/",),  # beside uvicorn, which finds it by itself
     "platformdirs": ("reconciler/config/",),
     "pydantic": ("reconciler/config/*",),
     "pydantic_settings": ("reconciler/config/",),
@@ -102,6 +103,8 @@ EXACT = (
             "vitals",
         )
     ),
+    "reconciler/feed.py",
+    *(f"reconciler/strategy/{name}.py" for name in ("bars", "book", "history", "market")),
     "reconciler/paper/market.py",
     "reconciler/paper/instruments.py",
     "reconciler/paper/account.py",

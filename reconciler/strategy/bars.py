@@ -1,0 +1,444 @@
+"""
+Bars of any length, made of trades. Pure: the venue's time comes in.
+
+Rule 1: bars are aligned to the epoch, so lengths that divide a day begin at midnight UTC. A bar
+holds the trades of [start, end).
+Rule 2: `open` is the close of the bar before, as in the venue's own buckets; only a bar without one
+before it opens at its first trade. So `open` may lie outside low … high. A bar without trades
+carries the last close in all four prices, and no contracts.
+Rule 3: within a bar trades count by venue time, and by arrival where that is equal: `close` is the
+price of the newest.
+Rule 4: a bar is closed when the venue's clock, told by `advance` or by a trade, has reached its end
+and a grace beyond it. Then it is told, and so is the opening of the next one.
+Rule 5: a trade of a bar that was closed is counted where it belongs. Each bar that it changes is
+told once more as *revised*. So in the end bars do not depend on the order of arrival. Trades older
+than the oldest bar that is kept are counted in `too_late`.
+Rule 6: `complete` is False where trades may be missing: we began in the middle, or lost the stream
+and history did not fill the gap.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Context, Decimal
+from typing import Literal
+
+import msgspec
+
+from reconciler.feed import Bucket, Rules, Trade
+
+SECOND_US = 1_000_000
+DAY_US = 86_400 * SECOND_US
+UNITS_US = {
+    "s": SECOND_US, "m": 60 * SECOND_US, "h": 3_600 * SECOND_US, "d": DAY_US, "w": 7 * DAY_US
+}  # fmt: skip
+KEEP = 500  # closed bars of each length
+
+_NAME = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
+_EXACT = Context(prec=28)
+
+
+def length_us(name: str) -> int:
+    """
+    The length of bars named like ``1s``, ``15s``, ``1m``, ``4h``, ``1d``.
+
+    Raises:
+        ValueError: It is no such name.
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ValueError(f"a bar is as long as a number and one of s, m, h, d, w: not {name!r}")
+    return int(found[1]) * UNITS_US[found[2]]
+
+
+def length_name(us: int) -> str:
+    """The shortest name of a length: ``60s`` is ``1m``."""
+    for unit in ("w", "d", "h", "m"):
+        if us % UNITS_US[unit] == 0:
+            return f"{us // UNITS_US[unit]}{unit}"
+    return f"{us // SECOND_US}s"
+
+
+class Bar(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """
+    What was traded in [start, end).
+
+    Attributes:
+        contracts: Traded, without sign.
+        turnover_minor: Their value in minor units of the settlement currency.
+        last_us: Venue time of the newest trade up to its end; 0: not known.
+        multiplier: As in `Rules`; 0: not known, and there is no `vwap`.
+        complete: False where trades may be missing.
+        revision: How often it was changed after it was closed.
+    """
+
+    symbol: str
+    start_us: int
+    length_us: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    contracts: int = 0
+    trades: int = 0
+    turnover_minor: int = 0
+    last_us: int = 0
+    multiplier: int = 0
+    complete: bool = True
+    revision: int = 0
+
+    @property
+    def end_us(self) -> int:
+        """The first moment that is not of it."""
+        return self.start_us + self.length_us
+
+    @property
+    def length(self) -> str:
+        """Its length by name."""
+        return length_name(self.length_us)
+
+    @property
+    def vwap_ratio(self) -> tuple[int, int] | None:
+        """
+        The volume-weighted average price, exactly, as numerator and denominator.
+
+        Of contracts and turnover, as the venue's buckets have it: for inverse contracts that is the
+        harmonic mean, for the values of whole lots are rounded to the minor unit.
+        """
+        if not self.contracts or not self.turnover_minor or not self.multiplier:
+            return None
+        if self.multiplier < 0:
+            return -self.multiplier * self.contracts, self.turnover_minor
+        return self.turnover_minor, self.multiplier * self.contracts
+
+    @property
+    def vwap(self) -> Decimal | None:
+        """The same as a decimal of 28 digits; None without trades."""
+        ratio = self.vwap_ratio
+        return None if ratio is None else _EXACT.divide(Decimal(ratio[0]), Decimal(ratio[1]))
+
+
+class BarEvent(msgspec.Struct, frozen=True, gc=False):
+    """
+    A bar was opened, closed, or, after that, revised by a trade that came late.
+
+    An opened bar may hold trades already: those that came in the grace of the bar before.
+    """
+
+    kind: Literal["open", "close", "revised"]
+    bar: Bar
+
+
+def value_minor(rules: Rules, price: Decimal, contracts: int) -> int:
+    """The value of *contracts* at *price*; for inverse ones rounded lot by lot, as the venue."""
+    if rules.multiplier > 0:
+        return int(
+            _EXACT.multiply(price, Decimal(rules.multiplier * contracts)).to_integral_value()
+        )
+    if price <= 0:
+        return 0
+    lots, rest = divmod(contracts, rules.lot)
+    whole = _EXACT.divide(Decimal(-rules.multiplier * rules.lot), price).to_integral_value()
+    part = _EXACT.divide(Decimal(-rules.multiplier * rest), price).to_integral_value()
+    return int(whole) * lots + int(part)
+
+
+class _Making:
+    """A bar that is being made. Without trades, its prices are those of the bar before."""
+
+    __slots__ = (
+        "close", "complete", "contracts", "high", "last_us", "low", "open", "start_us", "trades",
+        "turnover_minor",
+    )  # fmt: skip
+
+    def __init__(self, start_us: int, before: Decimal, last_us: int, *, complete: bool) -> None:
+        self.start_us = start_us
+        self.open = self.high = self.low = self.close = before
+        self.contracts = self.trades = self.turnover_minor = 0
+        self.last_us = last_us
+        self.complete = complete
+
+    def add(self, trade: Trade, value: int) -> None:
+        price = trade.price
+        if not self.trades:
+            self.high = self.low = self.close = price
+        elif price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
+        if trade.venue_us >= self.last_us or not self.trades:
+            self.close, self.last_us = price, trade.venue_us
+        self.trades += 1
+        self.contracts += trade.contracts
+        self.turnover_minor += value
+
+    def follow(self, before: Decimal, last_us: int) -> None:
+        """The bar before it is now known to close at *before*."""
+        self.open = before
+        if not self.trades:
+            self.high = self.low = self.close = before
+            self.last_us = last_us
+
+
+class Series:
+    """The bars of one symbol and one length: those closed, and those being made."""
+
+    def __init__(self, symbol: str, length: int, *, keep: int = KEEP, grace_us: int = 0) -> None:
+        self.symbol = symbol
+        self.length_us = length
+        self.too_late = 0  # trades older than every bar that is kept
+        self.skipped = 0  # bars that were not made, as the clock leapt over more than are kept
+        self.multiplier = 0
+        self._keep = max(keep, 2)
+        self._grace_us = grace_us
+        self._closed: list[Bar] = []  # oldest first, without holes
+        self._making: list[_Making] = []  # the same, and the last of them is the current one
+        self.next_us = 0  # when the oldest that is being made is to be closed
+        self._known_us: int | None = None  # since when no trade is missing; None: some may be
+        self._origin = (-1, -1)  # start of a bar without one before it, time of its first trade
+
+    # -- what is there
+
+    @property
+    def current(self) -> Bar | None:
+        """The bar of now, as far as it is made; None before the first price."""
+        return self._bar(self._making[-1]) if self._making else None
+
+    @property
+    def previous(self) -> Bar | None:
+        """The newest closed bar."""
+        return self._closed[-1] if self._closed else None
+
+    def last(self, count: int) -> list[Bar]:
+        """Up to *count* closed bars, oldest first."""
+        return self._closed[-count:] if count > 0 else []
+
+    # -- what happens
+
+    def keep_more(self, keep: int) -> None:
+        """At least *keep* closed bars are wanted."""
+        self._keep = max(self._keep, keep)
+
+    def begin(self, at_us: int, price: Decimal) -> list[BarEvent]:
+        """The bar of *at_us* opens at *price*, unless there are bars already."""
+        if self._making:
+            return []
+        start_us = at_us - at_us % self.length_us
+        self._making.append(_Making(start_us, price, 0, complete=self._knows(start_us)))
+        self.next_us = start_us + self.length_us + self._grace_us
+        return [BarEvent("open", self._bar(self._making[0]))]
+
+    def take(self, trade: Trade, value: int) -> list[BarEvent]:
+        """Count a trade. Bars whose end and grace it shows to be over are closed before it."""
+        told: list[BarEvent] = []
+        if not self._making:
+            told += self.begin(trade.venue_us, trade.price)
+            self._origin = (self._making[0].start_us, trade.venue_us)
+        elif trade.venue_us >= self.next_us:
+            told += self.advance(trade.venue_us)
+        making = self._making
+        start_us = trade.venue_us - trade.venue_us % self.length_us
+        if start_us < making[0].start_us:
+            return told + self._late(start_us, trade, value)
+        while making[-1].start_us < start_us:  # within the grace of those before it
+            self._open_next()
+        bar = making[(start_us - making[0].start_us) // self.length_us]
+        if self._opens(start_us, trade):
+            bar.open = trade.price
+        bar.add(trade, value)
+        return told
+
+    def advance(self, now_us: int) -> list[BarEvent]:
+        """The venue's clock says *now_us*: close what is over, whether or not it had trades."""
+        if not self._making or now_us < self.next_us:
+            return []
+        told: list[BarEvent] = []
+        behind = (now_us - self.next_us) // self.length_us
+        if behind > self._keep:
+            return self._leap(now_us)
+        while now_us >= self.next_us:
+            told += self._close_oldest()
+        return told
+
+    def gap(self) -> None:
+        """Trades may be missing from here on, until `filled`: no bar is complete that has begun."""
+        self._known_us = None
+        for making in self._making:
+            making.complete = False
+
+    def filled(self, known_us: int) -> list[BarEvent]:
+        """No trade since *known_us* is missing: bars that begin then or later are complete."""
+        self._known_us = known_us
+        told = []
+        for at, bar in enumerate(self._closed):
+            if bar.start_us >= known_us and not bar.complete:
+                told.append(self._revise(at, complete=True))
+        for making in self._making:
+            making.complete = self._knows(making.start_us)
+        return told
+
+    def install(self, buckets: Iterable[Bar], then_us: int) -> None:
+        """
+        Begin with bars of history, oldest first and without holes; the bar of *then_us* follows.
+
+        Only before the first price of the stream.
+        """
+        assert not self._making
+        self._closed = list(buckets)[-self._keep :]
+        if self._closed:
+            last = self._closed[-1]
+            assert last.end_us == then_us - then_us % self.length_us
+            complete = self._knows(last.end_us)
+            self._making.append(_Making(last.end_us, last.close, last.last_us, complete=complete))
+            self.next_us = last.end_us + self.length_us + self._grace_us
+
+    # -- below
+
+    def _bar(self, made: _Making) -> Bar:
+        return Bar(
+            symbol=self.symbol,
+            start_us=made.start_us,
+            length_us=self.length_us,
+            open=made.open,
+            high=made.high,
+            low=made.low,
+            close=made.close,
+            contracts=made.contracts,
+            trades=made.trades,
+            turnover_minor=made.turnover_minor,
+            last_us=made.last_us,
+            multiplier=self.multiplier,
+            complete=made.complete,
+        )
+
+    def _open_next(self) -> None:
+        newest = self._making[-1]
+        start_us = newest.start_us + self.length_us
+        complete = self._knows(start_us)
+        self._making.append(_Making(start_us, newest.close, newest.last_us, complete=complete))
+
+    def _knows(self, start_us: int) -> bool:
+        return self._known_us is not None and start_us >= self._known_us
+
+    def _opens(self, start_us: int, trade: Trade) -> bool:
+        """Whether a bar without one before it opens at *trade*, which is older than its others."""
+        if self._origin[0] != start_us or trade.venue_us >= self._origin[1]:
+            return False
+        self._origin = (start_us, trade.venue_us)
+        return True
+
+    def _close_oldest(self) -> list[BarEvent]:
+        if len(self._making) == 1:
+            self._open_next()
+        over = self._making.pop(0)
+        following = self._making[0]
+        following.follow(over.close, over.last_us)
+        self.next_us += self.length_us
+        bar = self._bar(over)
+        self._closed.append(bar)
+        if len(self._closed) > 2 * self._keep:
+            del self._closed[: -self._keep]
+        return [BarEvent("close", bar), BarEvent("open", self._bar(following))]
+
+    def _leap(self, now_us: int) -> list[BarEvent]:
+        """The clock leapt over more bars than are kept: tell none of them, and begin anew."""
+        told: list[BarEvent] = []
+        while len(self._making) > 1 or self._making[0].trades:
+            told += self._close_oldest()[:1]
+        last = self._making.pop()
+        begun_us = now_us - now_us % self.length_us
+        self.skipped += (begun_us - last.start_us) // self.length_us
+        self._closed.clear()
+        self._origin = (-1, -1)
+        return told + self.begin(now_us, last.close)
+
+    def _late(self, start_us: int, trade: Trade, value: int) -> list[BarEvent]:
+        """Count a trade of a closed bar, and tell each bar that it changes."""
+        first_us = self._closed[0].start_us if self._closed else self._making[0].start_us
+        if start_us < first_us:
+            self.too_late += 1
+            return []
+        at = (start_us - first_us) // self.length_us
+        bar = self._closed[at]
+        newest = trade.venue_us >= bar.last_us or not bar.trades
+        told = [
+            self._revise(
+                at,
+                open=trade.price if self._opens(start_us, trade) else bar.open,
+                high=max(bar.high, trade.price) if bar.trades else trade.price,
+                low=min(bar.low, trade.price) if bar.trades else trade.price,
+                close=trade.price if newest else bar.close,
+                last_us=trade.venue_us if newest else bar.last_us,
+                contracts=bar.contracts + trade.contracts,
+                trades=bar.trades + 1,
+                turnover_minor=bar.turnover_minor + value,
+            )
+        ]
+        return told + self._carry(at) if newest else told
+
+    def _carry(self, at: int) -> list[BarEvent]:
+        """The bar at *at* closes elsewhere: the next one opens there, an empty one stays there."""
+        told: list[BarEvent] = []
+        before = self._closed[at]
+        for place in range(at + 1, len(self._closed)):
+            bar, price = self._closed[place], before.close
+            if bar.trades:
+                return [*told, self._revise(place, open=price)] if bar.open != price else told
+            told.append(
+                self._revise(
+                    place, open=price, high=price, low=price, close=price, last_us=before.last_us
+                )
+            )
+            before = self._closed[place]
+        close, last_us = before.close, before.last_us
+        for making in self._making:
+            making.follow(close, last_us)
+            if making.trades:
+                break
+            close, last_us = making.close, making.last_us
+        return told
+
+    def _revise(self, at: int, **changes: object) -> BarEvent:
+        bar = self._closed[at]
+        revised = msgspec.structs.replace(bar, revision=bar.revision + 1, **changes)
+        self._closed[at] = revised
+        return BarEvent("revised", revised)
+
+
+def whole_bars(buckets: list[Bucket], length: int, multiplier: int) -> list[Bar]:
+    """
+    The venue's buckets as bars of *length*, which is a multiple of theirs.
+
+    Only whole bars, without holes: what is before a hole is left out.
+    """
+    made: list[Bar] = []
+    group: list[Bucket] = []
+    for bucket in buckets:
+        if group and group[-1].start_us + group[-1].length_us != bucket.start_us:
+            group, made = [], []
+        if not group and bucket.start_us % length:
+            continue
+        group.append(bucket)
+        if bucket.start_us + bucket.length_us - group[0].start_us == length:
+            made.append(_merged(group, length, multiplier))
+            group = []
+    return made
+
+
+def _merged(group: list[Bucket], length: int, multiplier: int) -> Bar:
+    traded = [bucket for bucket in group if bucket.trades]
+    close = group[-1].close
+    return Bar(
+        symbol=group[0].symbol,
+        start_us=group[0].start_us,
+        length_us=length,
+        open=group[0].open_,
+        high=max((bucket.high for bucket in traded), default=close),
+        low=min((bucket.low for bucket in traded), default=close),
+        close=close,
+        contracts=sum(bucket.contracts for bucket in group),
+        trades=sum(bucket.trades for bucket in group),
+        turnover_minor=sum(bucket.turnover_minor for bucket in group),
+        multiplier=multiplier,
+    )

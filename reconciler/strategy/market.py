@@ -1,0 +1,439 @@
+"""
+What a strategy sees of the markets: `market["XBTUSD"].last`, `.bid`, `.bar("15s")`, `.book` ….
+
+Pure: the news of a feed (`reconciler.feed`) and the venue's time come in, ticks, bar events and
+snapshots come out. One thread uses a `Market`; nothing here locks.
+
+    for event in market.take(news): ...       # Tick or BarEvent, in the order to be told
+    for event in market.advance(venue_us): ...  # BarEvent or Snapshot: time alone closes bars, too
+
+Rule 1: a repeated trade (the same id) counts once. A trade without an id is never a repeat.
+Rule 2: `last` is the newest trade by the venue's time; one that comes late counts in its bars only.
+Rule 3: nothing is silent. Trades from the future, repeats, rows of strangers and trades too late
+for every bar are counted in `counts`; bars that may lack trades say so (`complete`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from reconciler.feed import (
+    Best,
+    BookRows,
+    BookTop,
+    FundingPaid,
+    History,
+    Joined,
+    Lost,
+    Marked,
+    News,
+    Rules,
+    Trade,
+    TradeImage,
+)
+from reconciler.strategy.bars import (
+    KEEP,
+    SECOND_US,
+    Bar,
+    BarEvent,
+    Series,
+    length_us,
+    value_minor,
+    whole_bars,
+)
+from reconciler.strategy.book import Book
+
+__all__ = ["Bar", "BarEvent", "Book", "Market", "Snapshot", "SymbolMarket", "Tick"]
+
+_Price = Decimal | None
+_Values = tuple[
+    str, int, _Price, _Price, _Price, _Price, int | None, int | None, _Price, _Price, _Price,
+    int | None,
+]  # fmt: skip
+
+AHEAD_US = 60 * SECOND_US  # a trade that far from the future would close bars that are not over
+IDS = 4_096  # of the newest trades, to know a repeat by
+
+
+class Prices(msgspec.Struct, frozen=True, gc=False):
+    """
+    The prices of one symbol at one moment. None: not known yet.
+
+    Attributes:
+        last: Price of the newest trade.
+        previous: Price of the trade before it.
+        index: The price of the underlying that the mark follows.
+        funding: The rate of the next funding, at `next_funding_us`.
+    """
+
+    symbol: str
+    venue_us: int
+    last: Decimal | None
+    previous: Decimal | None
+    bid: Decimal | None
+    ask: Decimal | None
+    bid_contracts: int | None
+    ask_contracts: int | None
+    mark: Decimal | None
+    index: Decimal | None
+    funding: Decimal | None
+    next_funding_us: int | None
+
+
+class Tick(Prices, frozen=True, gc=False):
+    """They changed. `trade` is what did it; None when a quote, a mark or an image did."""
+
+    trade: Trade | None = None
+
+
+class Snapshot(Prices, frozen=True, gc=False):
+    """They are so at a whole second, `venue_us`, of the venue's clock, changed or not."""
+
+
+class SymbolMarket:
+    """One symbol: prices, book, bars. What is not known yet is None."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+        self.last: Decimal | None = None
+        self.previous: Decimal | None = None
+        self.last_trade: Trade | None = None
+        self.bid: Decimal | None = None
+        self.ask: Decimal | None = None
+        self.bid_contracts: int | None = None
+        self.ask_contracts: int | None = None
+        self.mark: Decimal | None = None
+        self.index: Decimal | None = None
+        self.funding: Decimal | None = None  # the rate of the next funding
+        self.next_funding_us: int | None = None
+        self.funding_paid: FundingPaid | None = None  # the last one
+        self.rules: Rules | None = None
+        self.book = Book()
+        self.in_sync = False  # False: what is shown may be old
+        self.history_note = ""  # why bars of the past are missing, if they are
+        self.venue_us = 0  # of the newest news
+        self._series: dict[int, Series] = {}
+        self._seen: set[str] = set()
+        self._ids: deque[str] = deque()
+        self._known_us: int | None = None  # since then no trade is missing
+        self._gap_us: int | None = None  # the newest trade before the stream was lost
+
+    def bar(self, length: str) -> Bar | None:
+        """The bar of now, as far as it is made; None before the first price."""
+        return self._of(length).current
+
+    def previous_bar(self, length: str) -> Bar | None:
+        """The newest closed bar."""
+        return self._of(length).previous
+
+    def bars(self, length: str, count: int) -> list[Bar]:
+        """Up to *count* closed bars, oldest first; fewer where history does not reach."""
+        return self._of(length).last(count)
+
+    def tick(self, trade: Trade | None = None) -> Tick:
+        """The prices as they are, after a change."""
+        return Tick(*self._prices(self.venue_us), trade)
+
+    def snapshot(self, venue_us: int) -> Snapshot:
+        """The prices as they are at *venue_us*."""
+        return Snapshot(*self._prices(venue_us))
+
+    def _prices(self, venue_us: int) -> _Values:
+        return (
+            self.symbol,
+            venue_us,
+            self.last,
+            self.previous,
+            self.bid,
+            self.ask,
+            self.bid_contracts,
+            self.ask_contracts,
+            self.mark,
+            self.index,
+            self.funding,
+            self.next_funding_us,
+        )
+
+    def _of(self, length: str) -> Series:
+        series = self._series.get(length_us(length))
+        if series is None:
+            raise KeyError(f"no bars of {length} of {self.symbol} were asked for")
+        return series
+
+    # -- for Market
+
+    def _want(self, length: int, keep: int, grace_us: int) -> None:
+        before = self._series.get(length)
+        if before is None:
+            series = Series(self.symbol, length, keep=keep, grace_us=grace_us)
+            self._series[length] = series
+            if self.rules is not None:
+                series.multiplier = self.rules.multiplier
+            if self._known_us is not None and self._gap_us is None:
+                series.filled(self.venue_us)
+        else:
+            before.keep_more(keep)
+
+    def _repeats(self, trade: Trade) -> bool:
+        name = trade.trade_id
+        if not name:
+            return False
+        if name in self._seen:
+            return True
+        self._seen.add(name)
+        self._ids.append(name)
+        if len(self._ids) > IDS:
+            self._seen.discard(self._ids.popleft())
+        return False
+
+    def _price(self, trade: Trade) -> bool:
+        """Take its price, if it is the newest."""
+        newest = self.last_trade
+        if newest is not None and trade.venue_us < newest.venue_us:
+            return False
+        self.previous, self.last, self.last_trade = self.last, trade.price, trade
+        return True
+
+    def _count(self, trade: Trade) -> list[BarEvent]:
+        """Count it in the bars."""
+        value = trade.value_minor
+        if not value and self.rules is not None:
+            value = value_minor(self.rules, trade.price, trade.contracts)
+        told: list[BarEvent] = []
+        for series in self._series.values():
+            told += series.take(trade, value)
+        return told
+
+    def _filled(self, since_us: int) -> list[BarEvent]:
+        """No trade since then is missing."""
+        before = self._known_us
+        if before is None or self._gap_us is None or since_us > self._gap_us:
+            self._known_us = since_us  # else it joins what was known before the gap
+        self._gap_us = None
+        known_us = self._known_us
+        assert known_us is not None
+        return [told for series in self._series.values() for told in series.filled(known_us)]
+
+    def _joined(self) -> None:
+        self.in_sync = True
+
+    def _lost(self) -> None:
+        self.in_sync = False
+        self.book.clear()
+        if self._gap_us is None:
+            self._gap_us = -1 if self.last_trade is None else self.last_trade.venue_us
+        for series in self._series.values():
+            series.gap()
+
+
+class Market(Mapping[str, SymbolMarket]):
+    """
+    All symbols that were asked for.
+
+    Args:
+        symbols: Their names.
+        bars: Symbol -> lengths of bars, as ``("15s", "1h")``.
+        keep: Closed bars of each length that are kept at least.
+        grace_us: How long after its end a bar waits for trades on their way.
+
+    Attributes:
+        venue_us: The venue's time, as far as it was told.
+        counts: repeats, strangers, from_the_future, late: what happened to trades out of line.
+    """
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        bars: Mapping[str, Iterable[str]] | None = None,
+        *,
+        keep: int = KEEP,
+        grace_us: int = 0,
+    ) -> None:
+        self._symbols = {symbol: SymbolMarket(symbol) for symbol in symbols}
+        self._grace_us = grace_us
+        self._second = 0
+        self._advanced = False
+        self._next_us = 0  # nothing of the bars is due before
+        self.venue_us = 0
+        self.counts = {"repeats": 0, "strangers": 0, "from_the_future": 0, "late": 0}
+        for symbol, lengths in (bars or {}).items():
+            for length in lengths:
+                self.want(symbol, length, keep)
+
+    def __getitem__(self, symbol: str) -> SymbolMarket:
+        return self._symbols[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._symbols)
+
+    def __len__(self) -> int:
+        return len(self._symbols)
+
+    @property
+    def too_late(self) -> int:
+        """Trades older than every bar of a length, counted once a length."""
+        return sum(
+            series.too_late
+            for market in self._symbols.values()
+            for series in market._series.values()
+        )
+
+    def want(self, symbol: str, length: str, keep: int = KEEP) -> None:
+        """Make bars of *length*, too. Those of the past come with the next history."""
+        self._symbols[symbol]._want(length_us(length), keep, self._grace_us)
+        self._next_us = 0
+
+    def take(self, news: News) -> list[Tick | BarEvent]:
+        """Take in what a feed told. What follows is to be told in this order."""
+        if isinstance(news, (Joined, Lost)):
+            for each in self._symbols.values():
+                each._joined() if isinstance(news, Joined) else each._lost()
+            return []
+        market = self._symbols.get(news.symbol)
+        if market is None:
+            self.counts["strangers"] += 1
+            return []
+        if type(news) is Best:
+            return self._best(market, news)
+        if type(news) is Trade:
+            return self._trade(market, news)
+        if type(news) is Marked:
+            return self._marked(market, news)
+        return self._rare(market, news)
+
+    def advance(self, venue_us: int) -> list[BarEvent | Snapshot]:
+        """The venue's clock says *venue_us*: bars end, and each second has its snapshot."""
+        told: list[BarEvent | Snapshot] = []
+        self._advanced = True
+        self.venue_us = max(self.venue_us, venue_us)
+        if venue_us >= self._next_us:
+            for market in self._symbols.values():
+                for series in market._series.values():
+                    told += series.advance(venue_us)
+            self._due()
+        second = self.venue_us // SECOND_US
+        if second > self._second:
+            self._second = second
+            told += [m.snapshot(second * SECOND_US) for m in self._symbols.values()]
+        return told
+
+    # -- news, one by one
+
+    def _best(self, market: SymbolMarket, best: Best) -> list[Tick | BarEvent]:
+        changed = (
+            best.bid != market.bid
+            or best.ask != market.ask
+            or best.bid_contracts != market.bid_contracts
+            or best.ask_contracts != market.ask_contracts
+        )
+        if not changed:
+            return []
+        market.bid, market.ask = best.bid, best.ask
+        market.bid_contracts, market.ask_contracts = best.bid_contracts, best.ask_contracts
+        self._seen_at(market, best.venue_us)
+        return [market.tick()]
+
+    def _trade(self, market: SymbolMarket, trade: Trade) -> list[Tick | BarEvent]:
+        if self._advanced and trade.venue_us > self.venue_us + AHEAD_US:
+            self.counts["from_the_future"] += 1
+            return []
+        if market._repeats(trade):
+            self.counts["repeats"] += 1
+            return []
+        told: list[Tick | BarEvent] = []
+        newest = market._price(trade)
+        if market._series:
+            told += market._count(trade)
+            if trade.venue_us >= self._next_us:
+                self._due()
+        if newest:
+            self._seen_at(market, trade.venue_us)
+            told.append(market.tick(trade))
+        else:
+            self.counts["late"] += 1
+        return told
+
+    def _marked(self, market: SymbolMarket, said: Marked) -> list[Tick | BarEvent]:
+        before = (market.mark, market.index, market.funding, market.next_funding_us)
+        if said.mark is not None:
+            market.mark = said.mark
+        if said.index is not None:
+            market.index = said.index
+        if said.funding_rate is not None:
+            market.funding = said.funding_rate
+        if said.next_funding_us is not None:
+            market.next_funding_us = said.next_funding_us
+        if before == (market.mark, market.index, market.funding, market.next_funding_us):
+            return []
+        self._seen_at(market, said.venue_us)
+        return [market.tick()]
+
+    def _rare(self, market: SymbolMarket, news: News) -> list[Tick | BarEvent]:
+        if isinstance(news, BookRows):
+            market.book.take(news)
+        elif isinstance(news, BookTop):
+            market.book.replace(news)
+        elif isinstance(news, FundingPaid):
+            market.funding_paid = news
+        elif isinstance(news, Rules):
+            market.rules = news
+            for series in market._series.values():
+                series.multiplier = news.multiplier
+        elif isinstance(news, TradeImage):
+            return self._image(market, news)
+        elif isinstance(news, History):
+            return self._history(market, news)
+        return []
+
+    def _image(self, market: SymbolMarket, image: TradeImage) -> list[Tick | BarEvent]:
+        """What was traded last, before the stream: prices, and no bars; those are of history."""
+        changed = [market._price(trade) for trade in image.trades]
+        if not any(changed) or market.last_trade is None:
+            return []
+        self._seen_at(market, market.last_trade.venue_us)
+        return [market.tick()]
+
+    def _history(self, market: SymbolMarket, history: History) -> list[Tick | BarEvent]:
+        """What was before, joined to the next trade. The first time it makes bars, untold."""
+        market.history_note = history.note
+        told: list[Tick | BarEvent] = []
+        multiplier = 0 if market.rules is None else market.rules.multiplier
+        for length, series in market._series.items():
+            if series.current is None and history.buckets:
+                made = whole_bars(list(history.buckets), length, multiplier)
+                series.install(made, history.since_us)
+        fresh = {id(s) for s in market._series.values() if s.current is None}
+        for trade in history.trades:
+            if not market._repeats(trade):
+                market._price(trade)
+                told += market._count(trade)
+        if history.complete:
+            told += market._filled(history.since_us)
+        self._due()
+        if fresh:  # bars of the past are there to be looked at, not to be acted on
+            told = [t for t in told if not isinstance(t, BarEvent)]
+        if market.last_trade is not None:
+            self._seen_at(market, market.last_trade.venue_us)
+            told.append(market.tick())
+        return told
+
+    def _seen_at(self, market: SymbolMarket, venue_us: int) -> None:
+        market.venue_us = max(market.venue_us, venue_us)
+        if not self._advanced or venue_us <= self.venue_us + AHEAD_US:
+            self.venue_us = max(self.venue_us, venue_us)
+
+    def _due(self) -> None:
+        """When the next bar is to be closed."""
+        self._next_us = min(
+            (
+                series.next_us
+                for market in self._symbols.values()
+                for series in market._series.values()
+                if series.next_us
+            ),
+            default=1 << 62,
+        )
