@@ -112,7 +112,7 @@ def configure(
     hidden = tuple(sorted((s for s in secrets if s), key=len, reverse=True))
     logger = structlog.wrap_logger(
         _Lines(stream),
-        processors=[_masking(hidden), _Stamp(), form_of(words, several)],
+        processors=[_masking(hidden), _Stamp(), _form(words=words, several=several)],
         wrapper_class=structlog.BoundLogger,
         context_class=dict,
         cache_logger_on_first_use=True,
@@ -197,9 +197,10 @@ class _Stamp:
 class _Lines:
     """Writes whole lines, each at once."""
 
+    _lock = threading.Lock()  # the loops and the threads of doors speak, some to one stream
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lock = threading.Lock()  # the loop and the threads of doors speak
 
     def msg(self, line: str) -> None:
         with self._lock:
@@ -220,6 +221,18 @@ def _as_json(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     except (UnicodeEncodeError, OverflowError):
         pass  # half a character, or a number of more than 64 bits
     return json.dumps(event, default=str, separators=(",", ":"))  # escapes what is not ASCII
+
+
+def _form(*, words: bool, several: bool) -> structlog.types.Processor:
+    if not words:
+        return _as_json
+    return _in_words_of_several if several else _in_words
+
+
+def _in_words_of_several(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+    """``12:00:01Z  alpha       XBTUSD   idle → placing``: whose it is comes first."""
+    account, line = inert(str(event.get("account", ""))), _in_words(_, __, event)
+    return f"{line[:9]}  {account:<10}{line[9:]}"
 
 
 def _in_words(_: Any, __: str, event: MutableMapping[str, Any]) -> str:

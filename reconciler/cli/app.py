@@ -49,16 +49,24 @@ class Ask:
     verbose: int = 0
     yes: bool = False
 
-    def settings(self) -> AppConfig:
-        """The configuration in force for this command."""
+    def settings(self, account: str | None = None) -> AppConfig:
+        """The configuration in force for this command, or for an account of it."""
         from reconciler import config
 
         options = {}
         if self.database is not None:
             options["database.url"] = self.database
-        if self.account is not None:
-            options["exchange.account"] = self.account
+        if (named := account or self.account) is not None:
+            options["exchange.account"] = named
         return config.load(self.config, options)
+
+    def accounts(self) -> dict[str, AppConfig]:
+        """The configuration of every account, or only of the one that was named."""
+        from reconciler import config
+
+        if self.account is not None:
+            return {self.account: self.settings()}
+        return config.load_all(self.config)
 
     @property
     def form(self) -> str:

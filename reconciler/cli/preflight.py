@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TIMEOUT_S = 5.0
 EXPIRES_S = 60
 QUESTION = "/api/v1/position?count=1"
+WHO = "/api/v1/user/margin?currency=XBt"
 
 
 def check_key(config: AppConfig, bitmex: BitmexConfig) -> None:
@@ -30,9 +31,10 @@ def check_key(config: AppConfig, bitmex: BitmexConfig) -> None:
     Raises:
         ConfigError: It knows no such key, or the signature is wrong, or our clock is.
     """
-    status, said = _ask(bitmex)
+    status, body = _ask(bitmex, QUESTION)
     if status not in {401, 403}:
         return
+    said = bitmex.redacted(_message(body))
     origin = config.origins().get("exchange.api_key", "default")
     if "expired" in said:
         raise ConfigError(
@@ -48,12 +50,22 @@ def check_key(config: AppConfig, bitmex: BitmexConfig) -> None:
     )
 
 
-def _ask(bitmex: BitmexConfig) -> tuple[int, str]:
-    """Status and message of the answer; 0 if there was none."""
+def venue_account(bitmex: BitmexConfig) -> int | None:
+    """The number of the venue's account that the key is of; None if the venue doesn't say."""
+    status, body = _ask(bitmex, WHO)
+    try:
+        found = json.loads(body)["account"] if status == 200 else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if type(found) is int else None
+
+
+def _ask(bitmex: BitmexConfig, question: str) -> tuple[int, bytes]:
+    """Status and body of the answer; 0 if there was none."""
     from reconciler.bitmex.signing import Signer
 
     to = bitmex.rest
-    path = to.path + QUESTION
+    path = to.path + question
     expires = int(time.time()) + EXPIRES_S
     headers = {
         "Accept": "application/json",
@@ -74,9 +86,9 @@ def _ask(bitmex: BitmexConfig) -> tuple[int, str]:
     try:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
-        return answer.status, bitmex.redacted(_message(answer.read(10_000)))
+        return answer.status, answer.read(10_000)
     except (OSError, http.client.HTTPException):
-        return 0, ""
+        return 0, b""
     finally:
         connection.close()
 

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.config import AppConfig
     from reconciler.logs import Say
+    from reconciler.service.service import Service
 
 For = Annotated[str | None, typer.Option("--for", metavar="D", help="Stop after 90s, 10m…")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Names the market and its faults.")]
@@ -67,39 +69,69 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Stop when every target is held.")] = False,
     for_: For = None,
     no_api: Annotated[bool, typer.Option("--no-api", help="Take no questions by HTTP.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every account, in this process.")] = False,
 ) -> None:
     """Hold the targets: recover, connect, reconcile until stopped."""
-    from reconciler.cli import preflight, wiring
-    from reconciler.service.service import Service
+    from reconciler.cli import preflight, together, wiring
 
-    config = ask.settings()
-    if config.exchange.environment == "live" and not live:
-        raise NeedsLive('exchange.environment is "live", and --live was not said')
-    if live and config.exchange.environment != "live":
-        raise UsageError(
-            f'--live was said, and exchange.environment is "{config.exchange.environment}"',
-            next_step='Leave --live out, or set exchange.environment = "live".',
-        )
-    options = wiring.options(
-        config, once=once, for_s=parse.seconds(for_) if for_ is not None else None
-    )
-    bitmex = wiring.bitmex_config(config)
-    preflight.check_key(config, bitmex)
-    bound = None if no_api else listen(config)
-    service = Service(
-        options,
-        wiring.make_venue(bitmex),
-        make_api=api_maker(config.database_path, bound) if bound is not None else None,
-        say=log(ask, config),
-        reload=lambda: ask.settings().core_settings(),
-    )
-    try:
-        code = service.run()
-    finally:
-        if bound is not None:
-            bound.close()
+    for_s = parse.seconds(for_) if for_ is not None else None
+    if all_:
+        code = together.run_all(ask, live=live, once=once, for_s=for_s, no_api=no_api)
+    else:
+        config = ask.settings()
+        check_money([config], live=live)
+        bitmex = wiring.bitmex_config(config)
+        preflight.check_key(config, bitmex)
+        bound = None if no_api else listen(config)
+        service = made(ask, config, bound, log(ask, config), once=once, for_s=for_s)
+        try:
+            code = service.run()
+        finally:
+            if bound is not None:
+                bound.close()
     if code:
         raise typer.Exit(code)
+
+
+def made(
+    ask: Ask,
+    config: AppConfig,
+    bound: socket.socket | None,
+    say: Say,
+    *,
+    once: bool = False,
+    for_s: int | None = None,
+) -> Service:
+    """The service of one account, with all that the configuration puts around it."""
+    from reconciler.cli import wiring
+    from reconciler.service.service import Service
+
+    account = config.exchange.account
+    return Service(
+        wiring.options(config, once=once, for_s=for_s),
+        wiring.make_venue(wiring.bitmex_config(config)),
+        make_api=api_maker(config.database_path, bound) if bound is not None else None,
+        say=say,
+        reload=lambda: ask.settings(account).core_settings(),
+    )
+
+
+def check_money(configs: Iterable[AppConfig], *, live: bool) -> None:
+    """
+    Real money needs the configuration and the word.
+
+    Raises:
+        NeedsLive: One of them trades real money, and it was not said.
+        UsageError: It was said, and none does.
+    """
+    environments = [config.exchange.environment for config in configs]
+    if "live" in environments and not live:
+        raise NeedsLive('exchange.environment is "live", and --live was not said')
+    if live and "live" not in environments:
+        raise UsageError(
+            f'--live was said, and exchange.environment is "{environments[0]}"',
+            next_step='Leave --live out, or set exchange.environment = "live".',
+        )
 
 
 @command("simulate")
@@ -271,8 +303,8 @@ def api_maker(database: Path, bound: socket.socket):  # type: ignore[no-untyped-
     return lambda door, token: ApiServer(door, database, bound, token)
 
 
-def log(ask: Ask, config: AppConfig) -> Say:
-    """The log of a service, on standard error."""
+def log(ask: Ask, config: AppConfig, others: Iterable[AppConfig] = ()) -> Say:
+    """The log of a service, on standard error; of other accounts there no secret is told."""
     from reconciler import logs
 
     level = {0: config.log.level, 1: "info"}.get(ask.verbose, "debug")
@@ -280,7 +312,8 @@ def log(ask: Ask, config: AppConfig) -> Say:
         stream=sys.stderr,
         form=config.log.format,
         level="warning" if ask.quiet else level,
-        secrets=config.hidden,
+        secrets=[secret for one in (config, *others) for secret in one.hidden],
+        several=bool(others),
         account=config.exchange.account,
     )
 

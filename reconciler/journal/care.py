@@ -15,6 +15,7 @@ import re
 import secrets
 import sqlite3
 import string
+import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ from reconciler.journal.schema import SCHEMA
 
 #: More starts than a journal had between two backups, when it can't be read any more.
 UNKNOWN_EPOCHS = 1_000
+#: Alembic keeps what it migrates in its modules, and the accounts of a process start side by side.
+_one_at_a_time = threading.Lock()
 
 
 class Current(NamedTuple):
@@ -252,7 +255,8 @@ def _run_migrations(
         "script_location", str(folder or schema.migrations_folder()).replace("%", "%%")
     )
     config.attributes["connection"] = connection
-    command.upgrade(config, to)
+    with _one_at_a_time:
+        command.upgrade(config, to)
 
 
 def restore(copy_of: Path, path: Path) -> Path | None:

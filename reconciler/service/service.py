@@ -7,7 +7,6 @@ event, and from then on a crash looks like any lost answer.
 
 from __future__ import annotations
 
-import gc
 import secrets
 import signal
 import threading
@@ -23,7 +22,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Settings
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.journal import History, Journal
-from reconciler.service import commands
+from reconciler.service import commands, garbage
 from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
 from reconciler.service.engine import Engine, Watcher
 from reconciler.service.loop import Loop
@@ -101,7 +100,6 @@ class Service:
         self._stop_asked = 0
         self._stop_by_us: int | None = None
         self._started_us = 0
-        self._collected_us = 0
         self._said_us, self._patience_us = 0, 0
         self.ready = threading.Event()  # recovered, and the door is open
 
@@ -128,6 +126,7 @@ class Service:
         )
         service_file = ServiceFile(self.options.database)
         api: Api | None = None
+        quiet = False
         try:
             engine = self._recover(journal)
             token = secrets.token_urlsafe(24)
@@ -138,13 +137,13 @@ class Service:
             if api is not None:
                 api.start()
                 service_file.write(api.url, token)
-            gc.collect()
-            gc.freeze()
-            gc.disable()  # collected when idle, see _keep_house
+            garbage.enter()
+            quiet = True
             self.ready.set()
             return self._turn(engine)
         finally:
-            gc.enable()
+            if quiet:
+                garbage.leave()
             service_file.remove()
             if api is not None:
                 api.stop()
@@ -283,11 +282,7 @@ class Service:
         now_us = self.loop.now_us()
         self._say_if_out_of_sync(now_us)
         self._halt_if_full(now_us)
-        if now_us - self._collected_us > 60_000_000:
-            self._collected_us = now_us
-            gc.collect()
-        else:
-            gc.collect(0)
+        garbage.collect(now_us)
 
     def _halt_if_full(self, now_us: int) -> None:
         """Stop while there is still room to write down that we stopped."""
@@ -336,7 +331,12 @@ class Service:
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGUSR1, halt)
         if self._reload is not None:
-            signal.signal(signal.SIGHUP, lambda *_: self.loop.call_soon(self._read_again))
+            signal.signal(signal.SIGHUP, lambda *_: self.read_again())
+
+    def read_again(self) -> None:
+        """Read limits and policies again, from any thread; without a way to, do nothing."""
+        if self._reload is not None:
+            self.loop.call_soon(self._read_again)
 
     def _read_again(self) -> tuple[Configured, ...]:
         """Read limits and policies again; a change that makes no sense is refused whole."""
