@@ -338,6 +338,8 @@ def _target(turn: Turn, event: TargetSet) -> None:
         price=event.price,
         shares=event.shares,
     )
+    if event.shares:
+        book.netted, book.netted_expired = event.shares, False
     if event.schedule:
         name, _, number = event.schedule.rpartition("/")
         turn.ledger.schedule_done[name] = int(number) + 1

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
+from reconciler.core import shares
 from reconciler.core.decisions import (
     AmendOrder,
     AnyDecision,
@@ -59,6 +60,7 @@ def _place(turn: Turn, decision: PlaceOrder) -> None:
         policy=decision.policy,
         request_id=decision.request_id,
         priced_us=turn.at_us,
+        parts=shares.order_parts(book, decision.contracts),
     )
     book.orders[order.cl_ord_id] = order
     book.live = order.cl_ord_id

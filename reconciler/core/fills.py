@@ -7,6 +7,7 @@ over a set: the order of arrival and repeats do not matter. The venue's position
 
 from __future__ import annotations
 
+from reconciler.core import shares
 from reconciler.core.decisions import CashBooked, FillBooked
 from reconciler.core.events import Adjusted, ExecutionKind, ExecutionSeen, PositionSeen, Source
 from reconciler.core.ledger import Book, Order
@@ -43,6 +44,7 @@ def book_execution(turn: Turn, book: Book, row: ExecutionSeen, order: Order | No
     else:
         if not is_news(turn, book, row):
             return False
+    before = book.position
     if book.anchor is None:
         # It may be part of the position that the anchor will be: decided when that is read.
         book.early[row.exec_id] = (row.venue_us, row.contracts)
@@ -69,6 +71,8 @@ def book_execution(turn: Turn, book: Book, row: ExecutionSeen, order: Order | No
             position=book.position,
         )
     )
+    if book.position != before:
+        shares.share_fill(turn, book, row, order)
     turn.touch(book)
     return True
 
@@ -96,6 +100,7 @@ def book_funding(turn: Turn, book: Book, row: ExecutionSeen) -> None:
             venue_us=row.venue_us,
         )
     )
+    shares.share_funding(turn, book, row)
 
 
 def see_position(turn: Turn, book: Book, row: PositionSeen) -> None:

@@ -88,6 +88,7 @@ class Order(msgspec.Struct, kw_only=True):
     read_again_us: int = 0
     quarantined_until_us: int = 0  # void, but still counted in the worst case
     zombie: bool = False  # it came back after it was thought over
+    parts: dict[str, int] = {}  # signed contracts of it that are still to be filled, by strategy
 
     @property
     def side(self) -> int:
@@ -126,6 +127,17 @@ class Target(msgspec.Struct, kw_only=True):
     shares: tuple[Share, ...] = ()
 
 
+class Part(msgspec.Struct, kw_only=True):
+    """What a strategy holds of a symbol, and what it made of it (see `reconciler.core.shares`)."""
+
+    contracts: int = 0  # signed; nobody's are not counted here: they are what is left
+    cost_contracts: int = 0  # of them, those whose cost is known
+    cost_minor: int = 0
+    realised_minor: int = 0  # by average cost, without fees
+    fee_minor: int = 0  # above zero: paid
+    funding_minor: int = 0
+
+
 class Book(msgspec.Struct, kw_only=True):
     """All about one symbol."""
 
@@ -138,6 +150,9 @@ class Book(msgspec.Struct, kw_only=True):
     target: Target | None = None
     version: int = 0  # of the newest target ever set
     keys: dict[str, tuple[int, int]] = {}  # idempotency key: (version, contracts)
+    netted: tuple[Share, ...] = ()  # shares of the newest target that a portfolio has set
+    netted_expired: bool = False  # that target ran out, and no strategy has spoken since
+    parts: dict[str, Part] = {}  # by strategy; "": what is nobody's
 
     anchor: int | None = None  # the venue's position at the first sure sight of it
     anchor_venue_us: int = 0  # of that sight: what others traded before is in it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import policies, sizing
+from reconciler.core import policies, shares, sizing
 from reconciler.core.decisions import PlaceOrder
 from reconciler.core.gate import missing, opens_at_us
 from reconciler.core.ledger import Target
@@ -20,6 +20,8 @@ def place(look: Look) -> None:
         return
     policy = policies.policy_of(ledger.settings, target.policy)
     gap = target.contracts - book.position
+    if shares.may_cross(book) and not look.quote_is_fresh():
+        look.wants_quote = True  # strategies pass contracts to one another at the mark
     what = missing(ledger, book)
     if abs(gap) <= policy.band_contracts and not what:
         return

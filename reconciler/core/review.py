@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from reconciler.core import doubt
+import msgspec
+
+from reconciler.core import doubt, shares
 from reconciler.core.decisions import TargetClosed, TargetHeld
 from reconciler.core.gate import coherent
 from reconciler.core.ledger import Book, Ledger, Order
@@ -22,6 +24,7 @@ def review(turn: Turn, book: Book) -> None:
     if book.state is State.FILLED:
         _settle(turn, book)
     _hold(turn, book)
+    shares.cross(turn, book)
 
 
 def _order(turn: Turn, book: Book, order: Order) -> None:
@@ -65,7 +68,10 @@ def _expire_target(turn: Turn, book: Book) -> None:
             now=0 if flatten else None,
         )
     )
+    if target.shares:
+        book.netted_expired = True
     if flatten:
+        target.shares = tuple(msgspec.structs.replace(s, contracts=0) for s in target.shares)
         if target.contracts:
             turn.asked_anew(book, "it expired: flatten")
         target.contracts, target.expires_us, target.held = 0, None, False

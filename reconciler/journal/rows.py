@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
-from reconciler.journal.books import Cost, book
+from reconciler.core.costs import Cost, count
 from reconciler.journal.present import LIVE, Present, Run, SymbolNow, exact, pack, values_of
 
 Values = tuple[Any, ...]
@@ -389,7 +389,7 @@ def _fill_booked(rows: Rows, fact: d.FillBooked) -> None:
     now = rows.symbol(fact.symbol)
     known = Cost(now.cost_contracts, now.cost_minor)
     before = fact.position - fact.contracts
-    (now.cost_contracts, now.cost_minor), realised = book(
+    (now.cost_contracts, now.cost_minor), realised = count(
         known, before, fact.contracts, fact.cost_minor
     )
     order_id = pack(fact.order_id)

@@ -18,7 +18,7 @@ class Cost(NamedTuple):
     minor: int = 0
 
 
-def book(cost: Cost, before: int, contracts: int, minor: int) -> tuple[Cost, int]:
+def count(cost: Cost, before: int, contracts: int, minor: int) -> tuple[Cost, int]:
     """
     Count one fill.
 

@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from reconciler.journal.books import Cost, book
+from reconciler.core.costs import Cost, count
 
 
 def run(*fills: tuple[int, int]) -> tuple[Cost, int]:
     cost, position, profit = Cost(), 0, 0
     for contracts, minor in fills:
-        cost, brought = book(cost, position, contracts, minor)
+        cost, brought = count(cost, position, contracts, minor)
         position += contracts
         profit += brought
     return cost, profit
@@ -37,8 +37,8 @@ def test_through_zero_closes_first_and_then_opens() -> None:
 
 def test_what_nobody_paid_for_brings_nothing() -> None:
     """Contracts from before the journal, or adjusted, have no known cost and so no profit."""
-    assert book(Cost(), 100, -40, -4000) == (Cost(), 0)
-    assert book(Cost(10, 1000), 4, -4, -440) == (Cost(), 40)
+    assert count(Cost(), 100, -40, -4000) == (Cost(), 0)
+    assert count(Cost(10, 1000), 4, -4, -440) == (Cost(), 40)
 
 
 @pytest.mark.parametrize("seed", range(50))
