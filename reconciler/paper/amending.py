@@ -176,7 +176,7 @@ class Amending(Triggers):
         order.leaves = terms.leaves
         order.status = PARTIAL if order.cum else NEW
         self._open.setdefault((order.account, order.instrument.symbol), {})[order.order_id] = order
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._touch(order.account, order.instrument.symbol)
         self._record(order, "Replaced", now_ms)
         if dormant:

@@ -293,6 +293,7 @@ class Clearing(Amending):
         for account in self.accounts:
             for order in self.open_orders(account, symbol):
                 order.instrument = inst
+                self._recount(order)
             if symbol in self.accounts[account].positions:
                 self._touch(account, symbol)
         if inst.tick != former.tick:

@@ -106,7 +106,7 @@ class Exchange(Liquidation):
             self._by_client_id[account, order.cl_ord_id] = order
         order.reject_reason = reason
         order.end(REJECTED, f"Rejected: {reason}\n{order.text}")
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._record(order, "Rejected", now_ms)
         return order
 
@@ -203,7 +203,7 @@ class Exchange(Liquidation):
     def pend_cancel(self, order: Order, now_ms: int) -> Row:
         """The order is about to be canceled, and may trade until then; its row."""
         order.status = PENDING_CANCEL
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         return self._stamped(order, now_ms)
 
     def tell_quote(self, symbol: str, now_ms: int) -> None:

@@ -40,7 +40,7 @@ class Floor(State):
 
     def _enter(self, order: Order, market: Market, now_ms: int) -> None:
         """Match an order that isn't in the book, then rest or end what is left of it."""
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._touch(order.account, order.instrument.symbol)
         book = market.book
         limit = self._limit(order, market)
@@ -168,7 +168,7 @@ class Floor(State):
         order.filled_ms = now_ms
         owner = self.accounts[order.account]
         self._book_trade(owner, market, signed, price, cost, fee, now_ms)
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._touch(order.account, inst.symbol)
         row = executions.trade(
             order,
@@ -231,7 +231,7 @@ class Floor(State):
         market.book.shrink(order.order_id, order.leaves)
         order.transact_ms = now_ms
         order.text = f"Amended orderQty: Order had execInst of ReduceOnly\n{order.text}"
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._touch(order.account, order.instrument.symbol)
         self._record(order, "Replaced", now_ms)
 
@@ -247,7 +247,7 @@ class Floor(State):
 
     def _close(self, order: Order) -> None:
         self._open[order.account, order.instrument.symbol].pop(order.order_id, None)
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._touch(order.account, order.instrument.symbol)
 
     # -- the house -------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ class Liquidation(Clearing):
             order, self._guid(), self._guid(), size, price, cost, fee, rate, True, now_ms
         )
         row["execType"] = "Liquidation"
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._tell_execution(owner.number, row)
         return order
 

@@ -106,7 +106,6 @@ class Order:
     filled_ms: int = 0  # when it last traded
     changed_ms: int = 0
     sent: Row | None = None
-    valued: tuple[tuple[int, int, Instrument], int] | None = None  # cost of what is open, for what
     versions: list[tuple[int, Row]] = field(default_factory=list)  # rows by time, newest last
     reduce_only: bool = field(init=False)  # asked for whenever a position changes
 

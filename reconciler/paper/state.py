@@ -7,11 +7,9 @@ Private rows leave in `flush`, in the order of each table. Between tables the or
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from . import executions
 from .account import DEFAULT_BALANCES, Account, Position
@@ -19,11 +17,11 @@ from .forgetting import KEEP, Forgetting
 from .indices import Indices
 from .instruments import Instrument
 from .margin import Standing, standing
-from .market import BUY
 from .money_rows import margin_row, position_row, transaction, wallet_row
 from .orders import Order, Row
 from .protocol import MARGIN_IDENTITY, ORDER_IDENTITY, POSITION_IDENTITY, Change, changed
 from .records import Records
+from .tally import Tally
 from .times import Clock
 from .venue_market import Market
 
@@ -98,6 +96,7 @@ class State:
                 )  # fmt: skip
         self.switches: dict[int, int] = {}  # account -> when cancelAllAfter fires, ms
         self._open: dict[tuple[int, str], dict[str, Order]] = {}
+        self._tallies: dict[tuple[int, str], Tally] = {}  # sums over these
         self._by_client_id: dict[tuple[int, str], Order] = {}  # newest of that clOrdID
         self._ids = random.Random(f"{seed}/ids/{now_ms}")  # no id repeats after a restart
         self.suspended: set[int] = set()  # accounts that may only cancel
@@ -220,30 +219,9 @@ class State:
 
     def _count_orders(self, p: Position, without: Order | None = None) -> None:
         """Sum up the open orders of a position: quantity, cost, and premium over the mark."""
-        p.open_buy_qty = p.open_buy_cost = p.open_buy_premium = 0
-        p.open_sell_qty = p.open_sell_cost = p.open_sell_premium = 0
-        inst = p.instrument
-        orders = self._open.get((p.account, inst.symbol))
-        if not orders:
-            return
-        mark = p.mark / inst.tick
-        floor, ceiling = math.floor(mark), math.ceil(mark)  # whole ticks: a maker has many orders
-        for order in orders.values():
-            if not order.working or order is without:
-                continue  # an untriggered order uses no margin (section 4.2)
-            cost = _cost_once(order, p.mark)
-            premium = 0
-            ticks = order.ticks
-            if ticks is not None and (ticks > floor if order.side == BUY else ticks < ceiling):
-                premium = abs(abs(cost) - inst.value(order.leaves, p.mark))
-            if order.side == BUY:
-                p.open_buy_qty += order.leaves
-                p.open_buy_cost += cost
-                p.open_buy_premium += premium
-            else:
-                p.open_sell_qty += order.leaves
-                p.open_sell_cost += cost
-                p.open_sell_premium += premium
+        tally = self._tallies.get((p.account, p.instrument.symbol))
+        if tally is not None:
+            tally.count(p, without)
 
     def _flush_position(self, p: Position, s: Standing, now_ms: int) -> None:
         """
@@ -282,6 +260,19 @@ class State:
         if key not in self._touched_positions:
             self._touched_positions[key] = self.position(account, symbol)
 
+    def _touch_order(self, order: Order) -> None:
+        """Something about an order changes: a row will tell."""
+        self._touched_orders[order.order_id] = order
+        self._recount(order)
+
+    def _recount(self, order: Order) -> None:
+        """What an order adds to the sums of its position changes."""
+        key = (order.account, order.instrument.symbol)
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally()
+        tally.mark(order)
+
     def _record(self, order: Order, exec_type: str, now_ms: int) -> None:
         """An execution row that moves no contracts."""
         row = executions.event(order, self._guid(), exec_type, now_ms)
@@ -292,14 +283,3 @@ class State:
     def _guid(self) -> str:
         digits = f"{self._ids.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
-
-def _cost_once(order: Order, mark: Decimal) -> int:
-    """Cost of what an order has open, with the sign of a buy on both sides; kept until it moves."""
-    if order.ticks is None:
-        return order.instrument.cost(order.leaves, mark)
-    key = (order.leaves, order.ticks, order.instrument)
-    if order.valued is None or order.valued[0] != key:
-        cost = order.instrument.cost(order.leaves, order.instrument.price(order.ticks))
-        order.valued = (key, cost)
-    return order.valued[1]

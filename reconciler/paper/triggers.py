@@ -79,7 +79,7 @@ class Triggers(Floor, ABC):
     def _sleep(self, order: Order, now_ms: int) -> None:
         """Set an order aside until its price, or the order it is linked to, lets it in."""
         symbol = order.instrument.symbol
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._touch(order.account, symbol)
         if order.peg_type == TRAILING:
             self._begin_trail(order, self.markets[symbol], now_ms)
@@ -151,7 +151,7 @@ class Triggers(Floor, ABC):
         """A waiting order meets the checks of a new one, now that it would use margin."""
         market = self.markets[order.instrument.symbol]
         order.transact_ms = now_ms
-        self._touched_orders[order.order_id] = order
+        self._touch_order(order)
         self._touch(order.account, order.instrument.symbol)
         if order.reduce_only and not self._fit_to_position(order, now_ms):
             return
@@ -268,5 +268,5 @@ class Triggers(Floor, ABC):
         wanted = follow(order.stop_ticks, trailed(order.exec_inst, order.peg_offset, market))
         if wanted != order.stop_ticks:
             order.stop_ticks, order.transact_ms = wanted, now_ms
-            self._touched_orders[order.order_id] = order
+            self._touch_order(order)
             self._record(order, "Replaced", now_ms)

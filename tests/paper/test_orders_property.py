@@ -1,12 +1,14 @@
 """Whatever members do with orders of all kinds, the venue's tables stay true to one another."""
 
+from decimal import Decimal
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.paper.errors import Refusal
 from reconciler.paper.floor import sum_of_contracts
 from reconciler.paper.market import BUY, SELL
-from tests.paper.conftest import ME, OTHER, Bench
+from tests.paper.conftest import ME, NOW, OTHER, Bench
 
 TYPES = ("Limit", "Market", "Stop", "StopLimit", "MarketIfTouched", "LimitIfTouched", "Trailing")
 INSTRUCTIONS = ("", "", "ReduceOnly", "Close", "ParticipateDoNotInitiate", "LastPrice")
@@ -118,13 +120,27 @@ def check(bench):
         for side in (BUY, SELL):
             reducing = [o for o in open_orders if o.reduce_only and o.working and o.side == side]
             assert sum(o.leaves for o in reducing) <= max(0, -bench.held(account) * side)
-        position = exchange.position(account, "XBTUSD")
-        assert position.open_buy_qty == sum(
-            o.leaves for o in open_orders if o.working and o.side == BUY
-        )
+        check_sums(exchange.position(account, "XBTUSD"), [o for o in open_orders if o.working])
         primaries = {o.cl_ord_link_id for o in open_orders
                      if o.contingency == "OneTriggersTheOther"}  # fmt: skip
         assert all(o.cl_ord_link_id in primaries for o in open_orders if o.linked)
+
+
+def check_sums(position, orders):
+    """Quantity, cost and premium, which are kept up order by order, against counting them all."""
+    inst, mark = position.instrument, position.mark
+    found = []
+    for side in (BUY, SELL):
+        mine = [o for o in orders if o.side == side]
+        dear = [o for o in mine if side * (o.price - mark) > 0]
+        found += [
+            sum(o.leaves for o in mine), sum(inst.cost(o.leaves, o.price) for o in mine),
+            sum(abs(inst.value(o.leaves, o.price) - inst.value(o.leaves, mark)) for o in dear),
+        ]  # fmt: skip
+    assert found == [
+        position.open_buy_qty, position.open_buy_cost, position.open_buy_premium,
+        position.open_sell_qty, position.open_sell_cost, position.open_sell_premium,
+    ]  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
@@ -157,3 +173,22 @@ def test_orders_of_all_kinds_keep_book_tables_and_account_in_step(steps, fund):
 def test_the_same_requests_make_the_same_market(steps, fund):
     """Every row, id and refusal comes again when the same is asked of the same seed."""
     assert run(steps, fund)[1] == run(steps, fund)[1]
+
+
+def test_open_orders_are_counted_anew_when_the_contract_changes():
+    """With another lot or tick the same orders cost something else, before anybody touches them."""
+    bench = Bench()
+    orders = [bench.place(orderQty=300 * n, price=f"61000.{n}") for n in (1, 5)]
+    orders.append(bench.place(side="Sell", orderQty=700, price="61300.5"))
+    bench.flush()
+    position = bench.exchange.position(ME, "XBTUSD")
+    before = position.open_buy_cost
+    bench.exchange.respecify("XBTUSD", NOW, lot=1)
+    bench.flush()
+    check_sums(position, orders)
+    assert position.open_buy_cost != before
+    bench.exchange.respecify("XBTUSD", NOW, tick=Decimal("0.5"))
+    position.mark = Decimal(61_400)  # the sale is beyond it now
+    bench.flush()
+    check_sums(position, [o for o in orders if o.working])
+    assert (orders[0].open, position.open_sell_premium > 0) == (False, True)
