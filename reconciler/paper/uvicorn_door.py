@@ -7,8 +7,10 @@ a new release of uvicorn is looked at here first.
 
 from __future__ import annotations
 
+from httptools import parse_url as parse_url
 from uvicorn import Config as Config
 from uvicorn import Server as Server
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT as HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE as STATUS_LINE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as HttpToolsProtocol
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as RequestResponseCycle
