@@ -27,7 +27,7 @@ import operator
 import typing
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -82,6 +82,7 @@ class Strategy:
     market: Market
     signals: Mapping[str, Signal]
     _say: Callable[[Signal], None]
+    _warn: Callable[[str], None]
 
     # -- to be defined
 
@@ -139,6 +140,10 @@ class Strategy:
                 price=price_of(price),
             )
         )
+
+    def warn(self, text: str) -> None:
+        """Write *text* to the log of the service; nothing else follows."""
+        self._warn(_text_of(text))
 
 
 def strength_of(value: object) -> Decimal:
@@ -204,8 +209,7 @@ def parameters_of(kind: type[Strategy]) -> dict[str, Any]:
         except (NameError, TypeError, SyntaxError) as error:
             raise ConfigError(f"{one.__name__}: an annotation is not understood: {error}") from None
         for name, hint in hints.items():
-            own = name.startswith("_") or hint is ClassVar or typing.get_origin(hint) is ClassVar
-            if not own:
+            if not (name.startswith("_") or ClassVar in (hint, typing.get_origin(hint))):
                 found[name] = hint
     return found
 
@@ -245,8 +249,9 @@ def make(
 
 
 def _parameter(identifier: str, name: str, value: object, hint: Any) -> object:
+    plain, bounds = _bounds_of(hint)
     try:
-        found: object = msgspec.convert(value, hint)
+        found: object = msgspec.convert(value, plain)
     except msgspec.ValidationError as error:
         said = str(error).replace("Expected", "expected", 1)
         raise ConfigError(f"{identifier}: {name} = {str(value)[:40]!r}: {said}") from None
@@ -254,7 +259,29 @@ def _parameter(identifier: str, name: str, value: object, hint: Any) -> object:
         raise ConfigError(f"{identifier}: the type of {name} cannot be configured") from None
     if isinstance(found, (Decimal, float)) and not Decimal(found).is_finite():
         raise ConfigError(f"{identifier}: {name} = {found}: must be finite")
+    for sign, holds, bound in bounds:
+        if not holds(found, bound):
+            raise ConfigError(f"{identifier}: {name} = {found}: must be {sign} {bound}")
     return found
+
+
+def _bounds_of(hint: Any) -> tuple[Any, list[tuple[str, Callable[[Any, Any], bool], Any]]]:
+    """A type, and the bounds of it that we check: msgspec sets none on `Decimal`."""
+    plain, *notes = (*typing.get_args(hint),) if typing.get_origin(hint) is Annotated else (hint,)
+    if plain is not Decimal:
+        return hint, []
+    return plain, [
+        (sign, holds, bound)
+        for note in notes
+        if isinstance(note, msgspec.Meta)
+        for sign, holds, bound in (
+            (">=", operator.ge, note.ge),
+            (">", operator.gt, note.gt),
+            ("<=", operator.le, note.le),
+            ("<", operator.lt, note.lt),
+        )
+        if bound is not None
+    ]
 
 
 def shown_parameters(strategy: Strategy) -> dict[str, Any]:

@@ -348,7 +348,7 @@ class Market(Mapping[str, SymbolMarket]):
         newest = market._price(trade)
         if market._series:
             told += market._count(trade)
-            if trade.venue_us >= self._next_us:
+            if told or trade.venue_us >= self._next_us:  # one was opened: it is to be closed
                 self._due()
         if newest:
             self._seen_at(market, trade.venue_us)

@@ -6,10 +6,18 @@ It is for trying things out. Its draws come from a seed, so a run can be repeate
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from random import Random
-from typing import NamedTuple
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from msgspec import Meta
+
+from reconciler.strategy.base import Strategy
+
+if TYPE_CHECKING:
+    from reconciler.strategy.market import Snapshot
 
 
 class Range(NamedTuple):
@@ -19,7 +27,27 @@ class Range(NamedTuple):
     lot: int
 
 
-def draws(ranges: Mapping[str, Range], rng: Random, *, steps: int = 10) -> Iterator[dict[str, int]]:
+class Random(Strategy):
+    """Now and then another strength from -1 to 1, for trying things out. Its draws have a seed."""
+
+    every_s: Annotated[int, Meta(ge=1, le=86_400)] = 10
+    steps: Annotated[int, Meta(ge=1, le=1_000)] = 10  # strengths on either side of 0
+    seed: int = 7
+
+    def on_start(self) -> None:
+        self._rng = random.Random(f"{self.seed}/{self.identifier}")
+        self._seconds = dict.fromkeys(self.symbols, 0)
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        if self._seconds[snapshot.symbol] % self.every_s == 0:
+            drawn = self._rng.randint(-self.steps, self.steps)
+            self.signal(snapshot.symbol, Decimal(drawn) / self.steps, f"drawn {drawn:+d}")
+        self._seconds[snapshot.symbol] += 1
+
+
+def draws(
+    ranges: Mapping[str, Range], rng: random.Random, *, steps: int = 10
+) -> Iterator[dict[str, int]]:
     """
     Targets for every symbol, without end.
 

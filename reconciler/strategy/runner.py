@@ -1,0 +1,394 @@
+"""
+The runner: what happens to whom, in which order. No thread, no clock, no socket.
+
+    market data ─> Market ─> calls of callbacks ─> signals, failures
+
+What comes in is turned into *calls*, one a strategy and callback, and they are carried out one
+after the other: the same inputs give the same signals, in a test as in the service. To carry out a
+call has two halves, so that somebody else may end it: `carry_out` runs the user's code, `finish`
+books what came of it. Between the two a strategy may be stuck; `reconciler.strategy.host` finishes
+its call in its place, and goes on with the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from reconciler.errors import ConfigError, NotFound, Refused
+from reconciler.feed import History, News
+from reconciler.strategy import base, registry
+from reconciler.strategy.bars import KEEP, length_us
+from reconciler.strategy.base import CALLBACKS, Needs, Strategy
+from reconciler.strategy.market import BarEvent, Market, Snapshot, Tick
+from reconciler.strategy.registry import Spec
+from reconciler.strategy.signals import Signal
+
+if TYPE_CHECKING:
+    from reconciler.core.decisions import FillShared
+
+WAITING = "waiting for the market"
+LOAD = "load"  # the call that imports the class and makes the instance
+LONGEST_DETAIL = 400
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy is in another state."""
+
+    strategy: str
+    state: str  # running | stopped | failed
+    detail: str = ""
+    parameters: str = ""  # JSON
+    traceback: str = ""  # of a failure, whole
+
+
+class Call(NamedTuple):
+    """One callback that is due."""
+
+    instance: Instance
+    life: int
+    name: str
+    argument: Any = None
+
+
+class Outcome(NamedTuple):
+    """How a call ended."""
+
+    error: BaseException | None = None
+    loaded: Loaded | None = None
+
+
+class Loaded(NamedTuple):
+    """An instance of the user's class, and where it writes what it says."""
+
+    strategy: Strategy
+    needs: Needs
+    said: list[Signal]
+
+
+class Instance:
+    """One strategy and what has become of it."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.identifier = spec.identifier
+        self.state = "off"  # off | waiting | running | stopped | failed
+        self.detail = ""
+        self.parameters = ""
+        self.signals: dict[str, Signal] = {}  # in force
+        self.strategy: Strategy | None = None
+        self.needs = Needs()
+        self.said: list[Signal] = []  # by the call that is under way
+        self.life = 0  # rises with every start and end: calls of an earlier one are dropped
+        self.defined: frozenset[str] = frozenset()
+        self.lengths_us: frozenset[int] = frozenset()  # of the bars that it is told of
+
+    @property
+    def bars(self) -> tuple[str, ...]:
+        """The bar lengths that it wants to be told of."""
+        own = (self.spec.bar,) if self.spec.bar else ()
+        return tuple(dict.fromkeys((*own, *self.needs.bars)))
+
+
+class Runner:
+    """
+    Strategies on one market.
+
+    Args:
+        specs: The instances that there are; none runs until `start`.
+        market: What they all look at. Whoever feeds it hands its news to `see`.
+        on_signal: Told every signal that is another one than before.
+        on_change: Told when a strategy runs, is stopped or fails.
+        warn: Told what a strategy wants in the log: its identifier, and the text.
+        on_loaded: Told when all that were to be loaded are, or have failed: what the market has to
+            bring is known then.
+        signals: In force from before, by identifier and symbol.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[Spec],
+        market: Market,
+        *,
+        on_signal: Callable[[Signal], None],
+        on_change: Callable[[Change], None],
+        warn: Callable[[str, str], None] = lambda *_: None,
+        on_loaded: Callable[[], None] = lambda: None,
+        signals: Iterable[Signal] = (),
+    ) -> None:
+        self.instances = {spec.identifier: Instance(spec) for spec in specs}
+        self.market = market
+        self._on_signal = on_signal
+        self._on_change = on_change
+        self._warn = warn
+        self._on_loaded = on_loaded
+        self._known: set[str] = set()  # symbols whose past has been told
+        self._pending: deque[Call] = deque()
+        for signal in signals:
+            if (instance := self.instances.get(signal.strategy)) is not None:
+                instance.signals[signal.symbol] = signal
+
+    # -- commands
+
+    def start(self, identifier: str) -> None:
+        """Load it and let it run, once the market is ready for it. Raises NotFound, Refused."""
+        instance = self.instance(identifier)
+        if instance.state in ("waiting", "running"):
+            raise Refused(f"{identifier} is {instance.state} already")
+        instance.life += 1
+        instance.state, instance.detail = "waiting", "to be loaded"
+        self._pending.append(Call(instance, instance.life, LOAD))
+
+    def stop(self, identifier: str, detail: str = "", *, zero: bool = False) -> None:
+        """Call nothing of it any more. Raises NotFound, Refused."""
+        instance = self.instance(identifier)
+        if instance.state not in ("waiting", "running"):
+            raise Refused(f"{identifier} does not run: it is {instance.state}")
+        self._end(instance, "stopped", detail, zero=zero)
+
+    def instance(self, identifier: str) -> Instance:
+        """One of them, by its identifier or the name in the configuration. Raises NotFound."""
+        for instance in self.instances.values():
+            if identifier in (instance.identifier, instance.spec.name):
+                return instance
+        known = ", ".join(self.instances) or "none"
+        raise NotFound(
+            f"there is no strategy {identifier[:60]!r}", next_step=f"There are: {known}."
+        )
+
+    # -- what comes in
+
+    def take(self, news: News) -> None:
+        """A feed told something: the calls that follow are due, in this order."""
+        if isinstance(news, History):
+            self._known.add(news.symbol)
+        self._see(self.market.take(news))
+        self._begin_ready()
+
+    def advance(self, venue_us: int) -> None:
+        """The venue's clock says so: bars end, and seconds have their snapshots."""
+        self._see(self.market.advance(venue_us))
+
+    def _see(self, told: Iterable[Tick | BarEvent | Snapshot]) -> None:
+        for one in told:
+            if isinstance(one, Tick):
+                self._queue("on_tick", one.symbol, one)
+            elif isinstance(one, Snapshot):
+                self._queue("on_snapshot", one.symbol, one)
+            elif one.kind == "open":
+                self._queue("on_bar_open", one.bar.symbol, one.bar, one.bar.length_us)
+            elif one.kind == "close":
+                self._queue("on_bar_close", one.bar.symbol, one.bar, one.bar.length_us)
+            # One that was revised can be looked at in the market: nobody acts on it twice.
+
+    def fill(self, fill: FillShared) -> None:
+        """A strategy's part of a fill was booked."""
+        instance = self.instances.get(fill.strategy)
+        if instance is not None and instance.state == "running":
+            self._pending.append(Call(instance, instance.life, "on_fill", fill))
+
+    def _begin_ready(self) -> None:
+        """Let those begin for whom the market has become ready."""
+        for instance in self.instances.values():
+            if instance.detail == WAITING and self._is_ready(instance):
+                instance.detail = "beginning"
+                self._pending.append(Call(instance, instance.life, "on_start"))
+
+    def _is_ready(self, instance: Instance) -> bool:
+        """Whether the market has what it needs: it is in sync, and its past has been told."""
+        return all(
+            self.market[symbol].in_sync and (not instance.needs.look_back or symbol in self._known)
+            for symbol in instance.spec.symbols
+        )
+
+    def _queue(self, name: str, symbol: str, argument: object, length: int = 0) -> None:
+        for instance in self.instances.values():
+            if (
+                instance.state == "running"
+                and name in instance.defined
+                and symbol in instance.spec.symbols
+                and (not length or length in instance.lengths_us)
+            ):
+                self._pending.append(Call(instance, instance.life, name, argument))
+
+    # -- carrying out
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is due."""
+        return not self._pending
+
+    def drain(self) -> None:
+        """Carry out all that is due, here and now: for tests and simulations."""
+        while (call := self.next_call()) is not None:
+            self.finish(call, self.carry_out(call))
+
+    def next_call(self) -> Call | None:
+        """The call that is due; those of strategies that have ended are dropped."""
+        while self._pending:
+            call = self._pending.popleft()
+            if call.life == call.instance.life:
+                return call
+        return None
+
+    def carry_out(self, call: Call) -> Outcome:
+        """Run the user's code, and touch nothing of ours: it may end after it was given up."""
+        instance = call.instance
+        try:
+            if call.name == LOAD:
+                return Outcome(loaded=self._load(instance))
+            arguments = () if call.argument is None else (call.argument,)
+            getattr(instance.strategy, call.name)(*arguments)
+        except BaseException as error:  # even sys.exit(): the service is not the strategy's to end
+            return Outcome(error)
+        return Outcome()
+
+    def finish(self, call: Call, outcome: Outcome) -> None:
+        """Book what came of a call: the instance, its signals, or its failure."""
+        instance = call.instance
+        if call.life == instance.life:
+            if outcome.error is not None:
+                self._fail(instance, call.name, outcome.error)
+            elif outcome.loaded is not None:
+                self._loaded(instance, outcome.loaded)
+            else:
+                if call.name == "on_start":
+                    instance.state, instance.detail = "running", ""
+                    self._tell(instance)
+                self._send(instance)
+        if call.name == LOAD and not any(one.name == LOAD for one in self._pending):
+            self._on_loaded()
+
+    def _send(self, instance: Instance) -> None:
+        """What a callback said counts now that it has come back."""
+        said = list(instance.said)
+        instance.said.clear()
+        for signal in said:
+            before = instance.signals.get(signal.symbol)
+            instance.signals[signal.symbol] = signal
+            if before is None or before.strength != signal.strength or signal.price is not None:
+                self._on_signal(signal)
+
+    def _load(self, instance: Instance) -> Loaded:
+        spec = instance.spec
+        strategy = base.make(
+            registry.load(spec.kind),
+            identifier=instance.identifier,
+            symbols=spec.symbols,
+            bar=spec.bar,
+            parameters=spec.parameters,
+        )
+        said: list[Signal] = []
+        strategy._say = said.append
+        strategy._warn = functools.partial(self._warn, instance.identifier)
+        strategy.market = self.market
+        strategy.signals = MappingProxyType(instance.signals)
+        needs = strategy.needs()
+        if not isinstance(needs, Needs):
+            raise TypeError(f"needs() gave a {type(needs).__name__}, not Needs")
+        for length in (*needs.bars, *filter(None, [spec.bar])):
+            length_us(length)
+        return Loaded(strategy, needs, said)
+
+    def _loaded(self, instance: Instance, loaded: Loaded) -> None:
+        strategy, instance.needs, instance.said = loaded
+        kind = type(strategy)
+        instance.strategy = strategy
+        instance.defined = frozenset(
+            name for name in CALLBACKS if getattr(kind, name) is not getattr(Strategy, name)
+        )
+        instance.parameters = msgspec.json.encode(base.shown_parameters(strategy)).decode()
+        instance.lengths_us = frozenset(map(length_us, instance.bars))
+        for symbol in instance.spec.symbols:
+            for length in instance.bars:
+                self.market.want(symbol, length, max(KEEP, instance.needs.look_back))
+        instance.detail = WAITING
+        self._begin_ready()
+
+    def _fail(self, instance: Instance, callback: str, error: BaseException) -> None:
+        """A strategy has failed: it is stopped, and its last signals are held or zeroed."""
+        zero = instance.spec.on_failure == "zero"
+        self._end(instance, "failed", told(callback, error), zero=zero, whole=_whole(error))
+
+    def _end(
+        self, instance: Instance, state: str, detail: str, *, zero: bool, whole: str = ""
+    ) -> None:
+        instance.life += 1
+        instance.state, instance.detail = state, detail
+        instance.strategy, instance.said = None, []
+        self._tell(instance, whole)
+        if zero:
+            for symbol, last in list(instance.signals.items()):
+                if last.strength:
+                    reason = f"{state}: {detail}"[: base.LONGEST_REASON]
+                    nothing = msgspec.structs.replace(
+                        last, strength=Decimal(0), reason=reason, price=None
+                    )
+                    instance.signals[symbol] = nothing
+                    self._on_signal(nothing)
+
+    def _tell(self, instance: Instance, whole: str = "") -> None:
+        self._on_change(
+            Change(
+                strategy=instance.identifier,
+                state=instance.state,
+                detail=instance.detail,
+                parameters=instance.parameters,
+                traceback=whole,
+            )
+        )
+
+    def table(self) -> list[dict[str, Any]]:
+        """Every instance, for people."""
+        return [
+            {
+                "strategy": instance.identifier,
+                "name": instance.spec.name,
+                "class": instance.spec.kind,
+                "symbols": ",".join(instance.spec.symbols),
+                "bar": instance.spec.bar,
+                "state": instance.state,
+                "signals": _signals(instance.signals),
+                "on_failure": instance.spec.on_failure,
+                "detail": instance.detail,
+                "parameters": instance.parameters,
+            }
+            for instance in self.instances.values()
+        ]
+
+
+def _signals(signals: Mapping[str, Signal]) -> str:
+    return ", ".join(f"{symbol} {one.strength:+f}" for symbol, one in sorted(signals.items()))
+
+
+def told(callback: str, error: BaseException) -> str:
+    """``on_tick: ZeroDivisionError: division by zero (trend.py:14)``: where, what, and the line."""
+    last = traceback.format_exception_only(error)[-1].strip()
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in (__file__, base.__file__)
+    ]
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    if not isinstance(error, (ConfigError, Stuck)):
+        last = f"{callback}: {last}"
+    else:
+        last, where = str(error), ""
+    return f"{last[:LONGEST_DETAIL]}{where}".encode(errors="replace").decode()
+
+
+def _whole(error: BaseException) -> str:
+    text = "".join(traceback.format_exception(error))[-4000:]
+    return text.encode(errors="replace").decode()
+
+
+class Stuck(BaseException):
+    """A callback did not come back in time."""

@@ -1,0 +1,478 @@
+"""Strategies in the runner: what is called when, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+from random import Random as Rng
+
+import pytest
+
+from reconciler.core.decisions import FillShared
+from reconciler.errors import ConfigError, NotFound, Refused
+from reconciler.feed import Joined, Trade
+from reconciler.strategy import Needs, Strategy
+from reconciler.strategy.base import CALLBACKS, BadSignal, price_of, strength_of
+from reconciler.strategy.registry import Spec, check_distinct, load
+from reconciler.strategy.signals import Signal
+from tests.strategy.teller import SYMBOL, Teller, spec
+
+
+class Diary(Strategy):
+    """Writes down what it is called for."""
+
+    def on_start(self):
+        bars = self.market[self.symbols[0]].bars(self.bar, 100) if self.bar else ()
+        self.lines = [f"start {len(bars)}"]
+
+    def on_tick(self, tick):
+        self.lines.append(f"tick {tick.last} {tick.bid}")
+
+    def on_bar_open(self, bar):
+        self.lines.append(f"open {bar.open}")
+
+    def on_bar_close(self, bar):
+        self.lines.append(f"close {bar.close} {bar.contracts}")
+
+    def on_snapshot(self, snapshot):
+        self.lines.append(f"snapshot {snapshot.last}")
+
+    def on_fill(self, fill):
+        self.lines.append(f"fill {fill.contracts} {fill.position}")
+
+
+class LooksBack(Diary):
+    def needs(self):
+        return Needs(look_back=3)
+
+
+class Follows(Strategy):
+    """Long after a rise, short after a fall."""
+
+    size: Decimal = Decimal(1)
+
+    def on_tick(self, tick):
+        if tick.previous is not None and tick.last != tick.previous:
+            up = tick.last > tick.previous
+            self.signal(SYMBOL, self.size if up else -self.size, f"{tick.last}", tick.last)
+
+
+class Fails(Strategy):
+    """Raises where it is told to, after it has said something."""
+
+    where: str = "on_tick"
+
+    def _act(self, where):
+        if where == self.where:
+            self.signal(SYMBOL, 5, "half a thought")
+            raise ZeroDivisionError(f"in {where}")
+        if where == "on_start":
+            self.signal(SYMBOL, 2, "a whole one")
+
+    def needs(self):
+        if self.where == "needs":
+            raise ZeroDivisionError("in needs")
+        return Needs()
+
+    def on_start(self):
+        self._act("on_start")
+
+    def on_tick(self, tick):
+        self._act("on_tick")
+
+    def on_bar_open(self, bar):
+        self._act("on_bar_open")
+
+    def on_bar_close(self, bar):
+        self._act("on_bar_close")
+
+    def on_snapshot(self, snapshot):
+        self._act("on_snapshot")
+
+    def on_fill(self, fill):
+        self._act("on_fill")
+
+
+class Says(Strategy):
+    """Signals whatever it is given, of whatever symbol."""
+
+    what: object = None
+    symbol: str = SYMBOL
+    price: object = None
+    reason: object = ""
+
+    def on_tick(self, tick):
+        self.signal(self.symbol, self.what, self.reason, self.price)
+
+
+class Leaves(Strategy):
+    def on_tick(self, tick):
+        sys.exit("I would rather not")
+
+
+def fill(strategy: str, contracts: int = 100) -> FillShared:
+    return FillShared(
+        exec_id="e1", symbol=SYMBOL, strategy=strategy, contracts=contracts, price=Decimal(100),
+        cost_minor=1, fee_minor=0, realised_minor=0, currency="XBt", position=contracts,
+    )  # fmt: skip
+
+
+def test_callbacks_come_in_the_order_of_the_market():
+    """First the start, with the look-back there; then ticks, bars that end, seconds, fills."""
+    told = Teller(spec(LooksBack, bar="1s"))
+    assert told.state() == "waiting"
+    told.join([100, 101, 102, 103, 104])
+    diary = told.runner.instance("one").strategy
+    told.trade(105)
+    told.quote(104, 106)
+    told.wait()
+    told.runner.fill(fill("LooksBack_XBTUSD_1s_1"))
+    told.runner.fill(fill("Somebody_XBTUSD_1"))
+    told.runner.drain()
+    assert told.state() == "running"
+    assert diary.lines == [
+        "start 5", "tick 105 None", "tick 105 104", "close 105 100", "open 105", "snapshot 105",
+        "fill 100 100",
+    ]  # fmt: skip
+
+
+def test_it_waits_for_the_past_that_it_asked_for():
+    """In sync is not enough for one that looks back: its bars have to be there."""
+    told = Teller(spec(LooksBack, bar="1s"), spec(Diary, "two"))
+    told.take(Joined())
+    assert (told.state("one"), told.state("two")) == ("waiting", "running")
+    told.join([100] * 3)
+    assert told.state("one") == "running"
+
+
+def test_a_bar_that_nobody_asked_for_is_told_to_nobody():
+    """Each hears of the lengths that it has, and of its own symbols."""
+    told = Teller(spec(Diary, "a", bar="1s"), spec(Diary, "b", bar="1m", symbols=("ETHUSD",)))
+    told.join()
+    a, b = (told.runner.instance(name).strategy for name in "ab")
+    told.trade(100)
+    told.wait()
+    assert [line for line in a.lines if "close" in line] == ["close 100 100"]
+    assert [line for line in b.lines if "100" in line] == []
+
+
+@pytest.mark.parametrize("where", [*CALLBACKS, "needs"])
+@pytest.mark.parametrize("on_failure", ["hold", "zero"])
+def test_one_that_raises_is_stopped_and_told_and_the_others_go_on(where, on_failure):
+    """
+    Whatever callback raises: it has said nothing by it, it is called no more, and its last signal
+    is held or zeroed.
+    """
+    told = Teller(
+        spec(Fails, "bad", bar="1s", on_failure=on_failure, parameters={"where": where}),
+        spec(Follows, "good"),
+    )
+    told.join([100])
+    told.trade(100)
+    told.runner.fill(fill("Fails_XBTUSD_1s_1"))
+    told.trade(101)
+    told.wait()
+    told.trade(102)
+    assert (told.state("bad"), told.state("good")) == ("failed", "running")
+    failed = [change for change in told.changes if change.state == "failed"]
+    assert len(failed) == 1
+    callback = "load" if where == "needs" else where
+    assert failed[0].detail.startswith(
+        f"{callback}: ZeroDivisionError: in {where} (test_runner.py:"
+    )
+    assert "Traceback" in failed[0].traceback
+    began = where not in ("on_start", "needs")
+    bad = [s.strength for s in told.signals if s.strategy == "Fails_XBTUSD_1s_1"]
+    assert bad == ([2, 0] if on_failure == "zero" else [2]) * began
+    assert [s.strength for s in told.signals if "Follows" in s.strategy] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (float("nan"), "strength is NaN; it must be finite"),
+        (float("inf"), "strength is Infinity; it must be finite"),
+        (Decimal("sNaN"), "strength is sNaN; it must be finite"),
+        (True, "strength is 'True', a bool: no number"),
+        ("1", "strength is '1', a str: no number"),
+        (None, "strength is 'None', a NoneType: no number"),
+        (10**30, "strength is 1.000E+30; at most 1,000,000 is believed"),
+        (Decimal("-1e400"), "strength is -1.000E+400; at most 1,000,000 is believed"),
+        (1j, "strength is '1j', a complex: no number"),
+    ],
+)
+def test_a_strength_that_is_none_is_a_failure(what, said):
+    """What no portfolio could use is refused where it was said, with the reason."""
+    told = Teller(spec(Says))
+    told.join()
+    told.runner.instance("one").strategy.what = what
+    told.trade(100)
+    assert told.signals == []
+    assert told.state() == "failed"
+    assert f"on_tick: reconciler.strategy.base.BadSignal: {said}" in told.changes[-1].detail
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("symbol", "ETHUSD", "signal for 'ETHUSD': the strategy's symbols are XBTUSD"),
+        ("symbol", 7, "signal for '7'"),
+        ("price", 0, "price is 0; it must be above zero"),
+        ("price", float("nan"), "price is NaN; it must be finite"),
+        ("reason", b"x", "reason is a bytes; it must be text"),
+    ],
+)
+def test_a_signal_of_something_else_is_a_failure(name, value, said):
+    """A foreign symbol, a price that is none, a reason that is no text."""
+    told = Teller(spec(Says))
+    told.join()
+    strategy = told.runner.instance("one").strategy
+    strategy.what = 1
+    setattr(strategy, name, value)
+    told.trade(100)
+    assert told.signals == []
+    assert said in told.changes[-1].detail
+
+
+def test_strengths_are_exact():
+    """A float counts as it is written; noise below any lot is gone; there is no minus zero."""
+    assert strength_of(0.1 + 0.2) == Decimal("0.3")
+    assert strength_of(3) == 3
+    assert str(strength_of(-0.0)) == "0"
+    assert str(strength_of(Decimal("-1e-12"))) == "0"
+    assert strength_of(Decimal("999999.123456789")) == Decimal("999999.123456789")
+    assert price_of(Decimal("64231.5")) == Decimal("64231.5")
+    with pytest.raises(BadSignal):
+        price_of(10**12)
+
+
+def test_not_even_an_exit_leaves_the_strategy():
+    """sys.exit() in a callback ends the strategy, not the service."""
+    told = Teller(spec(Leaves), spec(Follows, "two"))
+    told.join()
+    told.trade(100)
+    assert told.changes[-1].detail.startswith("on_tick: SystemExit: I would rather not (")
+    assert told.state("two") == "running"
+
+
+def test_the_same_signal_again_is_told_once():
+    """An opinion that has not changed is no news, unless it brings another price."""
+    told = Teller(spec(Says, "a"), spec(Says, "b", number=2))
+    told.join()
+    for name, price in (("a", None), ("b", Decimal(100))):
+        strategy = told.runner.instance(name).strategy
+        strategy.what, strategy.price = 1, price
+    told.trade(100)
+    told.trade(101)
+    assert told.said == [
+        "Says_XBTUSD_1 XBTUSD +1", "Says_XBTUSD_2 XBTUSD +1", "Says_XBTUSD_2 XBTUSD +1"
+    ]  # fmt: skip
+
+
+def test_signals_of_before_are_there_at_the_start():
+    """After a restart a strategy knows what it said; saying it again is no news."""
+    before = Signal(strategy="Says_XBTUSD_1", symbol=SYMBOL, strength=Decimal(1))
+    told = Teller(spec(Says), signals=[before])
+    told.join()
+    strategy = told.runner.instance("one").strategy
+    assert strategy.signals[SYMBOL] == before
+    strategy.what = 1
+    told.trade(100)
+    assert told.signals == []
+    strategy.what = 2
+    told.trade(100)
+    assert told.strengths == [2]
+
+
+def test_one_that_fails_before_it_speaks_zeroes_what_it_said_before():
+    """Zero means zero, also for a signal of an earlier life."""
+    before = Signal(strategy="Fails_XBTUSD_1", symbol=SYMBOL, strength=Decimal(3))
+    told = Teller(
+        spec(Fails, on_failure="zero", parameters={"where": "on_start"}), signals=[before]
+    )
+    told.join()
+    assert told.strengths == [0]
+    assert told.signals[0].reason.startswith("failed: on_start: ZeroDivisionError")
+
+
+def test_stop_start_and_stop_again():
+    """A stopped strategy is called no more; started again it begins from the beginning."""
+    told = Teller(spec(Follows))
+    told.join()
+    told.trade(100)
+    told.trade(101)
+    told.runner.stop("one", "by hand")
+    told.trade(90)
+    assert told.strengths == [1]
+    with pytest.raises(Refused, match="does not run: it is stopped"):
+        told.runner.stop("one")
+    told.runner.start("one")
+    told.runner.drain()
+    with pytest.raises(Refused, match="running already"):
+        told.runner.start("one")
+    told.trade(80)
+    told.runner.stop("Follows_XBTUSD_1", "again", zero=True)
+    assert told.strengths == [1, -1, 0]
+    assert [change.state for change in told.changes] == ["running", "stopped"] * 2
+    with pytest.raises(NotFound, match="there is no strategy 'three'"):
+        told.runner.stop("three")
+
+
+def test_a_call_that_was_due_is_dropped_when_its_strategy_stops():
+    """Between what is due and what is carried out, a person may have said no."""
+    told = Teller(spec(Follows))
+    told.join()
+    told.trade(100)
+    told.now_us += 1
+    told.runner.take(Trade(SYMBOL, Decimal(101), 1, 1, told.now_us))
+    told.runner.stop("one")
+    told.runner.drain()
+    assert told.signals == []
+
+
+class NeedsOne(Strategy):
+    length: int
+    name: str = "x"
+
+
+class Meddles(Strategy):
+    low: int = 1
+    high: int = 2
+
+    def check(self):
+        if self.low > self.high:
+            raise ValueError("low must not be above high")
+
+
+class Broken(Strategy):
+    odd: Nothing = 1  # noqa: F821
+
+
+class NoNeeds(Strategy):
+    def needs(self):
+        return None
+
+
+class OddBar(Strategy):
+    def needs(self):
+        return Needs(bars=("15x",))
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (spec(NeedsOne), "NeedsOne_XBTUSD_1: the parameter 'length' is missing"),
+        (
+            spec(NeedsOne, parameters={"lenght": 3}),
+            "NeedsOne_XBTUSD_1: 'lenght' is no parameter; known are: length, name",
+        ),
+        (
+            spec(NeedsOne, parameters={"length": "3"}),
+            "NeedsOne_XBTUSD_1: length = '3': expected `int`, got `str`",
+        ),
+        (
+            spec(NeedsOne, parameters={"length": Decimal("3.5")}),
+            "NeedsOne_XBTUSD_1: length = '3.5': expected `int`, got `decimal`",
+        ),
+        (
+            spec(NeedsOne, parameters={"length": True}),
+            "NeedsOne_XBTUSD_1: length = 'True': expected `int`, got `bool`",
+        ),
+        (
+            spec("buy_and_hold", parameters={"strength": Decimal("NaN")}),
+            "BuyAndHold_XBTUSD_1: strength = NaN: must be finite",
+        ),
+        (
+            spec("buy_and_hold", parameters={"strength": 1_000_001}),
+            "BuyAndHold_XBTUSD_1: strength = 1000001: must be <= 1000000",
+        ),
+        (
+            spec("ema_cross", bar="1s", parameters={"strength": 0}),
+            "EmaCross_XBTUSD_1s_1: strength = 0: must be > 0",
+        ),
+        (spec(Follows, parameters={"size": Decimal("inf")}), "size = Infinity: must be finite"),
+        (spec(Meddles, parameters={"low": 3}), "Meddles_XBTUSD_1: low must not be above high"),
+        (spec(Broken), "Broken: an annotation is not understood: name 'Nothing' is not defined"),
+        (spec(NoNeeds), "load: TypeError: needs() gave a NoneType, not Needs"),
+        (spec(OddBar), "load: ValueError: a bar is as long as"),
+        (
+            spec("tests.strategy.no_such:Thing"),
+            "tests.strategy.no_such cannot be imported: ModuleNotFoundError: No module named",
+        ),
+        (spec("tests.strategy.test_runner:Nobody"), "has no strategy 'Nobody'"),
+        (spec("tests.strategy.test_runner:spec"), "has no strategy 'spec'"),
+        (
+            spec("ema_cross", bar="1s", parameters={"fast": 9, "slow": 9}),
+            "EmaCross_XBTUSD_1s_1: fast = 9 must be below slow = 9",
+        ),
+        (spec("ema_cross"), 'EmaCross_XBTUSD_1: bar is missing: write bar = "15s"'),
+        (spec("ema_cross", bar="1s", parameters={"fast": 0}), "fast = '0': expected `int` >= 1"),
+    ],
+)
+def test_what_cannot_be_loaded_is_told_and_hurts_nobody_else(one, said):
+    """A wrong parameter, a module that is not there, a class that is none: a clear sentence."""
+    told = Teller(one, spec(Diary, "good"))
+    told.join()
+    assert [change.state for change in told.changes] == ["failed", "running"]
+    assert said in told.changes[0].detail
+    assert told.state("good") == "running"
+
+
+def test_identifiers_are_stable_and_unique():
+    """Class, symbols, bar and number make the name; two of one name are refused."""
+    assert Spec(name="x", kind="ema_cross", symbols=("XBTUSD",), bar="15s").identifier == (
+        "EmaCross_XBTUSD_15s_1"
+    )
+    both = Spec(name="y", kind="my.own:Pair", symbols=("XBTUSD", "ETHUSD"), number=2)
+    assert both.identifier == "Pair_XBTUSD-ETHUSD_2"
+    with pytest.raises(
+        ConfigError, match=r"strategy.one and strategy.two are both Follows_XBTUSD_1"
+    ):
+        check_distinct([spec(Follows), spec(Follows, "two")])
+    check_distinct([spec(Follows), spec(Follows, "two", number=2)])
+    with pytest.raises(ConfigError, match="'nothing' is no strategy"):
+        load("nothing")
+
+
+def test_entry_points_are_found(monkeypatch):
+    """A package of somebody else's may bring strategies, by name."""
+    from importlib.metadata import EntryPoint
+
+    from reconciler.strategy import registry
+
+    def points(group):
+        assert group == "reconciler.strategies"
+        return [EntryPoint("diary", "tests.strategy.test_runner:Diary", group)]
+
+    monkeypatch.setattr(registry, "entry_points", points)
+    assert spec("diary").identifier == "Diary_XBTUSD_1"
+    assert registry.load("diary").__name__ == "Diary"
+    with pytest.raises(ConfigError, match="diary, or module:Class"):
+        registry.load("dairy")
+
+
+def walk(seed: int, steps: int = 300) -> list[str]:
+    """Signals of several strategies on a walk."""
+    rng, price = Rng(seed), 10_000
+    told = Teller(
+        spec("ema_cross", "a", bar="1s", parameters={"fast": 2, "slow": 5}),
+        spec("ema_cross", "b", bar="1s", number=2, parameters={"fast": 3, "slow": 9}),
+        spec("random", "c", parameters={"every_s": 7}),
+        spec(Follows, "d"),
+    )
+    told.join([10_000] * 20)
+    for _ in range(steps):
+        price += rng.randint(-20, 20)
+        told.trade(price)
+        if rng.random() < 0.5:
+            told.wait()
+    return [f"{line} {signal.reason}" for line, signal in zip(told.said, told.signals, strict=True)]
+
+
+def test_the_same_market_gives_the_same_signals():
+    """Nothing but the market, the time and the seed has a say."""
+    assert walk(3) == walk(3)
+    assert walk(3) != walk(4)
+    assert {line.split()[0] for line in walk(3)} == {
+        "EmaCross_XBTUSD_1s_1", "EmaCross_XBTUSD_1s_2", "Random_XBTUSD_1", "Follows_XBTUSD_1"
+    }  # fmt: skip
