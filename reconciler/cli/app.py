@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from reconciler.config import AppConfig
 
 FORMATS = ("table", "wide", "json", "jsonl", "csv", "name")
-GROUPS = ("run", "targets", "look", "prove", "care", "setup")  # in the order of the help
+#: In the order of the help.
+GROUPS = ("run", "targets", "look", "prove", "care", "accounts", "setup")
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 #: Marks an argument that looks like an option. No argument of a process can hold it.
 NUMBER = "\x00"

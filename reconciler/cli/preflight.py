@@ -22,18 +22,22 @@ TIMEOUT_S = 5.0
 EXPIRES_S = 60
 QUESTION = "/api/v1/position?count=1"
 WHO = "/api/v1/user/margin?currency=XBt"
+NO_ANSWER = 8  # the exit code of what cannot be reached
 
 
-def check_key(config: AppConfig, bitmex: BitmexConfig) -> None:
+def check_key(config: AppConfig, bitmex: BitmexConfig) -> bool:
     """
     Ask the venue a harmless signed question.
+
+    Returns:
+        Whether it answered at all.
 
     Raises:
         ConfigError: It knows no such key, or the signature is wrong, or our clock is.
     """
     status, body = _ask(bitmex, QUESTION)
     if status not in {401, 403}:
-        return
+        return status != 0
     said = bitmex.redacted(_message(body))
     origin = config.origins().get("exchange.api_key", "default")
     if "expired" in said:
@@ -50,14 +54,14 @@ def check_key(config: AppConfig, bitmex: BitmexConfig) -> None:
     )
 
 
-def venue_account(bitmex: BitmexConfig) -> int | None:
-    """The number of the venue's account that the key is of; None if the venue doesn't say."""
+def venue_account(bitmex: BitmexConfig) -> int:
+    """The number of the venue's account that the key is of; 0 if the venue doesn't say."""
     status, body = _ask(bitmex, WHO)
     try:
-        found = json.loads(body)["account"] if status == 200 else None
+        found = json.loads(body)["account"] if status == 200 else 0
     except (ValueError, KeyError, TypeError):
-        return None
-    return found if type(found) is int else None
+        return 0
+    return found if type(found) is int else 0
 
 
 def _ask(bitmex: BitmexConfig, question: str) -> tuple[int, bytes]:

@@ -70,15 +70,15 @@ def known_to_the_venue(
     Ask the venues of all accounts at once whether they accept the keys.
 
     Returns:
-        The venue's number of each account that may go on (None: no answer), and what is wrong with
-        the others.
+        The venue's number of each account that may go on (0: not told, None: no answer), and what
+        is wrong with the others.
     """
 
     def ask(config: AppConfig) -> int | ReconcilerError | None:
         try:
             bitmex = wiring.bitmex_config(config)
-            preflight.check_key(config, bitmex)
-            return preflight.venue_account(bitmex)
+            answers = preflight.check_key(config, bitmex)
+            return preflight.venue_account(bitmex) if answers else None
         except ReconcilerError as refusal:
             return refusal
 
@@ -98,7 +98,7 @@ def check_apart(configs: Mapping[str, AppConfig], numbers: Mapping[str, int | No
     """
     taken: dict[tuple[str, int], str] = {}
     for name, number in numbers.items():
-        if number is None:
+        if not number:
             continue
         at = (wiring.bitmex_config(configs[name]).base_url, number)
         if other := taken.get(at):
