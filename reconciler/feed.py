@@ -118,21 +118,49 @@ class Bucket(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     turnover_minor: int
 
 
-class History(msgspec.Struct, frozen=True):
+class History(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What was before: whole buckets, then every trade of [`since_us`, the first live trade).
+    What was before, joined to the stream: the next trade of the symbol that is handed over is the
+    first one that is not in it.
 
-    It is handed over once it is joined: the next trade of the symbol that is handed over is the
-    first one that is not in it. ``complete`` is False when the venue did not give all of it;
-    ``note`` says why.
+    Attributes:
+        buckets: Whole buckets of any sizes, those of one size without holes, up to `until_us`.
+        until_us: Trades before it are in the buckets. 0 without buckets.
+        trades: Every trade from `since_us` on, which is not after `until_us`, oldest first.
+        stream_us: Since then the stream told of every trade.
+        complete: False when the venue did not give all of that; `note` says why.
     """
 
     symbol: str
-    buckets: Sequence[Bucket]
-    trades: Sequence[Trade]
-    since_us: int  # from here on every trade is known, in `trades` and in what follows
+    buckets: Sequence[Bucket] = ()
+    until_us: int = 0
+    trades: Sequence[Trade] = ()
+    since_us: int = 0
+    stream_us: int = 0
     complete: bool = True
     note: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of history that is to be read: from `start_us` on, oldest first, after *skip*."""
+
+    symbol: str
+    bucket_us: int  # length of the buckets; 0: trades
+    start_us: int
+    skip: int
+    round: int  # of the joining that it is for
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it. Fewer rows than `PAGE` are the last ones there are."""
+
+    asked: Asked
+    trades: Sequence[Trade] = ()
+    buckets: Sequence[Bucket] = ()
+    failed: str = ""  # why nothing came
+
+
+PAGE = 1_000  # rows
 
 
 class Joined(msgspec.Struct, frozen=True):

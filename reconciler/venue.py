@@ -15,6 +15,7 @@ from typing import Protocol
 
 from reconciler.core.decisions import AnyDecision
 from reconciler.core.events import AnyEvent, Quoted
+from reconciler.feed import Asked, News, Page
 
 
 class Host(Protocol):
@@ -88,3 +89,16 @@ class Feed(Protocol):
 
     def close(self, timeout_s: float) -> None:
         """End every thread and connection."""
+
+
+class Joiner(Protocol):
+    """Who joins history to the stream of a feed: `reconciler.strategy.history`."""
+
+    def take(self, batch: Sequence[News], venue_us: int) -> list[News]:
+        """What the stream told; returned is what may be handed over now."""
+
+    def page(self, page: Page, venue_us: int) -> list[News]:
+        """A page of history came."""
+
+    def asks(self, venue_us: int) -> list[Asked]:
+        """Pages that are to be read now."""

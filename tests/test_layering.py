@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "logs": {"errors"},
     "config": {"errors", "core", "logs"},
     "diagram": CORE,
-    "venue": CORE,
+    "venue": {*CORE, "feed"},
     "feed": set(),  # values and nothing else
     "bitmex": PORT,
     "journal": PORT,

@@ -188,6 +188,7 @@ class Series:
         self.symbol = symbol
         self.length_us = length
         self.too_late = 0  # trades older than every bar that is kept
+        self.covered = 0  # trades that the buckets of history have counted
         self.skipped = 0  # bars that were not made, as the clock leapt over more than are kept
         self.multiplier = 0
         self._keep = max(keep, 2)
@@ -196,6 +197,8 @@ class Series:
         self._making: list[_Making] = []  # the same, and the last of them is the current one
         self.next_us = 0  # when the oldest that is being made is to be closed
         self._known_us: int | None = None  # since when no trade is missing; None: some may be
+        self._known_before: tuple[int, int] | None = None  # the same, and until when, before a gap
+        self._from_us = 0  # trades before this are in the bars already
         self._origin = (-1, -1)  # start of a bar without one before it, time of its first trade
 
     # -- what is there
@@ -232,6 +235,9 @@ class Series:
     def take(self, trade: Trade, value: int) -> list[BarEvent]:
         """Count a trade. Bars whose end and grace it shows to be over are closed before it."""
         told: list[BarEvent] = []
+        if trade.venue_us < self._from_us:
+            self.covered += 1
+            return told
         if not self._making:
             told += self.begin(trade.venue_us, trade.price)
             self._origin = (self._making[0].start_us, trade.venue_us)
@@ -261,37 +267,67 @@ class Series:
             told += self._close_oldest()
         return told
 
-    def gap(self) -> None:
-        """Trades may be missing from here on, until `filled`: no bar is complete that has begun."""
+    def gap(self, newest_us: int) -> None:
+        """After *newest_us* trades may be missing, until `filled`: no bar now made is complete."""
+        if self._known_us is not None:
+            self._known_before = (self._known_us, newest_us)
         self._known_us = None
         for making in self._making:
             making.complete = False
 
-    def filled(self, known_us: int) -> list[BarEvent]:
-        """No trade since *known_us* is missing: bars that begin then or later are complete."""
-        self._known_us = known_us
+    def filled(self, since_us: int) -> list[BarEvent]:
+        """No trade since *since_us* is missing: bars that begin then or later are complete."""
+        before, self._known_before = self._known_before, None
+        if before is not None and since_us <= before[1]:
+            since_us = before[0]
+        self._known_us = since_us
         told = []
         for at, bar in enumerate(self._closed):
-            if bar.start_us >= known_us and not bar.complete:
+            if bar.start_us >= since_us and not bar.complete:
                 told.append(self._revise(at, complete=True))
         for making in self._making:
             making.complete = self._knows(making.start_us)
         return told
 
-    def install(self, buckets: Iterable[Bar], then_us: int) -> None:
+    def install(self, covers: Covers, until_us: int) -> int | None:
         """
-        Begin with bars of history, oldest first and without holes; the bar of *then_us* follows.
+        Begin with what the venue's buckets say of the time before *until_us*.
 
         Only before the first price of the stream.
+
+        Returns:
+            Since when no trade is missing; None: they don't reach to the end of a bar of ours.
         """
         assert not self._making
-        self._closed = list(buckets)[-self._keep :]
-        if self._closed:
-            last = self._closed[-1]
-            assert last.end_us == then_us - then_us % self.length_us
-            complete = self._knows(last.end_us)
-            self._making.append(_Making(last.end_us, last.close, last.last_us, complete=complete))
-            self.next_us = last.end_us + self.length_us + self._grace_us
+        start_us = until_us - until_us % self.length_us
+        parts = covers.of(start_us, until_us)
+        bars: list[Bar] = []
+        at_us = start_us
+        while len(bars) < self._keep:
+            whole = covers.of(at_us - self.length_us, at_us)
+            if not whole:
+                break
+            at_us -= self.length_us
+            bars.append(_merged(whole, self.length_us, self.multiplier))
+        if parts is None or not (parts or bars):
+            return None
+        self._closed = bars[::-1]
+        self._making.append(self._begun(start_us, parts))
+        self._from_us = until_us
+        self.next_us = start_us + self.length_us + self._grace_us
+        return at_us
+
+    def _begun(self, start_us: int, parts: list[Bucket]) -> _Making:
+        """The bar of now, as far as buckets have it."""
+        if not parts:
+            before = self._closed[-1]
+            return _Making(start_us, before.close, before.last_us, complete=True)
+        bar = _merged(parts, self.length_us, self.multiplier)
+        made = _Making(start_us, bar.open, 0, complete=True)
+        made.high, made.low, made.close = bar.high, bar.low, bar.close
+        made.contracts, made.trades = bar.contracts, bar.trades
+        made.turnover_minor = bar.turnover_minor
+        return made
 
     # -- below
 
@@ -406,24 +442,30 @@ class Series:
         return BarEvent("revised", revised)
 
 
-def whole_bars(buckets: list[Bucket], length: int, multiplier: int) -> list[Bar]:
-    """
-    The venue's buckets as bars of *length*, which is a multiple of theirs.
+class Covers:
+    """Buckets of several sizes, to cover a stretch of time with."""
 
-    Only whole bars, without holes: what is before a hole is left out.
-    """
-    made: list[Bar] = []
-    group: list[Bucket] = []
-    for bucket in buckets:
-        if group and group[-1].start_us + group[-1].length_us != bucket.start_us:
-            group, made = [], []
-        if not group and bucket.start_us % length:
-            continue
-        group.append(bucket)
-        if bucket.start_us + bucket.length_us - group[0].start_us == length:
-            made.append(_merged(group, length, multiplier))
-            group = []
-    return made
+    def __init__(self, buckets: Iterable[Bucket]) -> None:
+        self._by_start = {(bucket.start_us, bucket.length_us): bucket for bucket in buckets}
+        self._sizes = sorted({length for _, length in self._by_start}, reverse=True)
+
+    def fit(self, length: int) -> bool:
+        """Whether bars of *length* can be made of them."""
+        return bool(self._sizes) and length % self._sizes[-1] == 0
+
+    def of(self, start_us: int, end_us: int) -> list[Bucket] | None:
+        """The fewest buckets that together are [start, end); None if there is a hole."""
+        found = []
+        while start_us < end_us:
+            for size in self._sizes:
+                bucket = self._by_start.get((start_us, size))
+                if bucket is not None and start_us + size <= end_us:
+                    found.append(bucket)
+                    start_us += size
+                    break
+            else:
+                return None
+        return found
 
 
 def _merged(group: list[Bucket], length: int, multiplier: int) -> Bar:

@@ -40,10 +40,10 @@ from reconciler.strategy.bars import (
     SECOND_US,
     Bar,
     BarEvent,
+    Covers,
     Series,
     length_us,
     value_minor,
-    whole_bars,
 )
 from reconciler.strategy.book import Book
 
@@ -55,6 +55,7 @@ _Values = tuple[
     int | None,
 ]  # fmt: skip
 
+TRADES = 1_000  # the newest that are kept
 AHEAD_US = 60 * SECOND_US  # a trade that far from the future would close bars that are not over
 IDS = 4_096  # of the newest trades, to know a repeat by
 
@@ -119,8 +120,7 @@ class SymbolMarket:
         self._series: dict[int, Series] = {}
         self._seen: set[str] = set()
         self._ids: deque[str] = deque()
-        self._known_us: int | None = None  # since then no trade is missing
-        self._gap_us: int | None = None  # the newest trade before the stream was lost
+        self._trades: deque[Trade] = deque(maxlen=TRADES)
 
     def bar(self, length: str) -> Bar | None:
         """The bar of now, as far as it is made; None before the first price."""
@@ -133,6 +133,10 @@ class SymbolMarket:
     def bars(self, length: str, count: int) -> list[Bar]:
         """Up to *count* closed bars, oldest first; fewer where history does not reach."""
         return self._of(length).last(count)
+
+    def trades(self, count: int) -> list[Trade]:
+        """Up to *count* of the newest trades, oldest first, as they came."""
+        return list(self._trades)[-count:] if count > 0 else []
 
     def tick(self, trade: Trade | None = None) -> Tick:
         """The prices as they are, after a change."""
@@ -173,8 +177,6 @@ class SymbolMarket:
             self._series[length] = series
             if self.rules is not None:
                 series.multiplier = self.rules.multiplier
-            if self._known_us is not None and self._gap_us is None:
-                series.filled(self.venue_us)
         else:
             before.keep_more(keep)
 
@@ -200,6 +202,7 @@ class SymbolMarket:
 
     def _count(self, trade: Trade) -> list[BarEvent]:
         """Count it in the bars."""
+        self._trades.append(trade)
         value = trade.value_minor
         if not value and self.rules is not None:
             value = value_minor(self.rules, trade.price, trade.contracts)
@@ -208,26 +211,15 @@ class SymbolMarket:
             told += series.take(trade, value)
         return told
 
-    def _filled(self, since_us: int) -> list[BarEvent]:
-        """No trade since then is missing."""
-        before = self._known_us
-        if before is None or self._gap_us is None or since_us > self._gap_us:
-            self._known_us = since_us  # else it joins what was known before the gap
-        self._gap_us = None
-        known_us = self._known_us
-        assert known_us is not None
-        return [told for series in self._series.values() for told in series.filled(known_us)]
-
     def _joined(self) -> None:
         self.in_sync = True
 
     def _lost(self) -> None:
         self.in_sync = False
         self.book.clear()
-        if self._gap_us is None:
-            self._gap_us = -1 if self.last_trade is None else self.last_trade.venue_us
+        newest_us = -1 if self.last_trade is None else self.last_trade.venue_us
         for series in self._series.values():
-            series.gap()
+            series.gap(newest_us)
 
 
 class Market(Mapping[str, SymbolMarket]):
@@ -346,8 +338,8 @@ class Market(Mapping[str, SymbolMarket]):
             return []
         told: list[Tick | BarEvent] = []
         newest = market._price(trade)
+        told += market._count(trade)
         if market._series:
-            told += market._count(trade)
             if told or trade.venue_us >= self._next_us:  # one was opened: it is to be closed
                 self._due()
         if newest:
@@ -398,28 +390,36 @@ class Market(Mapping[str, SymbolMarket]):
         return [market.tick()]
 
     def _history(self, market: SymbolMarket, history: History) -> list[Tick | BarEvent]:
-        """What was before, joined to the next trade. The first time it makes bars, untold."""
+        """
+        What was before, joined to the next trade.
+
+        It makes the bars of the past the first time, to be looked at and not to be acted on: they
+        are not told. After a gap it fills in: what it changes is told as of any late trade.
+        """
         market.history_note = history.note
         told: list[Tick | BarEvent] = []
-        multiplier = 0 if market.rules is None else market.rules.multiplier
+        covers = Covers(history.buckets)
+        begun, known_us = [], {}
         for length, series in market._series.items():
-            if series.current is None and history.buckets:
-                made = whole_bars(list(history.buckets), length, multiplier)
-                series.install(made, history.since_us)
-        fresh = {id(s) for s in market._series.values() if s.current is None}
+            known_us[length] = history.since_us if history.complete else history.stream_us
+            if series.current is not None:
+                begun.append(series)
+            elif covers.fit(length):
+                installed_us = series.install(covers, history.until_us)
+                if installed_us is not None and history.complete:
+                    known_us[length] = installed_us
         for trade in history.trades:
             if not market._repeats(trade):
                 market._price(trade)
                 told += market._count(trade)
-        if history.complete:
-            told += market._filled(history.since_us)
+        for length, series in market._series.items():
+            told += series.filled(known_us[length])
         self._due()
-        if fresh:  # bars of the past are there to be looked at, not to be acted on
-            told = [t for t in told if not isinstance(t, BarEvent)]
         if market.last_trade is not None:
             self._seen_at(market, market.last_trade.venue_us)
-            told.append(market.tick())
-        return told
+        lengths = {series.length_us for series in begun}
+        told = [one for one in told if isinstance(one, BarEvent) and one.bar.length_us in lengths]
+        return [*told, market.tick()]
 
     def _seen_at(self, market: SymbolMarket, venue_us: int) -> None:
         market.venue_us = max(market.venue_us, venue_us)
