@@ -191,7 +191,7 @@ def test_only_bars_that_lack_nothing_are_complete() -> None:
     series.filled(START_US + SECOND // 2)
     fed(series, [at(1.5, "101"), at(2.5, "102")])
     assert [bar.complete for bar in series.last(9)] == [False, True]
-    series.gap()
+    series.gap(START_US + 5 * SECOND // 2)
     fed(series, [at(5.5, "103")])
     assert [bar.complete for bar in series.last(9)] == [False, True, False, False, False]
     told = series.filled(START_US + 3 * SECOND)
@@ -199,6 +199,12 @@ def test_only_bars_that_lack_nothing_are_complete() -> None:
     assert [bar.complete for bar in series.last(9)] == [False, True, False, True, True]
     assert series.current is not None
     assert series.current.complete
+    series.gap(START_US + 11 * SECOND // 2)
+    fed(series, [at(6.5, "104")])
+    told = series.filled(START_US + 11 * SECOND // 2)
+    assert [event.bar.start_us - START_US for event in told] == [5 * SECOND], (
+        "what was filled in from the last known trade on joins what was known before"
+    )
 
 
 def test_vwap_is_exact() -> None:
