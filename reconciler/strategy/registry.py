@@ -8,7 +8,9 @@ the configuration, so that taking one instance out renames no other.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -77,10 +79,14 @@ def load(kind: str) -> type[Strategy]:
     """
     The class itself. Its module is run, with whatever that does.
 
+    Modules are found where Python finds them, and in the working directory.
+
     Raises:
         ConfigError: It is no strategy, or its module cannot be imported.
     """
     module_name, _, class_name = place_of(kind).partition(":")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # one's own modules; last, so that they hide none of others
     try:
         module = import_module(module_name)
     except Exception as error:  # it is a stranger's code: anything may come

@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from reconciler.errors import ConfigError, NotFound, Refused
-from reconciler.feed import History, News
+from reconciler.feed import History, Lost, News
 from reconciler.strategy import base, registry
 from reconciler.strategy.bars import KEEP, length_us
 from reconciler.strategy.base import CALLBACKS, Needs, Strategy
+from reconciler.strategy.history import Needs as Past
 from reconciler.strategy.market import BarEvent, Market, Snapshot, Tick
 from reconciler.strategy.registry import Spec
 from reconciler.strategy.signals import Signal
@@ -164,12 +165,33 @@ class Runner:
             f"there is no strategy {identifier[:60]!r}", next_step=f"There are: {known}."
         )
 
+    def leave(self, identifier: str, state: str, detail: str) -> None:
+        """It does not begin, and why: told to nobody, for it was told before."""
+        instance = self.instance(identifier)
+        instance.state, instance.detail = state, detail
+
+    def wanted(self) -> tuple[dict[str, Past], tuple[str, ...]]:
+        """What the market has to bring: of each symbol its past, and tables beside the usual."""
+        past: dict[str, dict[str, int]] = {}
+        tables: dict[str, None] = {}
+        for instance in self.instances.values():
+            if instance.strategy is None:
+                continue
+            tables.update(dict.fromkeys(instance.needs.tables))
+            for symbol in instance.spec.symbols:
+                bars = past.setdefault(symbol, {})
+                for length in instance.bars:
+                    bars[length] = max(bars.get(length, 0), instance.needs.look_back)
+        return {symbol: Past(bars) for symbol, bars in past.items()}, tuple(tables)
+
     # -- what comes in
 
     def take(self, news: News) -> None:
         """A feed told something: the calls that follow are due, in this order."""
         if isinstance(news, History):
             self._known.add(news.symbol)
+        elif isinstance(news, Lost):
+            self._known.clear()  # it will be told anew
         self._see(self.market.take(news))
         self._begin_ready()
 

@@ -73,7 +73,15 @@ class Teller:
         ]  # fmt: skip
         self.take(Joined())
         for symbol in self.market:
-            self.take(History(symbol, buckets, [], self.now_us, **more))
+            self.take(
+                History(
+                    symbol=symbol,
+                    buckets=buckets,
+                    until_us=self.now_us,
+                    since_us=self.now_us,
+                    **more,
+                )
+            )
 
     def take(self, *news: Any) -> None:
         for one in news:
