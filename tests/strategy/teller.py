@@ -77,7 +77,7 @@ class Teller:
                 History(
                     symbol=symbol,
                     buckets=buckets,
-                    until_us=self.now_us,
+                    until_us=self.now_us if buckets else 0,
                     since_us=self.now_us,
                     **more,
                 )

@@ -102,7 +102,8 @@ class Says(Strategy):
     reason: object = ""
 
     def on_tick(self, tick):
-        self.signal(self.symbol, self.what, self.reason, self.price)
+        if tick.trade is not None:
+            self.signal(self.symbol, self.what, self.reason, self.price)
 
 
 class Leaves(Strategy):
