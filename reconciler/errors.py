@@ -10,10 +10,13 @@ ReconcilerError           1   an error we did not foresee: make a bundle, report
 │   ├── LimitExceeded         lower the target, or change the limits
 │   ├── Halted                find out why, then resume
 │   ├── UnknownSymbol         use a symbol that the venue lists
+│   ├── UnknownStrategy       configure it, or list it as a source of a portfolio
 │   ├── NotALot               use a multiple of the lot
+│   ├── NeedsConfirmation     confirm just this number, if you mean it
 │   ├── KeyReused             use a new key for a new request
 │   ├── NeedsLive             say --live if you mean real money
 │   └── PlanExpired           make the plan again
+│       └── PlanMoved         look at what changed since, and make it again
 ├── Differs               6   look at the difference, then apply or leave it
 ├── WaitTimeout           7   look at what the symbol waits for, or wait longer
 ├── Unreachable           8   see that it runs and where, then try again
@@ -124,11 +127,25 @@ class UnknownSymbol(Refused):
     advice = "Use a symbol that the venue lists."
 
 
+class UnknownStrategy(Refused):
+    """No strategy of this name may signal: configure it, or list it as a source of a portfolio."""
+
+    code = "unknown_strategy"
+    advice = "Configure it under [strategy.NAME], or list it in sources of a [portfolio.NAME]."
+
+
 class NotALot(Refused):
     """The number of contracts is no multiple of the lot: round it to one."""
 
     code = "not_a_lot"
     advice = "Use a multiple of the lot."
+
+
+class NeedsConfirmation(Refused):
+    """The change is far from the usual one: if you mean it, confirm the very number."""
+
+    code = "needs_confirmation"
+    advice = "If you mean it, confirm the very number."
 
 
 class KeyReused(Refused):
@@ -150,6 +167,13 @@ class PlanExpired(Refused):
 
     code = "plan_expired"
     advice = "Make the plan again, then apply it."
+
+
+class PlanMoved(PlanExpired):
+    """Something that the plan stands on has changed since: make it again, and look at it again."""
+
+    code = "plan_moved"
+    advice = "Make the plan again, look at it, then apply it."
 
 
 class Differs(ReconcilerError):

@@ -289,7 +289,7 @@ def _cancelled(asked: Asked, reply: Reply, at_us: int) -> list[AnyEvent]:
     error = order_id = ""
     for row in found:
         name = rows.text(row, "clOrdID")
-        if name != asked.cl_ord_id and (name or len(found) > 1):
+        if asked.cl_ord_id and name != asked.cl_ord_id and (name or len(found) > 1):
             return [_doubt(asked, reply, at_us, "another_order")]
         failed = rows.text(row, "error")
         error = error or failed

@@ -95,6 +95,64 @@ class TradeRow(msgspec.Struct):
     size: Whole | None = None
     price: object = None
     timestamp: Moment | None = None
+    trdMatchID: str | None = None
+    grossValue: Whole | None = None
+
+
+class BookRow(msgspec.Struct):
+    """A row of orderBookL2 and orderBookL2_25; of changes, old ones hold only what changed."""
+
+    symbol: str
+    id: int
+    side: str | None = None
+    size: Whole | None = None
+    price: object = None
+
+
+class Depth10Row(msgspec.Struct):
+    """A row of orderBook10: each time the whole of it, as pairs of price and size."""
+
+    symbol: str
+    bids: list[tuple[object, Whole]]
+    asks: list[tuple[object, Whole]]
+    timestamp: Moment | None = None
+
+
+class InstrumentRow(msgspec.Struct):
+    """What market data needs of a row of the instrument table: all of it, or only what changed."""
+
+    symbol: str
+    lotSize: Whole | None = None
+    tickSize: object = None
+    multiplier: Whole | None = None
+    isInverse: bool | None = None
+    markPrice: object = None
+    indicativeSettlePrice: object = None
+    fundingRate: object = None
+    fundingTimestamp: Moment | None = None
+    timestamp: Moment | None = None
+
+
+class FundingRow(msgspec.Struct):
+    """A row of the funding table."""
+
+    symbol: str
+    fundingRate: object = None
+    timestamp: Moment | None = None
+
+
+class BucketRow(msgspec.Struct):
+    """A row of trade/bucketed. Its timestamp is the END of the bucket."""
+
+    symbol: str
+    timestamp: Moment
+    open: object = None
+    high: object = None
+    low: object = None
+    close: object = None
+    trades: Whole | None = None
+    volume: Whole | None = None
+    turnover: Whole | None = None
 
 
 class OrderColumns(TypedDict, total=False):
@@ -124,6 +182,7 @@ class PositionColumns(TypedDict, total=False):
     currentQty: object
     isOpen: object
     avgEntryPrice: object
+    liquidationPrice: object
     timestamp: object
 
 
@@ -167,6 +226,14 @@ _frame = msgspec.json.Decoder(Frame)
 _executions = msgspec.json.Decoder(list[ExecutionRow], float_hook=Decimal)
 _quotes = msgspec.json.Decoder(list[QuoteRow], float_hook=Decimal)
 _trades = msgspec.json.Decoder(list[TradeRow], float_hook=Decimal)
+_public = {
+    "orderBookL2": msgspec.json.Decoder(list[BookRow], float_hook=Decimal),
+    "orderBookL2_25": msgspec.json.Decoder(list[BookRow], float_hook=Decimal),
+    "orderBook10": msgspec.json.Decoder(list[Depth10Row], float_hook=Decimal),
+    "instrument": msgspec.json.Decoder(list[InstrumentRow], float_hook=Decimal),
+    "funding": msgspec.json.Decoder(list[FundingRow], float_hook=Decimal),
+    "bucketed": msgspec.json.Decoder(list[BucketRow], float_hook=Decimal),
+}
 _rows = msgspec.json.Decoder(list[dict[str, object]], float_hook=Decimal)
 _columns = {
     "order": msgspec.json.Decoder(list[OrderColumns], float_hook=Decimal),
@@ -203,6 +270,31 @@ def quotes(said: Bytes) -> list[QuoteRow]:
 def trades(said: Bytes) -> list[TradeRow]:
     """The rows of a trade frame."""
     return _decoded(_trades, said, "trade row")
+
+
+def book(table: str, said: Bytes) -> list[BookRow]:
+    """The rows of a book's frame."""
+    return _decoded(_public[table], said, "book row")  # type: ignore[arg-type]
+
+
+def depth10(said: Bytes) -> list[Depth10Row]:
+    """The rows of an orderBook10 frame."""
+    return _decoded(_public["orderBook10"], said, "book row")  # type: ignore[arg-type]
+
+
+def instruments(said: Bytes) -> list[InstrumentRow]:
+    """The rows of an instrument frame, as market data reads them."""
+    return _decoded(_public["instrument"], said, "instrument row")  # type: ignore[arg-type]
+
+
+def fundings(said: Bytes) -> list[FundingRow]:
+    """The rows of a funding frame."""
+    return _decoded(_public["funding"], said, "funding row")  # type: ignore[arg-type]
+
+
+def buckets(said: Bytes) -> list[BucketRow]:
+    """The rows of an answer of trade/bucketed."""
+    return _decoded(_public["bucketed"], said, "bucket row")  # type: ignore[arg-type]
 
 
 def rows(said: Bytes) -> list[dict[str, object]]:
@@ -309,6 +401,10 @@ class _Cancel(msgspec.Struct):
     clOrdID: str
 
 
+class _CancelById(msgspec.Struct):
+    orderID: str
+
+
 class _CancelAllAfter(msgspec.Struct):
     timeout: int
 
@@ -353,6 +449,8 @@ def amend_body(order: AmendOrder) -> bytes:
 
 def cancel_body(order: CancelOrder) -> bytes:
     """The body of DELETE /order."""
+    if not order.cl_ord_id:  # nobody gave it a name, or another did
+        return _encode(_CancelById(orderID=order.order_id))
     return _encode(_Cancel(clOrdID=order.cl_ord_id))
 
 

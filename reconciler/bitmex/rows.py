@@ -171,7 +171,7 @@ def position_seen(
     Returns:
         None when a row does not say how much is held: a row freshly inserted may be all nulls.
     """
-    contracts, venue_us, entry, parts = 0, 0, None, 0
+    contracts, venue_us, entry, liquidation, parts = 0, 0, None, None, 0
     for row in rows:
         quantity = whole(row, "currentQty")
         if quantity is None:
@@ -182,6 +182,7 @@ def position_seen(
         venue_us = max(venue_us, time_us(row))
         if quantity:
             entry = exact(row.get("avgEntryPrice"), "avgEntryPrice")
+            liquidation = exact(row.get("liquidationPrice"), "liquidationPrice")
             parts += 1
     return PositionSeen(
         at_us=at_us,
@@ -190,6 +191,7 @@ def position_seen(
         source=source,
         venue_us=venue_us,
         entry_price=entry if parts == 1 else None,
+        liquidation_price=liquidation if parts == 1 else None,
     )
 
 

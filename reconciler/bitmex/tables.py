@@ -25,6 +25,7 @@ from reconciler.core.events import (
     InstrumentSeen,
     MarginSeen,
     OrderSeen,
+    PositionSeen,
     Source,
 )
 from reconciler.errors import ProtocolError
@@ -36,6 +37,7 @@ from .rows import Row
 
 Key = tuple[object, ...]
 
+NEWS_BPS = 10  # a liquidation price that moved by less is not told
 MUTE_US = 10_000_000  # a stream that shows no price of an instrument for so long may be broken
 LAG_US = 2_000_000  # a read shows everything older than this
 DEAD_ROW_US = 300_000_000  # how long an order that is over is kept: it can be revived for 60 s
@@ -178,7 +180,7 @@ class Accounts:
         self.stranger: object = None  # the first of those accounts
         self._rules: dict[str, InstrumentSeen] = {}  # as last told, over all connections
         self._ruled_us: dict[str, int] = {}  # when the stream last changed them
-        self._positions: dict[str, tuple[int, Decimal | None]] = {}  # as last told
+        self._positions: dict[str, PositionSeen] = {}  # as last told
         self._untold_margins: dict[str, MarginSeen] = {}
         self._told_margins: dict[str, MarginSeen] = {}
 
@@ -188,6 +190,7 @@ class Accounts:
             table.forget()
         self.mute = ""
         self._moved_us.clear()
+        self._told_margins.clear()  # who asks for today's balances is told them on each connection
 
     def executed(self, found: Iterable[AnyEvent]) -> None:
         """Where contracts changed hands, the next position row is news, whatever it says."""
@@ -261,7 +264,8 @@ class Accounts:
 
     def _position(self, changed: list[dict[str, object]], at_us: int) -> list[AnyEvent]:
         """
-        Positions that are news: another quantity or entry, or the first row after an execution.
+        Positions that are news: another quantity or entry, the first row after an execution, or
+        a liquidation price that has moved.
 
         The rest, a new mark price every few seconds, would only fill the journal.
         """
@@ -273,9 +277,9 @@ class Accounts:
             seen = rows.position_seen(symbol, together, Source.STREAM, at_us)
             if seen is None:
                 continue
-            told = (seen.contracts, seen.entry_price)
-            if self._positions.get(symbol) != told:
-                self._positions[symbol] = told
+            told = self._positions.get(symbol)
+            if told is None or _is_news(told, seen):
+                self._positions[symbol] = seen
                 events.append(seen)
         return events
 
@@ -377,6 +381,15 @@ def _decoded(frame: Frame, table: Table) -> list[dict[str, object]]:
         ):
             return columns(frame.table, frame.data)
     return decoded(frame.data)
+
+
+def _is_news(told: PositionSeen, seen: PositionSeen) -> bool:
+    if (told.contracts, told.entry_price) != (seen.contracts, seen.entry_price):
+        return True
+    was, now = told.liquidation_price, seen.liquidation_price
+    if was is None or now is None:
+        return was is not now
+    return abs(now - was) * 10_000 > was * NEWS_BPS  # it moves with every mark, hardly
 
 
 def _same(one: InstrumentSeen | MarginSeen, other: InstrumentSeen | MarginSeen) -> bool:

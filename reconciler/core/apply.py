@@ -10,7 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core import doubt, fills, orders
+from reconciler.core import (
+    doubt,
+    fills,
+    guards,
+    mismatch,
+    modes,
+    orders,
+    policies,
+    slices,
+    strangers,
+    usual,
+    watch,
+)
 from reconciler.core.decisions import TargetClosed
 from reconciler.core.events import (
     OVER,
@@ -55,6 +67,8 @@ HORIZON_US = 3_600_000_000  # rows this much older than the watermark are known 
 def apply(turn: Turn, event: AnyEvent) -> None:
     """Move the ledger by *event*."""
     turn.ledger.at_us = turn.at_us
+    if turn.at_us >= turn.ledger.modes_end_us:
+        modes.end_due(turn)
     if isinstance(event, Priced) and isinstance(event.quote, Quoted):
         _quoted(turn, event.quote)
     _HANDLERS[type(event)](turn, event)
@@ -78,8 +92,12 @@ def _started(turn: Turn, event: Started) -> None:
         book.quote = None
         book.position_id = book.position_read_again_us = 0
         book.refused_until_us = book.foreign_until_us = book.anchor_again_us = 0
-        book.placed_us = []
+        book.placed_us, book.amended_us = [], []
+        book.futile_us = [turn.at_us] * len(book.futile_us)  # clocks of two runs: as above
         book.waiting_for = ""
+        strangers.restart(book)
+        if book.target is not None:  # clocks of two runs are not compared
+            book.target.work.path_us = min(book.target.work.path_us, turn.at_us)
         for order in book.orders.values():  # one that is over may yet come alive again
             order.cancel_sent_us = order.read_asked_us = 0
             order.cancel_id = order.read_id = order.cancel_again_us = order.read_again_us = 0
@@ -138,10 +156,13 @@ def _order(turn: Turn, row: OrderSeen) -> None:
     run = turn.ledger.run
     if row.status in OVER:
         book.foreign_orders.pop(row.order_id, None)
+        strangers.forget(turn, book)
     else:
         side = 1 if row.contracts > 0 else -1
         known = row.order_id in book.foreign_orders
         book.foreign_orders[row.order_id] = side * row.leaves
+        if row.cl_ord_id:
+            book.foreign_names[row.order_id] = row.cl_ord_id
         if run is not None and row.cl_ord_id.startswith(run.id_install):
             orders.unknown_own(turn, row.symbol, row.cl_ord_id)
         elif not known and turn.ledger.settings.foreign_orders == "freeze":
@@ -162,6 +183,10 @@ def _position(turn: Turn, row: PositionSeen) -> None:
 
 def _margin(turn: Turn, event: MarginSeen) -> None:
     turn.ledger.margins[event.currency] = event
+    if event.currency not in turn.ledger.margins_told:
+        turn.ledger.margins_told.append(event.currency)
+    if guards.watches_margin(turn.ledger):
+        turn.touch_all()
 
 
 def _stream_lost(turn: Turn, event: StreamLost) -> None:
@@ -172,6 +197,7 @@ def _stream_lost(turn: Turn, event: StreamLost) -> None:
 def _out_of_sync(turn: Turn) -> None:
     """Nothing is certain but what is stored. Every proof under way begins anew."""
     turn.ledger.in_sync = False
+    turn.ledger.margins_told = []
     turn.ledger.sync_asked_us = None
     for book in turn.ledger.books.values():
         book.confirmed = False
@@ -196,6 +222,7 @@ def _synced(turn: Turn, event: Synced) -> None:
         if book.anchor is None:
             fills.find_anchor(turn, book)
         book.foreign_orders = {k: v for k, v in book.foreign_orders.items() if k in resting}
+        strangers.forget(turn, book)
         for order in book.own_orders():
             if order.status == "working" and order.order_id not in resting:
                 # It ended while we were not looking, or is younger than what reads show.
@@ -253,6 +280,7 @@ def _answered(turn: Turn, answer: Answered) -> None:
         return
     order = book.orders.get(request.cl_ord_id)
     if order is None:
+        strangers.see_answer(turn, book, answer)
         return
     if request.type == "placeorder":
         orders.see_place_answer(turn, book, order, answer)
@@ -324,6 +352,7 @@ def _target(turn: Turn, event: TargetSet) -> None:
         )
         same = (before.contracts, before.policy) == (event.contracts, event.policy)
         gap_since_us = before.gap_since_us if same else 0
+    usual.remember(book, event.contracts)
     book.version = event.version
     book.target = Target(
         contracts=event.contracts,
@@ -338,11 +367,14 @@ def _target(turn: Turn, event: TargetSet) -> None:
         price=event.price,
         shares=event.shares,
     )
+    if before is not None and same:
+        book.target.work = before.work
+    else:
+        policy = policies.policy_of(turn.ledger.settings, event.policy)
+        slices.begin_path(policy, book.target, before, turn.at_us)
     if event.shares:
         book.netted, book.netted_expired = event.shares, False
-    if event.schedule:
-        name, _, number = event.schedule.rpartition("/")
-        turn.ledger.schedule_done[name] = int(number) + 1
+    _row_done(turn, event.schedule)
     if not same:  # a strategy that repeats itself each bar is no reason to ask again
         turn.asked_anew(book, "a new target")
     if event.key:
@@ -353,7 +385,16 @@ def _target(turn: Turn, event: TargetSet) -> None:
 
 
 def _refused(turn: Turn, event: TargetRefused) -> None:
-    """Nothing follows from it."""
+    """Nothing follows from it, but that a row of a schedule has had its turn."""
+    _row_done(turn, event.schedule)
+
+
+def _row_done(turn: Turn, row: str) -> None:
+    """A row of a schedule came due, and all before it: none of them comes due again."""
+    name, _, number = row.rpartition("/")
+    if name in turn.ledger.schedules:
+        done = turn.ledger.schedule_done
+        done[name] = max(done.get(name, 0), int(number) + 1)
 
 
 def _signalled(turn: Turn, event: Signalled) -> None:
@@ -374,43 +415,21 @@ def _schedule(turn: Turn, event: ScheduleSet) -> None:
         turn.ledger.schedules.pop(event.name, None)
 
 
-def _mode(turn: Turn, event: ModeSet) -> None:
-    ledger = turn.ledger
-    if not event.symbols:
-        ledger.mode, ledger.mode_until_us = event.mode, event.until_us
-        turn.touch_all()
-    for symbol in event.symbols:
-        book = ledger.book(symbol)
-        book.mode, book.mode_until_us = event.mode, event.until_us
-        turn.touch(book)
-
-
-def _halted(turn: Turn, event: Halted) -> None:
-    why = f"{event.reason} ({event.by})" if event.reason else f"by {event.by}"
-    if not event.symbols:
-        turn.ledger.halted = why
-        turn.touch_all()
-    for symbol in event.symbols:
-        book = turn.ledger.book(symbol)
-        book.halted = why
-        turn.touch(book)
-
-
 def _resumed(turn: Turn, event: Resumed) -> None:
     ledger = turn.ledger
+    modes.resume(turn, event)
+    watch.resumed(turn, event.symbols)
     whose = event.symbols or tuple(ledger.books)
     if not event.symbols:
-        ledger.halted = ledger.frozen = ""
+        ledger.frozen = ""
         turn.close_incidents("", f"resumed: {event.reason}", event.by)
     for symbol in whose:
         book = ledger.book(symbol)
         vanished = book.frozen_by == "vanished_order"
-        book.halted = book.frozen = book.frozen_by = ""
+        book.frozen = book.frozen_by = ""
         book.repairs = 0
         book.differs_since_us = None if book.confirmed else turn.at_us
         book.refusals = book.refused_until_us = 0
-        if book.target is not None:
-            book.target.gap_since_us = 0  # nobody could work it
         if event.adopt:
             orders.close_short(turn, book, event.by, vanished=vanished)
         turn.close_incidents(symbol, f"resumed: {event.reason}", event.by)
@@ -418,7 +437,9 @@ def _resumed(turn: Turn, event: Resumed) -> None:
 
 
 def _adjusted(turn: Turn, event: Adjusted) -> None:
-    fills.adjust(turn, turn.ledger.book(event.symbol), event)
+    book = turn.ledger.book(event.symbol)
+    fills.adjust(turn, book, event)
+    mismatch.remember(book, event)
 
 
 def _tick(turn: Turn, event: Tick) -> None:
@@ -456,8 +477,8 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     Signalled: _signalled,
     StrategyChanged: _strategy,
     ScheduleSet: _schedule,
-    ModeSet: _mode,
-    Halted: _halted,
+    ModeSet: modes.set_mode,
+    Halted: modes.halt,
     Resumed: _resumed,
     Adjusted: _adjusted,
     Tick: _tick,

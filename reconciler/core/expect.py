@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core import shares
+from reconciler.core import shares, strangers
 from reconciler.core.decisions import (
     AmendOrder,
     AnyDecision,
@@ -23,7 +23,10 @@ from reconciler.core.decisions import (
 )
 from reconciler.core.ledger import Order, Request
 from reconciler.core.lifecycle import State
+from reconciler.core.results import DAY_US
 from reconciler.core.turn import Turn
+
+MOST_FUTILE = 1_000  # orders without a fill that are remembered
 
 
 def expect(turn: Turn, decision: AnyDecision) -> None:
@@ -53,6 +56,9 @@ def _place(turn: Turn, decision: PlaceOrder) -> None:
         price=decision.price,
         reduce_only=decision.reduce_only,
         immediate=decision.immediate,
+        post_only=decision.post_only,
+        rung=decision.rung,
+        policy_version=decision.policy_version,
         target_version=decision.target_version,
         position=decision.position,
         placed_us=turn.at_us,
@@ -64,12 +70,21 @@ def _place(turn: Turn, decision: PlaceOrder) -> None:
     )
     book.orders[order.cl_ord_id] = order
     book.live = order.cl_ord_id
-    for placed_us in (book.placed_us, ledger.placed_us):
-        del placed_us[: bisect_right(placed_us, turn.at_us - 60_000_000)]
-        placed_us.append(turn.at_us)
+    _count(book.placed_us, turn.at_us)
+    _count(ledger.placed_us, turn.at_us)
+    book.futile_us = [*book.futile_us[-MOST_FUTILE:], turn.at_us]
+    for counter in (book, ledger):
+        day = turn.at_us // DAY_US
+        counter.orders_today = counter.orders_today + 1 if counter.orders_day == day else 1
+        counter.orders_day = day
     turn.move(book, "place", decision.reason)
     turn.order_changed(order, "decided")
     turn.position_moved(book)
+
+
+def _count(last_minute: list[int], at_us: int) -> None:
+    del last_minute[: bisect_right(last_minute, at_us - 60_000_000)]
+    last_minute.append(at_us)
 
 
 def _amend(turn: Turn, decision: AmendOrder) -> None:
@@ -79,12 +94,17 @@ def _amend(turn: Turn, decision: AmendOrder) -> None:
     order.amends += 1
     order.amended_from, order.price = order.price, decision.price
     order.priced_us = turn.at_us
+    order.rung, order.policy_version = decision.rung, decision.policy_version
+    _count(book.amended_us, turn.at_us)
     turn.move(book, "reprice", decision.reason)
     turn.order_changed(order, decision.reason)
 
 
 def _cancel(turn: Turn, decision: CancelOrder) -> None:
     book = turn.ledger.book(decision.symbol)
+    if not decision.cl_ord_id:
+        strangers.expect_cancel(turn, book, decision)
+        return
     order = book.orders[decision.cl_ord_id]
     order.cancel_id = decision.request_id
     order.cancel_sent_us = turn.at_us

@@ -7,7 +7,7 @@ over a set: the order of arrival and repeats do not matter. The venue's position
 
 from __future__ import annotations
 
-from reconciler.core import shares
+from reconciler.core import results, shares
 from reconciler.core.decisions import CashBooked, FillBooked
 from reconciler.core.events import Adjusted, ExecutionKind, ExecutionSeen, PositionSeen, Source
 from reconciler.core.ledger import Book, Order
@@ -71,7 +71,10 @@ def book_execution(turn: Turn, book: Book, row: ExecutionSeen, order: Order | No
             position=book.position,
         )
     )
+    if order is not None:
+        book.futile_us = []
     if book.position != before:
+        results.paid(book, row.cost_minor + row.fee_minor)
         shares.share_fill(turn, book, row, order)
     turn.touch(book)
     return True
@@ -100,6 +103,8 @@ def book_funding(turn: Turn, book: Book, row: ExecutionSeen) -> None:
             venue_us=row.venue_us,
         )
     )
+    results.paid(book, row.fee_minor)
+    turn.touch(book)
     shares.share_funding(turn, book, row)
 
 
@@ -108,6 +113,7 @@ def see_position(turn: Turn, book: Book, row: PositionSeen) -> None:
     if book.anchor is None and row.source is Source.READ:
         book.anchor_read = row.contracts, row.venue_us
     book.venue_position = row.contracts
+    book.liquidation_price = row.liquidation_price
     book.venue_position_venue_us = max(book.venue_position_venue_us, row.venue_us)
     agrees = row.contracts == book.position and book.anchor is not None
     book.confirmed = agrees
@@ -168,6 +174,7 @@ def set_anchor(turn: Turn, book: Book, contracts: int, venue_us: int) -> None:
         moved for moved_us, moved in book.early.values() if moved_us > venue_us
     )
     book.early = {}
+    book.paid_minor = None  # what was held before is taken in at the first mark
     book.anchor_row, book.anchor_tries, book.anchor_again_us = None, 0, 0
     book.repairs = 0
     book.confirmed = book.position == book.venue_position
@@ -179,6 +186,7 @@ def set_anchor(turn: Turn, book: Book, contracts: int, venue_us: int) -> None:
 def adjust(turn: Turn, book: Book, adjustment: Adjusted) -> None:
     """Somebody with a name moves the books. Never called a fill; reversible by its opposite."""
     book.position += adjustment.contracts
+    results.moved(book, adjustment.contracts)
     book.confirmed = book.position == book.venue_position
     if book.confirmed:
         _agree(turn, book, f"adjusted: {adjustment.reason}")

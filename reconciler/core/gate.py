@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from reconciler.core import modes
 from reconciler.core.ledger import Book, Ledger
 
 
@@ -27,10 +28,8 @@ def coherent(ledger: Ledger, book: Book) -> bool:
 def _stopped(ledger: Ledger, book: Book) -> str:
     if ledger.stopping:
         return f"stopping: {ledger.stopping}"
-    if ledger.halted or book.halted:
-        return f"resume: halted: {ledger.halted or book.halted}"
-    if ledger.frozen or book.frozen:
-        return f"a decision: frozen: {ledger.frozen or book.frozen}"
+    if words := modes.in_words(ledger, book):
+        return words
     if book.symbol not in ledger.settings.symbols:
         return "the symbol to be configured again"
     return ""
@@ -101,6 +100,11 @@ CONDITIONS: tuple[Callable[[Ledger, Book], str], ...] = (
     _budget,
     _dead_man,
 )
+
+
+def may_work(ledger: Ledger, book: Book) -> bool:
+    """Whether the time that passes is one in which a gap could be worked."""
+    return not (_stopped(ledger, book) or _in_sync(ledger, book) or _instrument(ledger, book))
 
 
 def missing(ledger: Ledger, book: Book) -> str:

@@ -7,9 +7,11 @@ which value. No symbol is trimmed or folded: a look-alike is another symbol.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import NamedTuple
 
-from reconciler.core.events import TargetSet
+from reconciler.core import amounts, usual
+from reconciler.core.events import Quoted, Share, TargetSet
 from reconciler.core.ledger import Book, Ledger
 from reconciler.errors import (
     KeyReused,
@@ -27,7 +29,7 @@ LONGEST_TEXT = 500
 
 
 class Wanted(NamedTuple):
-    """What somebody asked for."""
+    """What somebody asked for, in exactly one form: contracts, by, notional or percent."""
 
     symbol: str
     contracts: int | None
@@ -39,6 +41,13 @@ class Wanted(NamedTuple):
     expires_us: int | None
     if_version: int | None
     key: str
+    notional: Decimal | None = None  # see `amounts`
+    percent: Decimal | None = None  # of the equity
+    deadline_us: int | None = None
+    price: Decimal | None = None  # that the signal was given at
+    schedule: str = ""  # "NAME/NUMBER": the row that has come due
+    confirm: int | None = None  # contracts: the same again, of a change that is not usual
+    shares: tuple[Share, ...] = ()
 
 
 class Accepted(NamedTuple):
@@ -51,22 +60,28 @@ class Accepted(NamedTuple):
     note: str
 
 
-def accept(ledger: Ledger, wanted: Wanted, at_us: int) -> Accepted:
+def accept(ledger: Ledger, wanted: Wanted, at_us: int, quote: Quoted | None = None) -> Accepted:
     """
     Check *wanted* against the ledger.
 
+    Args:
+        ledger: As it is now.
+        wanted: The request.
+        at_us: Now.
+        quote: The prices of now, for a request in money.
+
     Raises:
-        UsageError: Not exactly one of contracts and by; a text too long.
+        UsageError: Not exactly one form; a text too long.
         UnknownSymbol, NotALot, LimitExceeded, StaleVersion, KeyReused, Refused: a rule said no.
     """
     book = _known_book(ledger, wanted.symbol)
     _check_words(ledger, wanted)
-    contracts = _contracts(book, wanted)
-    previous = book.target.contracts if book.target is not None else None
     repeated = book.keys.get(wanted.key) if wanted.key else None
+    contracts, asked = _contracts(ledger, book, wanted, quote, repeated)
+    previous = book.target.contracts if book.target is not None else None
     if repeated is not None:
         version, before = repeated
-        if wanted.by is None and before != contracts:
+        if wanted.contracts is not None and before != contracts:
             raise KeyReused(
                 f"{wanted.symbol}: key {wanted.key!r} was used for {before:+d} "
                 f"(version {version}), now it says {contracts:+d}",
@@ -75,6 +90,7 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int) -> Accepted:
                 version=version,
             )
         return Accepted(None, before, previous, version, "this key was recorded before")
+    _check_moments(wanted, at_us)
     if wanted.if_version is not None and wanted.if_version != book.version:
         raise StaleVersion(
             f"{wanted.symbol}: version {wanted.if_version} was to be replaced, "
@@ -84,6 +100,7 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int) -> Accepted:
             version=book.version,
         )
     note = _check_size(ledger, book, contracts)
+    usual.check(ledger, book, contracts, wanted.confirm)
     if _is_the_same(book, wanted, contracts):
         return Accepted(None, contracts, previous, book.version, note)
     event = TargetSet(
@@ -97,8 +114,20 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int) -> Accepted:
         key=wanted.key,
         expires_us=wanted.expires_us,
         on_expiry=wanted.on_expiry,
+        deadline_us=wanted.deadline_us,
+        price=wanted.price,
+        asked=asked,
+        shares=wanted.shares,
+        schedule=wanted.schedule,
     )
     return Accepted(event, contracts, previous, event.version, note)
+
+
+def check(ledger: Ledger, symbol: str, contracts: int, policy: str, reason: str) -> None:
+    """What can be said now of a target that is to be set later. Raises as `accept` does."""
+    _check_policy(ledger, policy)
+    _check_lengths(("reason", reason))
+    _check_size(ledger, _known_book(ledger, symbol), contracts)
 
 
 def _known_book(ledger: Ledger, symbol: str) -> Book:
@@ -111,21 +140,53 @@ def _known_book(ledger: Ledger, symbol: str) -> Book:
 
 
 def _check_words(ledger: Ledger, wanted: Wanted) -> None:
-    if (wanted.contracts is None) == (wanted.by is None):
-        raise UsageError("a target is either contracts or by, and exactly one of them")
-    if wanted.policy and wanted.policy not in ledger.settings.policies:
-        known = ", ".join(sorted(ledger.settings.policies))
-        raise Refused(f"no policy is called {wanted.policy[:40]!r}; there are: {known}")
+    forms = (wanted.contracts, wanted.by, wanted.notional, wanted.percent)
+    if sum(form is not None for form in forms) != 1:
+        raise UsageError(
+            "a target is asked for as contracts, by, notional or percent: exactly one of them"
+        )
+    _check_policy(ledger, wanted.policy)
     if wanted.on_expiry not in ON_EXPIRY:
         raise Refused(f"on_expiry is {wanted.on_expiry[:40]!r}; it may be {', '.join(ON_EXPIRY)}")
-    for name, text in (("source", wanted.source), ("reason", wanted.reason), ("key", wanted.key)):
+    _check_lengths(("source", wanted.source), ("reason", wanted.reason), ("key", wanted.key))
+
+
+def _check_policy(ledger: Ledger, policy: str) -> None:
+    if policy and policy not in ledger.settings.policies:
+        known = ", ".join(sorted(ledger.settings.policies))
+        raise Refused(f"no policy is called {policy[:40]!r}; there are: {known}")
+
+
+def _check_lengths(*texts: tuple[str, str]) -> None:
+    for name, text in texts:
         if len(text) > LONGEST_TEXT:
             raise UsageError(f"{name} has {len(text)} characters; at most {LONGEST_TEXT} are kept")
 
 
-def _contracts(book: Book, wanted: Wanted) -> int:
+def _check_moments(wanted: Wanted, at_us: int) -> None:
+    if wanted.deadline_us is not None and wanted.deadline_us <= at_us:
+        ago_s = (at_us - wanted.deadline_us) // 10**6
+        raise Refused(f"{wanted.symbol}: the deadline has passed {ago_s} s ago")
+    if wanted.price is not None and not (wanted.price.is_finite() and wanted.price > 0):
+        raise Refused(f"{wanted.symbol}: {wanted.price} is no price that a signal is given at")
+
+
+def _contracts(
+    ledger: Ledger,
+    book: Book,
+    wanted: Wanted,
+    quote: Quoted | None,
+    repeated: tuple[int, int] | None,
+) -> amounts.Amount:
+    """The target in contracts, and the form that it was asked in if that is another."""
     if wanted.contracts is not None:
-        return wanted.contracts
+        return amounts.Amount(wanted.contracts, "")
+    if repeated is not None:  # what it was then is what it is
+        return amounts.Amount(repeated[1], "")
+    if wanted.notional is not None:
+        return amounts.of_notional(ledger, book, wanted.notional, quote)
+    if wanted.percent is not None:
+        return amounts.of_percent(ledger, book, wanted.percent, quote)
     assert wanted.by is not None
     if book.target is None and book.anchor is None:
         raise Refused(
@@ -134,7 +195,8 @@ def _contracts(book: Book, wanted: Wanted) -> int:
             next_step="Say the target itself, or start the service once.",
             symbol=book.symbol,
         )
-    return (book.target.contracts if book.target is not None else book.position) + wanted.by
+    now = book.target.contracts if book.target is not None else book.position
+    return amounts.Amount(now + wanted.by, f"by {wanted.by:+d}")
 
 
 def _check_size(ledger: Ledger, book: Book, contracts: int) -> str:
@@ -174,4 +236,8 @@ def _is_the_same(book: Book, wanted: Wanted, contracts: int) -> bool:
         and target.expires_us is None
         and wanted.expires_us is None
         and not wanted.key  # a key must be remembered, so that its repeat is harmless
+        and not wanted.schedule  # and a row that it has come due
+        and target.deadline_us == wanted.deadline_us
+        and target.price == wanted.price
+        and target.shares == wanted.shares
     )

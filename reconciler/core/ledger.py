@@ -27,6 +27,7 @@ from reconciler.core.events import (
     StrategyChanged,
 )
 from reconciler.core.lifecycle import State
+from reconciler.core.results import Hit, Tally
 from reconciler.core.settings import Settings
 
 NEVER_US = 2**62  # later than any time that will come
@@ -56,6 +57,9 @@ class Order(msgspec.Struct, kw_only=True):
     price: Decimal
     reduce_only: bool
     immediate: bool = False  # fills at once or not at all: it never rests
+    post_only: bool = True
+    rung: int = 0  # of its policy's stages
+    policy_version: str = ""
     target_version: int
     position: int  # that it was planned from
     placed_us: int
@@ -110,6 +114,25 @@ class Order(msgspec.Struct, kw_only=True):
         return 0
 
 
+class Work(msgspec.Struct, kw_only=True):
+    """How far a policy has come with a target: see `ladder` and `slices`."""
+
+    rung: int = 0  # of the policy's stages; it never falls while the gap is the same
+    rung_since_us: int = 0
+    why: str = ""  # it is on this rung
+    arrival: Decimal | None = None  # the mid, at the first price for this gap
+    path_us: int = 0  # what is spread over time begins then,
+    path_from: int | None = None  # at this position
+
+
+class Stranger(msgspec.Struct, kw_only=True):
+    """A foreign order that is being cancelled."""
+
+    request_id: int = 0  # the cancel that is out, or 0
+    tries: int = 0
+    again_us: int = 0
+
+
 class Target(msgspec.Struct, kw_only=True):
     """The position that somebody wants."""
 
@@ -125,6 +148,7 @@ class Target(msgspec.Struct, kw_only=True):
     deadline_us: int | None = None
     price: Decimal | None = None  # that the signal was given at
     shares: tuple[Share, ...] = ()
+    work: Work = msgspec.field(default_factory=Work)
 
 
 class Part(msgspec.Struct, kw_only=True):
@@ -171,6 +195,8 @@ class Book(msgspec.Struct, kw_only=True):
     foreign_execs: dict[str, int] = {}  # execution id: venue time
     early: dict[str, tuple[int, int]] = {}  # before the anchor: id: (venue time, contracts)
     foreign_orders: dict[str, int] = {}  # venue order id: signed contracts still open
+    foreign_names: dict[str, str] = {}  # of those, the client order ids, where there is one
+    foreign_cancels: dict[str, Stranger] = {}  # of those, what is done to be rid of them
     foreign_until_us: int = 0  # a person just traded: let it settle
 
     orders: dict[str, Order] = {}  # every own order that a row may still speak of
@@ -179,11 +205,26 @@ class Book(msgspec.Struct, kw_only=True):
     frozen: str = ""  # why no new order may be written until somebody decides
     frozen_by: str = ""  # the kind of incident that froze it
     halted: str = ""
+    halted_until_us: int | None = None
     mode: str = ""  # pause | reduce_only; "": neither
+    mode_why: str = ""
     mode_until_us: int | None = None
     refusals: int = 0
     refused_until_us: int = 0
     placed_us: list[int] = []  # of the orders in the last minute
+    amended_us: list[int] = []  # of the amends in the last minute
+    orders_day: int = -1  # of UTC; orders_today counts its orders
+    orders_today: int = 0
+    futile_us: list[int] = []  # of the orders since the newest own fill: for the throttle
+    changes: list[int] = []  # the newest changes of the target, without sign: what is usual
+
+    mark: Decimal | None = None  # the newest that was seen
+    paid_minor: int | None = None  # for what is held, and all before; None: no mark yet
+    result: Tally = msgspec.field(default_factory=Tally)
+    liquidation_price: Decimal | None = None  # of the newest position row
+    hits: dict[str, Hit] = {}  # limits of money that were reached
+    settled_day: int = -1  # of UTC; settled_today counts its mismatches settled by rule
+    settled_today: int = 0
 
     waiting_for: str = ""
     waiting_since_us: int = 0
@@ -258,15 +299,23 @@ class Ledger(msgspec.Struct, kw_only=True):
     throttled_why: str = ""
     placed_us: list[int] = []  # of the account's orders in the last minute
     halted: str = ""
+    halted_until_us: int | None = None
     frozen: str = ""
     mode: str = ""  # as a book's, of the account
+    mode_why: str = ""
     mode_until_us: int | None = None
+    modes_end_us: int = NEVER_US  # when the next halt or mode ends by itself
     stopping: str = ""
     keep_orders: bool = False
     dead_man_acked_us: int = 0
     dead_man_asked_us: int = 0
     dead_man_armed: bool = False
     margins: dict[str, MarginSeen] = {}
+    margins_told: list[str] = []  # of which currencies, since the stream was lost
+    orders_day: int = -1  # as a book's, of the account
+    orders_today: int = 0
+    results: dict[str, Tally] = {}  # "XBt margin": the balance; "XBt books": of all symbols
+    hits: dict[str, Hit] = {}
     signals: dict[str, Signalled] = {}  # in force, by "strategy symbol"
     next_signal_number: int = 1
     strategies: dict[str, StrategyChanged] = {}  # the newest word of each
@@ -285,6 +334,10 @@ class Ledger(msgspec.Struct, kw_only=True):
             book = Book(symbol=symbol)
             self.books = dict(sorted([*self.books.items(), (symbol, book)]))
         return book
+
+    def result_of(self, name: str) -> Tally:
+        """The figure called *name*, noted from now on."""
+        return self.results.setdefault(name, Tally())
 
     def venue_now_us(self) -> int:
         """Our best estimate of the venue's time at the newest event."""
@@ -312,7 +365,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     def own_wake_us(self) -> int:
         """When the account itself, rather than a symbol, wants a `Tick`."""
         asked_us = min((r.asked_us for r in self.requests.values()), default=NEVER_US)
-        wake = asked_us + NO_ANSWER_US
+        wake = min(asked_us + NO_ANSWER_US, self.modes_end_us)
         if not self.in_sync:
             return wake
         if self.sync_asked_us is None:

@@ -7,6 +7,7 @@ must be looked up or ended); `plan` puts them together.
 
 from __future__ import annotations
 
+from reconciler.core import modes, watch
 from reconciler.core.decisions import AnyDecision, CancelOrder, WaitingFor
 from reconciler.core.ledger import NEVER_US, Book, Order
 from reconciler.core.review import missing_fills_us
@@ -32,10 +33,8 @@ class Look:
         ledger, book = self.ledger, self.book
         if ledger.stopping and not ledger.keep_orders:
             return f"stopping: {ledger.stopping}"
-        if ledger.halted or book.halted:
-            return "halted"
-        if ledger.frozen or book.frozen:
-            return "frozen"
+        if stop := modes.stopped(ledger, book):
+            return stop
         return "" if book.symbol in ledger.settings.symbols else "not a configured symbol"
 
     def cancel(self, order: Order, why: str) -> None:
@@ -81,6 +80,9 @@ class Look:
         for order in book.own_orders():
             if order.status == "ended":
                 self.wake(missing_fills_us(self.ledger, order))
+        self.wake(watch.look_again_us(self.ledger, book))
+        if watch.mark_is_due(self.ledger, book):
+            self.wants_quote = True
         book.wake_us = self.wake_us
         book.wants_quote = self.wants_quote
         if book.waiting_for != self.waiting_for:

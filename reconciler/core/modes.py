@@ -39,7 +39,7 @@ def in_words(ledger: Ledger, book: Book) -> str:
         return f"resume: halted: {ledger.halted or book.halted}"
     if ledger.frozen or book.frozen:
         return f"a decision: frozen: {ledger.frozen or book.frozen}"
-    for whose in (ledger, book):
+    for whose in _both(ledger, book):
         if whose.mode == PAUSE:
             return f"resume: paused: {whose.mode_why}"
     return ""
@@ -47,7 +47,7 @@ def in_words(ledger: Ledger, book: Book) -> str:
 
 def only_reduces(ledger: Ledger, book: Book) -> str:
     """Why orders of *book* may only bring its position nearer to zero; "" if they may add."""
-    for whose in (ledger, book):
+    for whose in _both(ledger, book):
         if whose.mode == REDUCE_ONLY:
             return f"reduce only: {whose.mode_why}"
     return ""
@@ -109,8 +109,7 @@ def halt(turn: Turn, event: Halted) -> None:
 def resume(turn: Turn, event: Resumed) -> None:
     """A halt, a pause and reduce-only of those named are over; of all, if none is named."""
     ledger = turn.ledger
-    everything: list[Ledger | Book] = [ledger, *ledger.books.values()]
-    for whose in _whose(turn, event.symbols) if event.symbols else everything:
+    for whose in _whose(turn, event.symbols) if event.symbols else _everything(ledger):
         whose.halted = whose.mode = whose.mode_why = ""
         whose.halted_until_us = whose.mode_until_us = None
         _works_again(turn, whose)
@@ -120,7 +119,7 @@ def resume(turn: Turn, event: Resumed) -> None:
 def end_due(turn: Turn) -> None:
     """What had an end, and has reached it, is over."""
     ledger = turn.ledger
-    for whose in (ledger, *ledger.books.values()):
+    for whose in _everything(ledger):
         if whose.halted_until_us is not None and turn.at_us >= whose.halted_until_us:
             _tell_end(turn, whose, "halt", whose.halted)
             whose.halted, whose.halted_until_us = "", None
@@ -160,10 +159,18 @@ def _whose(turn: Turn, symbols: tuple[str, ...]) -> Iterator[Ledger | Book]:
         yield turn.ledger.book(symbol)
 
 
+def _everything(ledger: Ledger) -> list[Ledger | Book]:
+    return [ledger, *ledger.books.values()]
+
+
+def _both(ledger: Ledger, book: Book) -> tuple[Ledger | Book, ...]:
+    return ledger, book
+
+
 def _note_next_end(ledger: Ledger) -> None:
     """Kept, because it is asked for at every event."""
     ends = [NEVER_US]
-    for whose in (ledger, *ledger.books.values()):
+    for whose in _everything(ledger):
         ends += [us for us in (whose.halted_until_us, whose.mode_until_us) if us is not None]
     ledger.modes_end_us = min(ends)
 

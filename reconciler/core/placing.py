@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from reconciler.core import policies, shares, sizing
+from reconciler.core import guards, ladder, modes, policies, shares, sizing, slices
 from reconciler.core.decisions import PlaceOrder
 from reconciler.core.gate import missing, opens_at_us
 from reconciler.core.ledger import Target
 from reconciler.core.look import Look
 from reconciler.core.policies import Pricing
+from reconciler.core.settings import Policy
 
 LOOK_AGAIN_US = 1_000_000  # when only a price or the market can change an answer
 
@@ -19,11 +20,15 @@ def place(look: Look) -> None:
     if target is None:
         return
     policy = policies.policy_of(ledger.settings, target.policy)
-    gap = target.contracts - book.position
+    goal = modes.reach(ledger, book, target.contracts)
+    gap = goal - book.position
     if shares.may_cross(book) and not look.quote_is_fresh():
         look.wants_quote = True  # strategies pass contracts to one another at the mark
     what = missing(ledger, book)
     if abs(gap) <= policy.band_contracts and not what:
+        if goal != target.contracts:
+            why = modes.only_reduces(ledger, book)
+            look.waiting_for = f"resume: {why}: target {target.contracts:+d} would add"
         return
     if what or book.instrument is None:
         look.waiting_for = what
@@ -31,28 +36,61 @@ def place(look: Look) -> None:
         if opens_us is not None:
             look.wake(opens_us)
         return
-    size = sizing.next_size(ledger, book, target.contracts)
+    late, again_us = slices.wait(policy, book, target, look.at_us)
+    if late:
+        look.waiting_for = late
+        look.wake(again_us)
+        return
+    goal = modes.reach(ledger, book, slices.goal(policy, target, book.position, look.at_us))
+    size = sizing.next_size(ledger, book, goal)
     if not size.contracts:
         look.waiting_for = size.why_not
         return
-    if _too_many_orders(look):
+    if _limited(look, size):
         return
     if not look.quote_is_fresh():
         look.waiting_for, look.wants_quote = "a price", True
         return
-    assert book.quote is not None
-    stage = policies.stage_of(policy, look.at_us - (target.gap_since_us or look.at_us))
-    side = 1 if size.contracts > 0 else -1
-    pricing = policies.price(policy, stage, side, book.quote, book.instrument.tick)
-    problem = "a price on the right side" if pricing is None else price_problem(look, pricing)
-    if problem or pricing is None:
+    look.wake(ladder.next_us(policy, target))
+    _, stage = ladder.stage_of(policy, target.work)
+    pricing = policies.price(policy, stage, basis_of(look, target, 1 if size.contracts > 0 else -1))
+    if isinstance(pricing, str):
+        problem = pricing
+    else:
+        problem = guards.of_price(ledger, book, 0, pricing.price, size.reduce_only)
+    if problem or isinstance(pricing, str):
         look.waiting_for = problem
         look.wake(look.at_us + LOOK_AGAIN_US)
         return
-    _decide_place(look, target, size, pricing)
+    size, note = slices.cut(policy, book, target, size, pricing.immediate)
+    size = guards.fitted(ledger, book, size, pricing.price)
+    ask = guards.Ask(size.contracts, pricing.price, size.reduce_only)
+    why = size.why_not or guards.refusal(ledger, book, ask)
+    if why:
+        look.waiting_for = why
+        look.wake(look.at_us + LOOK_AGAIN_US)
+        return
+    _decide_place(look, target, policy, size, pricing, note)
 
 
-def _decide_place(look: Look, target: Target, size: sizing.Size, pricing: Pricing) -> None:
+def basis_of(look: Look, target: Target, side: int) -> policies.Basis:
+    """What the price of an order toward *target* is drawn from."""
+    book = look.book
+    assert book.quote is not None
+    assert book.instrument is not None
+    return policies.Basis(
+        side=side,
+        quote=book.quote,
+        tick=book.instrument.tick,
+        collar_bps=look.ledger.settings.limits_of(book.symbol).price_collar_bps,
+        signal=target.price,
+        refused=book.refusals,
+    )
+
+
+def _decide_place(
+    look: Look, target: Target, policy: Policy, size: sizing.Size, pricing: Pricing, note: str
+) -> None:
     ledger, book = look.ledger, look.book
     assert book.quote is not None
     assert ledger.run is not None
@@ -79,45 +117,24 @@ def _decide_place(look: Look, target: Target, size: sizing.Size, pricing: Pricin
             ask=book.quote.ask,
             mark=book.quote.mark,
             policy=policy_name,
+            stage=pricing.stage,
+            policy_version=ladder.version_of(policy),
+            rung=target.work.rung,
             reason=(
                 f"target {target.contracts:+d}, position {book.position:+d}, "
-                f"{pricing.stage} at {pricing.price} ({policy_name})"
+                f"{pricing.stage} at {pricing.price} "
+                f"({policy_name}{ladder.in_words(policy, target.work)}{note})"
             ),
         )
     )
 
 
-def _too_many_orders(look: Look) -> bool:
+def _limited(look: Look, size: sizing.Size) -> bool:
+    """Whether a limit stands against any order now; why ask for a price in vain?"""
     ledger, book = look.ledger, look.book
-    most = ledger.settings.limits_of(book.symbol).max_orders_per_minute
-    whole = ledger.settings.limits.max_orders_per_minute
-    for placed_us, limit in ((book.placed_us, most), (ledger.placed_us, whole)):
-        free_us = sizing.minute_is_full(placed_us, look.at_us, limit)
-        if free_us is not None:
-            look.waiting_for = f"limits.max_orders_per_minute = {limit}"
-            look.wake(free_us)
-            return True
-    return False
-
-
-def price_problem(look: Look, pricing: Pricing) -> str:
-    """What is wrong with the quote, or with the price that was drawn from it."""
-    book = look.book
-    quote, instrument = book.quote, book.instrument
-    assert quote is not None
-    assert instrument is not None
-    limits = look.ledger.settings.limits_of(book.symbol)
-    if quote.age_us > limits.stale_price_us:
-        return f"a price younger than {limits.stale_price_us // 1_000_000} s"
-    if quote.bid is not None and quote.ask is not None and quote.bid >= quote.ask:
-        return "an uncrossed book"
-    if quote.mark is None or quote.mark <= 0:
-        return "the mark price"
-    if policies.outside_collar(pricing.price, quote.mark, limits.price_collar_bps):
-        return (
-            f"a price within limits.price_collar_bps = {limits.price_collar_bps} "
-            f"of the mark: {pricing.price} against {quote.mark}"
-        )
-    if pricing.price <= 0 or (instrument.max_price and pricing.price > instrument.max_price):
-        return f"a price that the venue allows: {pricing.price}"
-    return ""
+    why = guards.before_a_price(ledger, book, size.reduce_only)
+    if not why:
+        return False
+    look.waiting_for = why
+    look.wake(guards.frees_us(ledger, book) or look.at_us + LOOK_AGAIN_US)
+    return True

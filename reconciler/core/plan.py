@@ -8,7 +8,7 @@ for, when to look again, whether it needs a price.
 
 from __future__ import annotations
 
-from reconciler.core import looking, placing, working
+from reconciler.core import looking, placing, strangers, working
 from reconciler.core.decisions import AnyDecision, ArmDeadMan, Resync
 from reconciler.core.gate import missing
 from reconciler.core.ledger import AUDIT_EVERY_US, Book
@@ -33,6 +33,7 @@ def plan(turn: Turn, book: Book) -> list[AnyDecision]:
         assert book.order is not None
         working.work(look, book.order)
     looking.check_position(look)
+    strangers.cancel(look)
     look.take_note()
     return look.decisions
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from reconciler.core import doubt, shares
+from reconciler.core import doubt, ladder, modes, shares, slices
 from reconciler.core.decisions import TargetClosed, TargetHeld
-from reconciler.core.gate import coherent
-from reconciler.core.ledger import Book, Ledger, Order
+from reconciler.core.gate import coherent, may_work
+from reconciler.core.ledger import Book, Ledger, Order, Target, Work
 from reconciler.core.lifecycle import State
 from reconciler.core.policies import policy_of
+from reconciler.core.settings import Policy
 from reconciler.core.turn import Turn
 
 MISSING_FILLS_US = 10_000_000
@@ -75,6 +76,8 @@ def _expire_target(turn: Turn, book: Book) -> None:
         if target.contracts:
             turn.asked_anew(book, "it expired: flatten")
         target.contracts, target.expires_us, target.held = 0, None, False
+        target.deadline_us = target.price = None
+        target.gap_since_us, target.work = 0, Work(path_us=turn.at_us)
         return
     book.target = None
     turn.asked_anew(book, "the target expired")
@@ -113,12 +116,12 @@ def _hold(turn: Turn, book: Book) -> None:
     target = book.target
     if target is None:
         return
-    gap = abs(target.contracts - book.position)
-    if gap > policy_of(turn.ledger.settings, target.policy).band_contracts:
-        target.gap_since_us = target.gap_since_us or turn.at_us
+    policy = policy_of(turn.ledger.settings, target.policy)
+    if abs(target.contracts - book.position) > policy.band_contracts:
+        _work(turn, book, target, policy)
         target.held = False  # it was, perhaps: it has to be reached again
         return
-    target.gap_since_us = 0
+    _rest(target)
     if not target.held and book.state is State.IDLE and coherent(turn.ledger, book):
         target.held = True
         turn.asked_anew(book, "the target is reached")
@@ -130,3 +133,23 @@ def _hold(turn: Turn, book: Book) -> None:
                 position=book.position,
             )
         )
+
+
+def _work(turn: Turn, book: Book, target: Target, policy: Policy) -> None:
+    """How far its policy has come with the gap; time when nobody could work it counts not."""
+    work = target.work
+    if work.path_from is None and book.anchor is not None:
+        work.path_from = book.position
+    goal = slices.goal(policy, target, book.position, turn.at_us)
+    if modes.reach(turn.ledger, book, goal) == book.position:
+        _rest(target)  # this far there is none
+        return
+    if not target.gap_since_us:
+        target.gap_since_us = work.rung_since_us = turn.at_us
+    if may_work(turn.ledger, book):
+        ladder.climb(turn, book, target, policy)
+
+
+def _rest(target: Target) -> None:
+    target.gap_since_us = 0
+    ladder.rest(target.work)

@@ -6,25 +6,77 @@ import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What no decision about a symbol may exceed. Contracts are counted without sign."""
+    """
+    What no decision about a symbol may exceed. Contracts are counted without sign.
+
+    Amounts are minor units of the symbol's settlement currency. 0: no such limit, from
+    ``max_orders_per_day`` on. docs/limits.md says what each protects from.
+    """
 
     max_position_contracts: int = 10_000
     max_order_contracts: int = 1_000
     max_orders_per_minute: int = 30
     price_collar_bps: int = 50  # from the mark price
     stale_price_us: int = 60_000_000  # an older quote is not acted on
+    max_orders_per_day: int = 0  # of UTC
+    max_order_notional_minor: int = 0
+    max_position_notional_minor: int = 0  # of the worst case, at the mark
+    max_daily_loss_minor: int = 0  # fees, funding and what is not realised counted in
+    max_drawdown_minor: int = 0  # from the best result since somebody resumed
+    min_liquidation_bps: int = 0  # of the mark, between it and the liquidation price
+    runaway_orders: int = 150  # so many without a contract filled, and it freezes
+    runaway_us: int = 600_000_000  # in so long a time
+    usual_times: int = 0  # a change of target so many times the usual one is to be confirmed
+    usual_last: int = 20  # of how many changes the usual one is the median
+    usual_above_contracts: int = 0  # a change up to this needs no confirmation
+    max_change_contracts: int = 0  # a change beyond it is refused, confirmed or not
+
+
+class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the account as a whole may not exceed. None: what `Limits` says of each symbol.
+
+    Amounts count for each currency by itself.
+    """
+
+    max_orders_per_minute: int | None = None
+    max_orders_per_day: int | None = None
+    max_daily_loss_minor: int | None = None
+    max_drawdown_minor: int | None = None
+    runaway_orders: int | None = None
+    max_open_orders: int = 0  # ours and foreign ones
+    min_margin_percent: int = 0  # of the margin balance that must be available
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """One rung of a ladder: how to ask, and what ends it. Whichever comes first; none: nothing."""
+
+    how: str = "join"  # join | inside | post | last | signal | cross | market
+    for_us: int = 0
+    adverse_ticks: int = 0  # the mid has moved so far against us since arrival
+    until_deadline: bool = False  # only a deadline that comes near ends it
+    offset_ticks: int = 0  # of last and signal: toward the other side
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """A named way to work a gap."""
+    """A named way to work a gap. What each setting is for: docs/policies.md."""
 
-    start: str = "join"  # join | inside | cross
-    reprice_after_us: int = 5_000_000
-    reprice_ticks: int = 2
+    start: str = "join"  # with the two below a ladder of two; `stages` takes their place
     escalate_after_us: int = 60_000_000  # 0: never
     escalate_to: str = "cross"
+    stages: tuple[Stage, ...] = ()
+    before_deadline_us: int = 10_000_000  # the last stage begins so long before a deadline
+    reprice_after_us: int = 5_000_000  # a price is kept so long, and
+    reprice_ticks: int = 2  # until the book has moved against it by so many
+    max_amends_per_order: int = 0  # 0: as many as the above
+    max_amends_per_minute: int = 0
     band_contracts: int = 0  # a gap up to this is left alone, and said so
     max_slippage_bps: int = 15  # how far through the touch a crossing price may go
+    slice_contracts: int = 0  # the most of an order; 0: the limits'
+    slice_book_percent: int = 0  # of what it meets: of the other side, or of those it joins
+    over_us: int = 0  # spread evenly over so long; 0: at once
+    slice_every_us: int = 0  # a step of that; 0: a twentieth
+    catch_up: str = "slices"  # slices | at_once: what an outage has left undone
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +105,32 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def default_policies() -> dict[str, Policy]:
-    """The two ways that every installation knows."""
-    return {"passive": Policy(), "urgent": Policy(start="cross")}
+    """The ways that every installation knows."""
+    second = 1_000_000
+    alone = Policy(escalate_after_us=0)
+    budget = msgspec.structs.replace(alone, max_amends_per_order=20, max_amends_per_minute=10)
+    return {
+        "passive": Policy(),
+        "urgent": Policy(start="cross"),
+        "ladder": msgspec.structs.replace(
+            budget,
+            stages=(
+                Stage(how="join", for_us=20 * second, adverse_ticks=4),
+                Stage(how="inside", for_us=20 * second, adverse_ticks=8),
+                Stage(how="cross"),
+            ),
+        ),
+        "twap": msgspec.structs.replace(
+            budget,
+            stages=(Stage(how="join", for_us=15 * second), Stage(how="cross")),
+            over_us=600 * second,
+            slice_every_us=30 * second,
+        ),
+        "post": msgspec.structs.replace(budget, start="post"),
+        "last": msgspec.structs.replace(budget, start="last"),
+        "signal": msgspec.structs.replace(alone, start="signal"),
+        "market": msgspec.structs.replace(alone, start="market"),
+    }
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,12 +139,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     symbols: tuple[str, ...] = ()
     limits: Limits = Limits()
     symbol_limits: dict[str, Limits] = {}
+    account_limits: AccountLimits = AccountLimits()
     policies: dict[str, Policy] = msgspec.field(default_factory=default_policies)
     default_policy: str = "passive"
     timing: Timing = Timing()
-    foreign_orders: str = "count"  # count | ignore | freeze
+    foreign_orders: str = "count"  # count | ignore | cancel | freeze
+    on_mismatch: str = "halt"  # halt | adopt | trade_back
+    mismatches_per_day: int = 3  # that are settled so for one symbol; the next one halts
     dead_man_us: int = 0  # the venue cancels all if we fall silent this long; 0: off
 
     def limits_of(self, symbol: str) -> Limits:
         """The limits in force for *symbol*."""
         return self.symbol_limits.get(symbol, self.limits)
+
+    def limit_of_account(self, name: str) -> int:
+        """A limit of the account as a whole: its own, or what holds for each symbol."""
+        own: int | None = getattr(self.account_limits, name)
+        return getattr(self.limits, name) if own is None else own

@@ -20,6 +20,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.plan import plan, plan_account
 from reconciler.core.review import review
 from reconciler.core.turn import Turn
+from reconciler.core.watch import watch_account, watch_book
 
 #: Raised whenever the same events may lead to other decisions or facts than before.
 LOGIC_VERSION = 4
@@ -38,6 +39,8 @@ def step(ledger: Ledger, event: AnyEvent) -> Outcome:
     apply(turn, event)
     for book in list(turn.touched.values()):
         review(turn, book)
+        watch_book(turn, book)
+    watch_account(turn)
     for book in list(turn.touched.values()):
         for decision in plan(turn, book):
             turn.decisions.append(decision)
@@ -58,6 +61,8 @@ def recall(ledger: Ledger, event: AnyEvent, decisions: Sequence[AnyDecision]) ->
     apply(turn, event)
     for book in list(turn.touched.values()):
         review(turn, book)
+        watch_book(turn, book)
+    watch_account(turn)
     for book in list(turn.touched.values()):
         plan(turn, book)  # for its notes alone
         for decision in decisions:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from reconciler.core import placing, policies, sizing
+from reconciler.core import guards, ladder, modes, placing, policies, sizing
 from reconciler.core.decisions import AmendOrder
 from reconciler.core.ledger import Order, Target
 from reconciler.core.lifecycle import State
 from reconciler.core.look import Look
-from reconciler.core.policies import Pricing
+from reconciler.core.settings import Policy
+
+STEP_AFTER_US = 1_000_000  # whoever changes policies quickly is followed once a second
 
 
 def work(look: Look, order: Order) -> None:
@@ -38,7 +40,8 @@ def unwanted(look: Look, order: Order) -> str:
     ledger, book = look.ledger, look.book
     if order.zombie:
         return "it was thought over"
-    stop = look.stopped()
+    stop = look.stopped() or modes.unwanted(ledger, book, order)
+    stop = stop or guards.to_take_back(ledger, book, order.reduce_only)
     if stop:
         return stop
     if order.price_in_doubt:
@@ -46,7 +49,7 @@ def unwanted(look: Look, order: Order) -> str:
     target = book.target
     if target is None:
         return "no target"
-    if sizing.passes_the_target(book, order, target.contracts):
+    if sizing.passes_the_target(book, order, modes.reach(ledger, book, target.contracts)):
         return f"target {target.contracts:+d}"
     final = book.position + order.unbooked
     most = ledger.settings.limits_of(book.symbol).max_position_contracts
@@ -56,52 +59,106 @@ def unwanted(look: Look, order: Order) -> str:
 
 
 def _reprice(look: Look, order: Order, target: Target) -> None:
-    """Follow the market, not more often than the policy says; then try harder."""
-    book = look.book
-    policy = policies.policy_of(look.ledger.settings, target.policy)
-    if not look.ledger.in_sync or book.instrument is None:
+    """Bring the order to where its policy wants it now: by an amend, or by another order."""
+    book, ledger = look.book, look.ledger
+    if not ledger.in_sync or book.instrument is None or order.immediate:
         return
-    worked_us = look.at_us - (target.gap_since_us or look.at_us)
-    stage = policies.stage_of(policy, worked_us)
-    if stage == "cross":  # a resting order can't: another takes its place
-        if not order.immediate:
-            look.cancel(order, f"{stage} now ({target.policy or 'default policy'})")
+    policy = policies.policy_of(ledger.settings, target.policy)
+    rung, stage = ladder.stage_of(policy, target.work)
+    look.wake(ladder.next_us(policy, target))
+    step = _step(order, target, policy, rung)
+    if not ladder.can_become(order, stage) and (step or stage.how in policies.IMMEDIATE):
+        look.waiting_for = f"the end of {order.cl_ord_id}"
+        look.cancel(order, f"{stage.how} now ({_named(look, target, policy)})")
         return
-    if policy.escalate_after_us:
-        look.wake(look.at_us - worked_us + policy.escalate_after_us)
-    if look.ledger.throttled_until_us > look.at_us or not book.instrument.open:
-        look.wake(look.ledger.throttled_until_us)
+    if ledger.throttled_until_us > look.at_us or not book.instrument.open:
+        look.wake(ledger.throttled_until_us)
         return  # what is left of the budget is for cancels
-    checked_us = max(order.priced_us, book.quote.at_us if book.quote else 0)
-    due_us = checked_us + policy.reprice_after_us
-    if look.at_us < order.priced_us + policy.reprice_after_us:
+    if _over_budget(look, order, policy, step):
+        return
+    since_us, due_us = _cadence(look, order, target, policy, step)
+    if look.at_us < since_us:
         look.wake(due_us)
-        return
-    if look.quote_is_fresh() and book.quote is not None and book.quote.at_us == look.at_us:
-        pricing = policies.price(policy, stage, order.side, book.quote, book.instrument.tick)
+    elif look.quote_is_fresh() and book.quote is not None and book.quote.at_us == look.at_us:
         look.wake(look.at_us + policy.reprice_after_us)
-        if pricing is None or order.cancel_id or placing.price_problem(look, pricing):
-            return
-        best = book.quote.bid if order.side > 0 else book.quote.ask
-        then_us = worked_us - (look.at_us - order.priced_us)
-        tick = book.instrument.tick
-        if policies.worth_an_amend(policy, pricing, order.price, best, then_us, tick):
-            _decide_amend(look, order, pricing)
-        return
-    if look.at_us >= due_us:
+        _follow(look, order, target, policy, step)
+    elif look.at_us >= due_us:
         look.wants_quote = True
     else:
         look.wake(due_us)
 
 
-def _decide_amend(look: Look, order: Order, pricing: Pricing) -> None:
-    look.decisions.append(
-        AmendOrder(
-            request_id=look.next_id(),
-            cl_ord_id=order.cl_ord_id,
-            symbol=order.symbol,
-            price=pricing.price,
-            expires_us=look.expires_us(),
-            reason=f"{pricing.stage} at {pricing.price}",
+def _step(order: Order, target: Target, policy: Policy, rung: int) -> str:
+    """Whether the order is of another policy ("anew"), or of a softer stage of this one."""
+    if order.policy_version and order.policy_version != ladder.version_of(policy):
+        return "anew"
+    return "harder" if order.rung < rung else ""
+
+
+def _cadence(
+    look: Look, order: Order, target: Target, policy: Policy, step: str
+) -> tuple[int, int]:
+    """From when on the order may be repriced, and when a price is to be asked for."""
+    since_us = order.priced_us + policy.reprice_after_us
+    checked_us = look.book.quote.at_us if look.book.quote else 0
+    due_us = max(order.priced_us, checked_us) + policy.reprice_after_us
+    if not step:
+        return since_us, due_us
+    stepped_us = target.set_us if step == "anew" else target.work.rung_since_us
+    soon_us = max(stepped_us, order.priced_us + STEP_AFTER_US)
+    return min(since_us, soon_us), due_us if checked_us > soon_us else min(due_us, soon_us)
+
+
+def _over_budget(look: Look, order: Order, policy: Policy, step: str) -> bool:
+    """Whether its amends are used up: then it stays, or an order of a harder stage replaces it."""
+    most = policy.max_amends_per_order
+    if most and order.amends >= most:
+        look.waiting_for = f"a fill of {order.cl_ord_id}: its {most} amends are used up"
+        if step:
+            look.waiting_for = f"the end of {order.cl_ord_id}"
+            look.cancel(order, f"its {most} amends are used up, and its policy has gone on")
+        return True
+    free_us = None
+    if policy.max_amends_per_minute:
+        free_us = sizing.minute_is_full(
+            look.book.amended_us, look.at_us, policy.max_amends_per_minute
         )
-    )
+    if free_us is None:
+        return False
+    most = policy.max_amends_per_minute
+    look.waiting_for = f"a fill of {order.cl_ord_id}: the {most} amends of this minute are used up"
+    look.wake(free_us)
+    return True
+
+
+def _follow(look: Look, order: Order, target: Target, policy: Policy, step: str) -> None:
+    """Amend to the price of now, if that is worth it."""
+    rung, stage = ladder.stage_of(policy, target.work)
+    basis = placing.basis_of(look, target, order.side)
+    pricing = policies.price(policy, stage, basis)
+    if order.cancel_id or isinstance(pricing, str) or pricing.immediate:
+        return  # immediate: a signal without its price; the order that had one stays
+    reduces = order.reduce_only
+    if guards.of_price(look.ledger, look.book, order.contracts, pricing.price, reduces):
+        return
+    anew, harder = step == "anew", step == "harder"
+    if policies.worth_an_amend(policy, basis, pricing, order.price, anew=anew, harder=harder):
+        look.decisions.append(
+            AmendOrder(
+                request_id=look.next_id(),
+                cl_ord_id=order.cl_ord_id,
+                symbol=order.symbol,
+                price=pricing.price,
+                expires_us=look.expires_us(),
+                reason=f"{pricing.stage} at {pricing.price} ({_named(look, target, policy)})",
+                stage=pricing.stage,
+                policy_version=ladder.version_of(policy),
+                rung=rung,
+            )
+        )
+
+
+def _named(look: Look, target: Target, policy: Policy) -> str:
+    """The policy and its stage, in words."""
+    name = target.policy or look.ledger.settings.default_policy
+    return name + ladder.in_words(policy, target.work)

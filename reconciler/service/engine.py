@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from reconciler.core import guards, mismatch, modes
 from reconciler.core import step as core
 from reconciler.core.decisions import (
+    AmendOrder,
     AnyDecision,
     AnyFact,
     CancelOrder,
@@ -28,6 +30,7 @@ from reconciler.core.events import (
     Answered,
     AnyEvent,
     Halted,
+    ModeSet,
     Outcome,
     Priced,
     Quoted,
@@ -43,7 +46,7 @@ Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
 Watcher = Callable[[Sequence[Step]], None]
 Decide = Callable[[Ledger, AnyEvent], core.Outcome]
 
-STOPS = (Halted, Stopping)  # no order is written after one of these is on the disk
+STOPS = (Halted, ModeSet, Stopping)  # no order is written after one of these is on the disk
 
 SNAPSHOT_EVERY = 10_000  # journal rows
 MOST_IN_A_COMMIT = 1_000  # events
@@ -141,24 +144,31 @@ class Engine:
             steps.append((event, decisions, facts))
             if not pending:
                 pending.extend(self._wanted_quotes())
+                pending.extend(mismatch.settled(ledger))
         return steps
 
     def _send(self, venue: Venue, decision: AnyDecision) -> Iterable[AnyEvent]:
-        """Send it, unless it is an order that a stop in the same commit has overtaken."""
-        if isinstance(decision, PlaceOrder) and self._stopped(decision.symbol):
-            return [
-                Answered(
-                    at_us=self._now_us(),
-                    request_id=decision.request_id,
-                    outcome=Outcome.NOT_SENT,
-                    code="stopped",
-                )
-            ]
+        """Send it, unless what came in the same commit, a stop or a fill, has overtaken it."""
+        if isinstance(decision, PlaceOrder) and self._stopped(decision):
+            return [self._not_sent(decision, "stopped")]
+        if isinstance(decision, (PlaceOrder, AmendOrder)):
+            why = guards.last_look(self.ledger, decision)
+            if why:
+                return [self._not_sent(decision, "guard", why)]
         return venue.send(decision)
 
-    def _stopped(self, symbol: str) -> bool:
-        ledger, book = self.ledger, self.ledger.books[symbol]
-        return bool(ledger.stopping or ledger.halted or book.halted or ledger.frozen or book.frozen)
+    def _not_sent(self, decision: AnyDecision, code: str, text: str = "") -> Answered:
+        return Answered(
+            at_us=self._now_us(),
+            request_id=decision.request_id,
+            outcome=Outcome.NOT_SENT,
+            code=code,
+            text=text,
+        )
+
+    def _stopped(self, order: PlaceOrder) -> bool:
+        ledger, book = self.ledger, self.ledger.books[order.symbol]
+        return bool(ledger.stopping or modes.forbids(ledger, book, order.reduce_only))
 
     def _wanted_quotes(self) -> list[Quoted]:
         quotes = []

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.ledger import Book, Ledger
-from reconciler.core.policies import outside_collar, price, stage_of, to_tick
-from reconciler.core.settings import Limits, Policy, Settings
+from reconciler.core.ladder import stages_of
+from reconciler.core.policies import Basis, Pricing, outside_collar, price, to_tick
+from reconciler.core.settings import Limits, Policy, Settings, Stage
 from reconciler.core.sizing import minute_is_full, next_size
 from tests.stories.teller import SYMBOL, Teller
 
@@ -82,7 +83,7 @@ prices = st.decimals(Decimal("0.5"), Decimal(100_000), places=1).map(lambda p: t
     bid=prices,
     ticks=st.integers(1, 50),
     side=st.sampled_from([1, -1]),
-    stage=st.sampled_from(["join", "inside", "cross"]),
+    stage=st.sampled_from(["join", "inside", "post", "cross"]),
     slip=st.integers(0, 100),
 )
 def test_a_price_is_on_the_tick_and_on_its_side(
@@ -93,8 +94,9 @@ def test_a_price_is_on_the_tick_and_on_its_side(
     ask = bid + ticks * TICK
     quote = type(quote)(at_us=0, symbol=SYMBOL, bid=bid, ask=ask, mark=bid)
     own, other = (bid, ask) if side > 0 else (ask, bid)
-    pricing = price(Policy(max_slippage_bps=slip), stage, side, quote, TICK)
-    assert pricing is not None
+    basis = Basis(side, quote, TICK)
+    pricing = price(Policy(max_slippage_bps=slip), Stage(how=stage), basis)
+    assert isinstance(pricing, Pricing)
     assert pricing.price % TICK == 0
     assert pricing.post_only != pricing.immediate
     if stage == "cross":
@@ -111,8 +113,9 @@ def test_the_collar_is_symmetric_and_exact(price_asked: Decimal, mark: Decimal, 
     assert outside_collar(price_asked, mark, bps) != inside
 
 
-@given(worked=st.integers(0, 10**9), after=st.integers(0, 10**9))
-def test_patience_ends_once(worked: int, after: int) -> None:
-    """Before its time a policy keeps its first stage; zero means for ever."""
-    policy = Policy(start="join", escalate_after_us=after)
-    assert stage_of(policy, worked) == ("cross" if after and worked >= after else "join")
+@given(after=st.integers(0, 10**9))
+def test_a_start_that_escalates_is_a_ladder_of_two(after: int) -> None:
+    """Zero means for ever: one stage, and nothing after it."""
+    stages = stages_of(Policy(start="join", escalate_after_us=after))
+    assert [stage.how for stage in stages] == (["join", "cross"] if after else ["join"])
+    assert stages[0].for_us == after

@@ -32,7 +32,13 @@ What may happen, besides what `Teller.do` makes plain:
     position +100 [read]    a position row, from the stream or looked up
     sync +100 r1            a resync passed: the position, and the orders that rest
     resync refused          it did not
+    pause / reduce_only / freeze / trade [XBTUSD] [for 5000]: a person's word about the account, or
+                            about a symbol, with an end or without; `halt for 5000`
     price - 100.5           nobody bids; `old price 90_000`: prices are so old
+    last 100.5              the last trade of all; `sizes 500 -`: what rests at bid and ask
+    target +100 by ladder [price 101.0] [deadline 60_000]
+    traded r1 40 x1         all that becomes of it: an answer, 40 filled, its end, the position
+    pass 30_000             `wait`, with the clock measured and every audit answered as expected
 """
 
 from __future__ import annotations
@@ -45,6 +51,7 @@ import msgspec
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
+from reconciler.core import mismatch
 from reconciler.core.ledger import Book, Ledger, Order
 from reconciler.core.settings import Settings
 from reconciler.core.step import recall, step
@@ -67,6 +74,8 @@ class Teller:
         self.ask: Decimal | None = Decimal("100.5")
         self.mark: Decimal | None = Decimal("100.2")
         self.price_age_us = 0
+        self.last: Decimal | None = Decimal("100.5")  # of all trades
+        self.sizes: tuple[int | None, int | None] = None, None  # that rest at bid and ask
         self.names: dict[str, str] = {}  # client order id -> r1
         self.done: list[d.AnyDecision] = []
         self.facts: list[d.AnyFact] = []
@@ -96,6 +105,8 @@ class Teller:
                 if book.wants_quote:
                     book.wants_quote = False
                     queue.append(self.quoted(book.symbol))
+            if not queue:
+                queue.extend(mismatch.settled(self.ledger))  # as the engine does
         return said
 
     def quoted(self, symbol: str) -> e.Quoted:
@@ -106,6 +117,9 @@ class Teller:
             ask=self.ask,
             mark=self.mark,
             age_us=self.price_age_us,
+            last=self.last,
+            bid_contracts=self.sizes[0],
+            ask_contracts=self.sizes[1],
         )
 
     def start(self) -> list[str]:
@@ -175,6 +189,16 @@ class Teller:
             venue_us=self.now_us,
         )
 
+    def margin_row(self, balance: int, available: int) -> e.MarginSeen:
+        return e.MarginSeen(
+            at_us=self.now_us,
+            currency="XBt",
+            wallet_minor=balance,
+            margin_minor=balance,
+            available_minor=available,
+            unrealised_minor=0,
+        )
+
     # -- names -------------------------------------------------------------------------------
 
     @property
@@ -205,6 +229,8 @@ class Teller:
             case d.AmendOrder():
                 return f"amend {self.name(decision.cl_ord_id)} @ {decision.price}"
             case d.CancelOrder():
+                if not decision.cl_ord_id:
+                    return f"cancel {decision.order_id}"  # somebody else's
                 return f"cancel {self.name(decision.cl_ord_id)}"
             case d.ReadOrder():
                 return f"read {self.name(decision.cl_ord_id)}"
@@ -228,6 +254,8 @@ class Teller:
                 return f"incident {fact.type}"
             case d.IncidentClosed():
                 return f"closed {fact.incident_id}"
+            case d.ModeEnded():
+                return f"ended {fact.mode}"
         return ""
 
     def last_request(self, kind: str, cl_ord_id: str = "") -> int:
@@ -336,6 +364,29 @@ class Teller:
         self.ledger.at_us = end_us if end_us > self.ledger.at_us else self.ledger.at_us
         return said
 
+    def lives(self, milliseconds: int) -> list[str]:
+        """Let time pass as it does when all is well: audits find what was known."""
+        said: list[str] = []
+        while milliseconds > 0:
+            said += self.wait(min(milliseconds, 1_000))
+            milliseconds -= 1_000
+            self.event(e.ClockMeasured(at_us=self.now_us, offset_us=0, error_us=1_000))
+            if self.ledger.sync_asked_us is not None:
+                alive = [order.cl_ord_id for order in self.ledger.own_alive()]
+                said += self.synced(None, *(self.name(one) for one in alive))
+                said += self.answer("resync", "", "done")
+        return [word for word in said if word != "resync"]
+
+    def traded(self, name: str, filled: int, exec_id: str) -> list[str]:
+        """An order of which so much is filled is over, and everybody says so."""
+        order = self.order(name)
+        said = self.row(name, "new", order.filled, "reply") if order.status == "intended" else []
+        if filled:
+            said += self.execution(name, order.side * filled, exec_id)
+        whole = filled == abs(order.contracts)
+        said += self.row(name, "filled" if whole else "cancelled", order.filled)
+        return said + (self.event(self.position_row(self.book.position)) if filled else [])
+
     def target(self, contracts: int, **more: object) -> list[str]:
         self.version += 1
         return self.event(
@@ -358,6 +409,11 @@ class Teller:
                 return self.target(int(contracts))
             case "target", [contracts, "urgent"]:
                 return self.target(int(contracts), policy="urgent")
+            case "target", [contracts, "by", policy, *more]:
+                given = dict(zip(more[::2], more[1::2], strict=True))
+                due_us = int(given["deadline"]) * 1000 + at_us if "deadline" in given else None
+                price = Decimal(given["price"]) if "price" in given else None
+                return self.target(int(contracts), policy=policy, price=price, deadline_us=due_us)
             case "target", [contracts, "for", ms, then]:
                 return self.target(
                     int(contracts), expires_us=at_us + int(ms) * 1000, on_expiry=then
@@ -400,8 +456,18 @@ class Teller:
             case "cancelled", [name, filled]:  # the cancel's answer shows the order over
                 said = self.row(name, "cancelled", int(filled), "reply")
                 return said + self.answer("cancelorder", name, "done")
+            case "nothing", [name] if name[0] == "f":
+                return self.answer("cancelorder", "", "nothing")
             case "nothing", [name]:
                 return self.answer("cancelorder", name, "nothing")
+            case "margin", [balance, available]:
+                return self.event(self.margin_row(int(balance), int(available)))
+            case "danger", ["at", price]:  # the liquidation price
+                row = self.position_row(self.book.position)
+                at = None if price == "-" else Decimal(price)
+                return self.event(msgspec.structs.replace(row, liquidation_price=at))
+            case "guarded", [name]:
+                return self.answer("placeorder", name, "not_sent", "guard", "a limit")
             case "cancel", ["refused", name]:
                 return self.answer("cancelorder", name, "refused", "rate_limited")
             case "cancel", ["lost", name]:
@@ -428,6 +494,17 @@ class Teller:
             case "old", ["price", ms]:
                 self.price_age_us = int(ms) * 1000
                 return []
+            case "last", [last]:
+                self.last = None if last == "-" else Decimal(last)
+                return []
+            case "sizes", sizes:
+                bids, asks = (None if size == "-" else int(size) for size in sizes)
+                self.sizes = bids, asks
+                return []
+            case "traded", [name, filled, exec_id]:
+                return self.traded(name, int(filled), exec_id)
+            case "pass", [ms]:
+                return self.lives(int(ms))
             case "mark", [mark]:
                 self.mark = None if mark == "-" else Decimal(mark)
                 return []
@@ -478,6 +555,17 @@ class Teller:
                 return self.start()
             case "halt", []:
                 return self.event(e.Halted(at_us=at_us, by="story", reason="odd prices"))
+            case "halt", ["for", ms]:
+                until_us = at_us + int(ms) * 1000
+                return self.event(
+                    e.Halted(at_us=at_us, by="story", reason="odd prices", until_us=until_us)
+                )
+            case "pause" | "reduce_only" | "freeze" | "trade", [*more]:
+                return self.mode("" if verb == "trade" else verb, more)
+            case "resume", [symbol] if symbol != "adopt":
+                return self.event(
+                    e.Resumed(at_us=at_us, by="story", reason="fine", symbols=(symbol,))
+                )
             case "resume", ["adopt"]:
                 return self.event(e.Resumed(at_us=at_us, by="story", reason="adopted", adopt=True))
             case "resume", []:
@@ -508,6 +596,21 @@ class Teller:
             case "armed", [ms]:
                 return self.event(e.DeadManAcked(at_us=at_us, timeout_ms=int(ms)))
         raise AssertionError(f"a story can't say: {' '.join(words)}")
+
+    def mode(self, mode: str, words: list[str]) -> list[str]:
+        """``pause``, ``pause for 5000``, ``pause XBTUSD``, ``pause XBTUSD for 5000``."""
+        symbols = tuple(words[:1]) if words and words[0] != "for" else ()
+        until_us = self.now_us + int(words[-1]) * 1000 if "for" in words else None
+        return self.event(
+            e.ModeSet(
+                at_us=self.now_us,
+                mode=mode,
+                by="story",
+                reason="drill",
+                symbols=symbols,
+                until_us=until_us,
+            )
+        )
 
     def looked_up(self, name: str, orders: int) -> list[str]:
         cl_ord_id = self.order(name).cl_ord_id

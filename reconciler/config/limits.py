@@ -1,0 +1,79 @@
+"""
+The table of limits: of each symbol, overridden for some, and of the account as a whole.
+
+What each protects from is in docs/limits.md. 0 is no limit, from ``max_orders_per_day`` on.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field
+
+from reconciler.core import settings as core
+
+from .kinds import AtLeastOne, BasisPoints, Section, SomeSeconds, Whole
+
+_LIMITS, _ACCOUNT = core.Limits(), core.AccountLimits()
+
+Several = Annotated[AtLeastOne, Field(le=100)]
+Percent = Annotated[Whole, Field(le=100)]
+
+
+class AccountLimits(Section):
+    """Of the account. Unset: what holds for each symbol holds for all of them together, too."""
+
+    max_orders_per_minute: AtLeastOne | None = None
+    max_orders_per_day: Whole | None = None
+    max_daily_loss_minor: Whole | None = None
+    max_drawdown_minor: Whole | None = None
+    runaway_orders: Whole | None = None
+    max_open_orders: Whole = _ACCOUNT.max_open_orders
+    min_margin_percent: Percent = _ACCOUNT.min_margin_percent
+
+
+class SymbolLimits(Section):
+    """Of one symbol. Unset: what holds for each."""
+
+    max_position_contracts: Whole | None = None
+    max_order_contracts: AtLeastOne | None = None
+    max_orders_per_minute: AtLeastOne | None = None
+    price_collar_bps: BasisPoints | None = None
+    stale_price_s: SomeSeconds | None = None
+    max_orders_per_day: Whole | None = None
+    max_order_notional_minor: Whole | None = None
+    max_position_notional_minor: Whole | None = None
+    max_daily_loss_minor: Whole | None = None
+    max_drawdown_minor: Whole | None = None
+    min_liquidation_bps: BasisPoints | None = None
+    runaway_orders: Whole | None = None
+    runaway_s: SomeSeconds | None = None
+    usual_times: Whole | None = None
+    usual_last: Several | None = None
+    usual_above_contracts: Whole | None = None
+    max_change_contracts: Whole | None = None
+
+
+class Limits(Section):
+    """Of each symbol."""
+
+    max_position_contracts: Whole = _LIMITS.max_position_contracts
+    max_order_contracts: AtLeastOne = _LIMITS.max_order_contracts
+    max_orders_per_minute: AtLeastOne = _LIMITS.max_orders_per_minute
+    price_collar_bps: BasisPoints = _LIMITS.price_collar_bps
+    stale_price_s: SomeSeconds = Decimal(_LIMITS.stale_price_us) / 1_000_000
+    max_orders_per_day: Whole = _LIMITS.max_orders_per_day
+    max_order_notional_minor: Whole = _LIMITS.max_order_notional_minor
+    max_position_notional_minor: Whole = _LIMITS.max_position_notional_minor
+    max_daily_loss_minor: Whole = _LIMITS.max_daily_loss_minor
+    max_drawdown_minor: Whole = _LIMITS.max_drawdown_minor
+    min_liquidation_bps: BasisPoints = _LIMITS.min_liquidation_bps
+    runaway_orders: Whole = _LIMITS.runaway_orders
+    runaway_s: SomeSeconds = Decimal(_LIMITS.runaway_us) / 1_000_000
+    usual_times: Whole = _LIMITS.usual_times
+    usual_last: Several = _LIMITS.usual_last
+    usual_above_contracts: Whole = _LIMITS.usual_above_contracts
+    max_change_contracts: Whole = _LIMITS.max_change_contracts
+    symbol: dict[str, SymbolLimits] = Field(default={})
+    account: AccountLimits = AccountLimits()

@@ -1,0 +1,326 @@
+"""
+The guards: every limit of an order, or of a new price of one, in one list.
+
+Each returns in words which rule says no, or "" when it has nothing against it. They are asked when
+an order is decided, and again by `last_look`, right before it leaves: between the two, other events
+may have come. What can't be computed is a no to whatever adds risk. What only reduces it is
+stopped by no limit of money or size: but by prices and by the number of requests, as everything is.
+
+docs/limits.md says what each protects from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+from reconciler.core import policies, worth
+from reconciler.core.decisions import AmendOrder, PlaceOrder
+from reconciler.core.events import MarginSeen
+from reconciler.core.ledger import Book, Ledger
+from reconciler.core.results import DAY_US
+from reconciler.core.sizing import Size, minute_is_full
+
+
+class Ask(NamedTuple):
+    """An order that is about to be decided or sent, or a new price of one."""
+
+    contracts: int  # signed, all of it
+    price: Decimal | None  # None: not chosen yet
+    reduces: bool  # nothing but less risk can come of it
+    counted: bool = False  # the ledger holds it already
+    amends: bool = False
+
+
+Guard = Callable[[Ledger, Book, Ask], str]
+
+
+# -- of the price: asked of every order and every amend -----------------------------------------
+
+
+def _stream(ledger: Ledger, book: Book, ask: Ask) -> str:
+    return "" if ledger.in_sync else "the stream"
+
+
+def _fresh(ledger: Ledger, book: Book, ask: Ask) -> str:
+    stale_us = ledger.settings.limits_of(book.symbol).stale_price_us
+    if book.quote is None or book.quote.age_us > stale_us:
+        return f"a price younger than {stale_us // 1_000_000} s"
+    return ""
+
+
+def _uncrossed(ledger: Ledger, book: Book, ask: Ask) -> str:
+    quote = book.quote
+    assert quote is not None  # it is fresh
+    if quote.bid is not None and quote.ask is not None and quote.bid >= quote.ask:
+        return "an uncrossed book"
+    return ""
+
+
+def _collar(ledger: Ledger, book: Book, ask: Ask) -> str:
+    assert book.quote is not None
+    assert ask.price is not None
+    mark = book.quote.mark
+    if mark is None or mark <= 0:
+        return "the mark price"
+    bps = ledger.settings.limits_of(book.symbol).price_collar_bps
+    if policies.outside_collar(ask.price, mark, bps):
+        rule = f"limits.price_collar_bps = {bps}"
+        return f"a price within {rule} of the mark: {ask.price} against {mark}"
+    return ""
+
+
+def _venues_price(ledger: Ledger, book: Book, ask: Ask) -> str:
+    assert book.instrument is not None
+    assert ask.price is not None
+    most = book.instrument.max_price
+    if ask.price <= 0 or (most and ask.price > most):
+        return f"a price that the venue allows: {ask.price}"
+    return ""
+
+
+def _order_notional(ledger: Ledger, book: Book, ask: Ask) -> str:
+    most = ledger.settings.limits_of(book.symbol).max_order_notional_minor
+    if not most or ask.reduces:
+        return ""
+    assert book.instrument is not None
+    assert ask.price is not None
+    minor = worth.notional(book.instrument, ask.contracts, ask.price)
+    if minor is None or minor > most:
+        return f"limits.max_order_notional_minor = {most}: the order is worth {_told(minor)}"
+    return ""
+
+
+# -- of the number of requests: asked of every new order ----------------------------------------
+
+
+def _orders_a_minute(ledger: Ledger, book: Book, ask: Ask) -> str:
+    if ask.amends:
+        return ""
+    for placed_us, most in _minutes(ledger, book):
+        if minute_is_full(placed_us, ledger.at_us, most + ask.counted) is not None:
+            return f"limits.max_orders_per_minute = {most}"
+    return ""
+
+
+def _orders_a_day(ledger: Ledger, book: Book, ask: Ask) -> str:
+    if ask.amends:
+        return ""
+    own = ledger.settings.limits_of(book.symbol).max_orders_per_day
+    whole = ledger.settings.limit_of_account("max_orders_per_day")
+    for whose, most, name in ((book, own, ""), (ledger, whole, "account.")):
+        today = whose.orders_today if whose.orders_day == ledger.at_us // DAY_US else 0
+        if most and today - ask.counted >= most:
+            return f"limits.{name}max_orders_per_day = {most}: the next UTC day"
+    return ""
+
+
+# -- of risk: asked of what adds some -----------------------------------------------------------
+
+
+def _order_size(ledger: Ledger, book: Book, ask: Ask) -> str:
+    most = ledger.settings.limits_of(book.symbol).max_order_contracts
+    return f"limits.max_order_contracts = {most}" if abs(ask.contracts) > most else ""
+
+
+def _position(ledger: Ledger, book: Book, ask: Ask) -> str:
+    most = ledger.settings.limits_of(book.symbol).max_position_contracts
+    worst = worst_end(ledger, book, ask)
+    if worst > most:
+        return f"room below limits.max_position_contracts = {most}: it could be {worst}"
+    return ""
+
+
+def _position_notional(ledger: Ledger, book: Book, ask: Ask) -> str:
+    most = ledger.settings.limits_of(book.symbol).max_position_notional_minor
+    if not most:
+        return ""
+    assert book.instrument is not None
+    worst = worst_end(ledger, book, ask)
+    minor = worth.notional(book.instrument, worst, book.mark) if book.mark is not None else None
+    if minor is None or minor > most:
+        return f"room below limits.max_position_notional_minor = {most}: it could be {_told(minor)}"
+    return ""
+
+
+def _open_orders(ledger: Ledger, book: Book, ask: Ask) -> str:
+    most = ledger.settings.account_limits.max_open_orders
+    if not most:
+        return ""
+    resting = sum(1 for _ in ledger.own_alive()) - ask.counted
+    resting += sum(len(other.foreign_orders) for other in ledger.books.values())
+    if resting >= most:
+        return f"limits.account.max_open_orders = {most}: {resting} are open"
+    return ""
+
+
+def _result_known(ledger: Ledger, book: Book, ask: Ask) -> str:
+    limits = ledger.settings.limits_of(book.symbol)
+    if (limits.max_daily_loss_minor or limits.max_drawdown_minor) and book.paid_minor is None:
+        return "limits.max_daily_loss_minor: a mark to tell the result from"
+    return ""
+
+
+def _margin_known(ledger: Ledger, book: Book, ask: Ask) -> str:
+    if watches_margin(ledger) and margin_of(ledger, book) is None:
+        return "limits.account: a margin row of this connection"
+    return ""
+
+
+def _liquidation_known(ledger: Ledger, book: Book, ask: Ask) -> str:
+    least = ledger.settings.limits_of(book.symbol).min_liquidation_bps
+    if least and book.position and (book.mark is None or book.liquidation_price is None):
+        return f"limits.min_liquidation_bps = {least}: a mark and a liquidation price"
+    return ""
+
+
+def _hits(ledger: Ledger, book: Book, ask: Ask) -> str:
+    """Limits of money that were reached, as `reconciler.core.watch` has noted."""
+    for hits in (ledger.hits, book.hits):
+        for name in hits:
+            return hits[name].words
+    return ""
+
+
+AT_ANY_PRICE: tuple[Guard, ...] = (
+    _stream,
+    _fresh,
+    _uncrossed,
+    _collar,
+    _venues_price,
+    _order_notional,
+)
+OF_REQUESTS: tuple[Guard, ...] = (_orders_a_minute, _orders_a_day)
+OF_RISK: tuple[Guard, ...] = (
+    _order_size,
+    _position,
+    _position_notional,
+    _open_orders,
+    _result_known,
+    _margin_known,
+    _liquidation_known,
+    _hits,
+)
+#: Of risk, what needs no fresh price and is known before a size is: why wait for a price in vain?
+BEFORE_A_PRICE: tuple[Guard, ...] = (_open_orders, _margin_known, _hits)
+
+
+def before_a_price(ledger: Ledger, book: Book, reduces: bool) -> str:
+    """What stands against any order of this kind, whatever its size and price."""
+    ask = Ask(0, None, reduces)
+    return _first(OF_REQUESTS, ledger, book, ask) or (
+        "" if reduces else _first(BEFORE_A_PRICE, ledger, book, ask)
+    )
+
+
+def of_price(ledger: Ledger, book: Book, contracts: int, price: Decimal, reduces: bool) -> str:
+    """What is wrong with the quote, or with a price that was drawn from it."""
+    return _first(AT_ANY_PRICE, ledger, book, Ask(contracts, price, reduces, amends=True))
+
+
+def refusal(ledger: Ledger, book: Book, ask: Ask) -> str:
+    """The first guard that says no; "" when none does."""
+    why = _first(AT_ANY_PRICE, ledger, book, ask) or _first(OF_REQUESTS, ledger, book, ask)
+    return why if why or ask.reduces or ask.amends else _first(OF_RISK, ledger, book, ask)
+
+
+def last_look(ledger: Ledger, decision: PlaceOrder | AmendOrder) -> str:
+    """Right before it is sent: which rule says no by now; "" when it may go."""
+    book = ledger.book(decision.symbol)
+    order = book.orders.get(decision.cl_ord_id)
+    if order is None or book.instrument is None:
+        return "its order is not in the books"
+    amends = isinstance(decision, AmendOrder)
+    asked = order.contracts if isinstance(decision, AmendOrder) else decision.contracts
+    ask = Ask(asked, decision.price, order.reduce_only, counted=True, amends=amends)
+    return refusal(ledger, book, ask)
+
+
+def to_take_back(ledger: Ledger, book: Book, reduces: bool) -> str:
+    """Why an order that rests must go: a limit of money was reached since it was placed."""
+    return "" if reduces else _hits(ledger, book, Ask(0, None, reduces))
+
+
+# -- what several ask ------------------------------------------------------------------------------
+
+
+def fitted(ledger: Ledger, book: Book, size: Size, price: Decimal) -> Size:
+    """*size* cut to what the limits of notional leave of it, in whole lots."""
+    limits = ledger.settings.limits_of(book.symbol)
+    instrument = book.instrument
+    assert instrument is not None
+    allowed, why = abs(size.contracts), ""
+    if size.reduce_only:
+        return size
+    if limits.max_order_notional_minor:
+        most = worth.most_contracts(instrument, limits.max_order_notional_minor, price) or 0
+        if most < allowed:
+            allowed = most
+            why = f"limits.max_order_notional_minor = {limits.max_order_notional_minor}"
+    if limits.max_position_notional_minor:
+        minor = limits.max_position_notional_minor
+        most = (worth.most_contracts(instrument, minor, book.mark) or 0) if book.mark else 0
+        room = (
+            most - worst_end(ledger, book, Ask(size.contracts, price, False)) + abs(size.contracts)
+        )
+        if room < allowed:
+            allowed = room
+            why = f"room below limits.max_position_notional_minor = {minor}"
+    if not why:
+        return size
+    side = 1 if size.contracts > 0 else -1
+    lots = max(0, allowed) // instrument.lot * instrument.lot
+    return Size(side * lots, False, "" if lots else f"{why}: none of {size.contracts:+d} fits")
+
+
+def worst_end(ledger: Ledger, book: Book, ask: Ask) -> int:
+    """How large the position could become on the side of an order, with all of it filled."""
+    low, high = book.worst_case(ledger.settings.foreign_orders != "ignore")
+    more = 0 if ask.counted else abs(ask.contracts)
+    return more + (high if ask.contracts > 0 else -low)
+
+
+def watches_margin(ledger: Ledger) -> bool:
+    """Whether a limit of the account can't do without its balances."""
+    settings = ledger.settings
+    return bool(
+        settings.account_limits.min_margin_percent
+        or settings.limit_of_account("max_daily_loss_minor")
+        or settings.limit_of_account("max_drawdown_minor")
+    )
+
+
+def margin_of(ledger: Ledger, book: Book) -> MarginSeen | None:
+    """The balances that the symbol is settled in, if they were told since the stream was lost."""
+    currency = book.instrument.settle_currency if book.instrument is not None else ""
+    return ledger.margins[currency] if currency in ledger.margins_told else None
+
+
+def frees_us(ledger: Ledger, book: Book) -> int | None:
+    """When time alone may lift a limit on the number of requests; None: it stands in no way."""
+    for placed_us, most in _minutes(ledger, book):
+        free_us = minute_is_full(placed_us, ledger.at_us, most)
+        if free_us is not None:
+            return free_us
+    if _orders_a_day(ledger, book, Ask(0, None, True)):
+        return (ledger.at_us // DAY_US + 1) * DAY_US
+    return None
+
+
+def _minutes(ledger: Ledger, book: Book) -> tuple[tuple[list[int], int], tuple[list[int], int]]:
+    own = ledger.settings.limits_of(book.symbol).max_orders_per_minute
+    whole = ledger.settings.limit_of_account("max_orders_per_minute")
+    return (book.placed_us, own), (ledger.placed_us, whole)
+
+
+def _first(guards: tuple[Guard, ...], ledger: Ledger, book: Book, ask: Ask) -> str:
+    for guard in guards:
+        why = guard(ledger, book, ask)
+        if why:
+            return why
+    return ""
+
+
+def _told(minor: int | None) -> str:
+    return "an amount that can't be told" if minor is None else str(minor)

@@ -1,0 +1,71 @@
+"""
+What becomes of a difference that outlived its repair, under ``on_mismatch = adopt | trade_back``.
+
+The core freezes the symbol in any case. The shell asks here, after every turn, what the rule makes
+of the ledger as it is, and takes the answer in as events: so they are in the journal as anybody's
+are, a replay has them, and a crash before them costs nothing: the symbol is frozen after it, too.
+"""
+
+from __future__ import annotations
+
+from reconciler.core.events import Adjusted, TargetSet
+from reconciler.core.ledger import Book, Ledger
+from reconciler.core.results import DAY_US
+
+BY = "on_mismatch"
+
+
+def settled(ledger: Ledger) -> list[TargetSet | Adjusted]:
+    """The events that end such a freeze; none, if there is none, or a person has to look."""
+    rule = ledger.settings.on_mismatch
+    if rule not in ("adopt", "trade_back") or not ledger.in_sync or ledger.frozen:
+        return []
+    events: list[TargetSet | Adjusted] = []
+    for book in ledger.books.values():
+        if book.frozen_by == "position_differs" and _may_be_settled(ledger, book):
+            events.extend(_events(ledger, book, rule))
+    return events
+
+
+def remember(book: Book, adjustment: Adjusted) -> None:
+    """Count what was settled by rule: so many a day, and the next one waits for a person."""
+    if adjustment.by.startswith(BY):
+        day = adjustment.at_us // DAY_US
+        book.settled_today = book.settled_today + 1 if book.settled_day == day else 1
+        book.settled_day = day
+
+
+def _may_be_settled(ledger: Ledger, book: Book) -> bool:
+    if book.venue_position is None or ledger.halted or book.halted:
+        return False
+    if any(order.alive or order.status == "ended" for order in book.own_orders()):
+        return False
+    today = book.settled_today if book.settled_day == ledger.at_us // DAY_US else 0
+    return today < ledger.settings.mismatches_per_day
+
+
+def _events(ledger: Ledger, book: Book, rule: str) -> list[TargetSet | Adjusted]:
+    venue = book.venue_position
+    assert venue is not None
+    reason = f"the books said {book.position:+d}, the venue says {venue:+d}"
+    by = f"{BY} = {rule}"
+    adjusted = Adjusted(
+        at_us=ledger.at_us,
+        symbol=book.symbol,
+        contracts=venue - book.position,
+        by=by,
+        reason=reason,
+    )
+    if rule == "trade_back" or book.target is None:
+        return [adjusted]
+    # The target first: while the symbol is frozen nothing can be placed for the old one.
+    target = TargetSet(
+        at_us=ledger.at_us,
+        symbol=book.symbol,
+        contracts=venue,
+        version=book.version + 1,
+        source=by,
+        reason=reason,
+        policy=book.target.policy,
+    )
+    return [target, adjusted]

@@ -1,0 +1,203 @@
+"""
+What the limits of money and the throttle see coming, after every event.
+
+`guards` asks of an order what is noted here: which limits were reached, and have not let go. A loss
+of the day lets go at midnight UTC, a drawdown when somebody resumes, margin and liquidation when
+there is a tenth more room than is asked for, so that no order goes to and fro at the edge.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from reconciler.core import results
+from reconciler.core.ledger import NEVER_US, Book, Ledger
+from reconciler.core.lifecycle import State
+from reconciler.core.results import DAY_US, Hit, Tally
+from reconciler.core.settings import Limits
+from reconciler.core.turn import Turn
+
+MARK_EVERY_US = 10_000_000  # what is held is valued so often, if a limit of money asks for it
+ROOM_PERCENT = 110  # of a least margin or distance, before it lets go
+
+
+def watch_book(turn: Turn, book: Book) -> None:
+    """Bring the symbol's result up to now, and note which of its limits were reached."""
+    limits = turn.ledger.settings.limits_of(book.symbol)
+    if book.anchor is not None:
+        results.mark(book, turn.at_us)
+        before = bool(book.hits)
+        _losses(book.hits, "", limits, book.result, turn.at_us)
+        _liquidation(book, limits.min_liquidation_bps, turn.at_us)
+        _tell(turn, book.symbol, before, book.hits)
+    _runaway(turn, book, limits)
+
+
+def watch_account(turn: Turn) -> None:
+    """The same of the account: each currency by itself."""
+    ledger = turn.ledger
+    before = dict(ledger.hits)
+    limits = _of_account(ledger)
+    if limits.max_daily_loss_minor or limits.max_drawdown_minor:
+        for currency in sorted(ledger.margins):
+            margin = ledger.margins[currency]
+            ledger.result_of(f"{currency} margin").note(turn.at_us, margin.margin_minor)
+            ledger.result_of(f"{currency} books").note(turn.at_us, _books_minor(ledger, currency))
+    for name in sorted(ledger.results):
+        _losses(ledger.hits, f"account {name} ", limits, ledger.results[name], turn.at_us)
+    _margins(ledger, turn.at_us)
+    if ledger.hits != before:
+        _tell(turn, "", bool(before), ledger.hits)
+        turn.touch_all()
+
+
+def resumed(turn: Turn, symbols: tuple[str, ...]) -> None:
+    """Somebody has seen it: losses are counted from here. No symbols: the account, too."""
+    ledger = turn.ledger
+    for symbol in symbols or tuple(ledger.books):
+        book = ledger.book(symbol)
+        book.futile_us = []
+        book.hits = {}
+        book.result.anew()
+    if not symbols:
+        ledger.hits = {}
+        for name in sorted(ledger.results):
+            ledger.results[name].anew()
+
+
+def look_again_us(ledger: Ledger, book: Book) -> int:
+    """When time alone may change what a limit says of the symbol."""
+    wake_us = NEVER_US
+    if book.hits or ledger.hits:
+        wake_us = (ledger.at_us // DAY_US + 1) * DAY_US
+    if wants_mark(ledger, book) and book.quote is not None:
+        wake_us = min(wake_us, book.quote.at_us + MARK_EVERY_US)
+    return wake_us
+
+
+def mark_is_due(ledger: Ledger, book: Book) -> bool:
+    """Whether what is held was valued too long ago."""
+    if not ledger.in_sync or not wants_mark(ledger, book):
+        return False
+    return book.quote is None or ledger.at_us - book.quote.at_us >= MARK_EVERY_US
+
+
+def wants_mark(ledger: Ledger, book: Book) -> bool:
+    """Whether a limit of money needs the value of what is held."""
+    if not book.position or book.symbol not in ledger.settings.symbols:
+        return False
+    limits, account = ledger.settings.limits_of(book.symbol), _of_account(ledger)
+    return bool(
+        limits.max_daily_loss_minor
+        or limits.max_drawdown_minor
+        or limits.min_liquidation_bps
+        or account.max_daily_loss_minor
+        or account.max_drawdown_minor
+    )
+
+
+def _of_account(ledger: Ledger) -> Limits:
+    """The account's limits of loss, as those of a symbol are written."""
+    of = ledger.settings.limit_of_account
+    return Limits(
+        max_daily_loss_minor=of("max_daily_loss_minor"), max_drawdown_minor=of("max_drawdown_minor")
+    )
+
+
+def _books_minor(ledger: Ledger, currency: str) -> int:
+    """What all symbols settled in *currency* brought together: no deposit is in it."""
+    return sum(
+        book.result.now_minor
+        for book in ledger.books.values()
+        if book.instrument is not None and book.instrument.settle_currency == currency
+    )
+
+
+def _losses(hits: dict[str, Hit], whose: str, limits: Limits, tally: Tally, at_us: int) -> None:
+    """A loss of the day, and a drawdown: note them, or let go of them."""
+    day = at_us // DAY_US
+    for name, most, lost, for_a_day in (
+        ("max_daily_loss_minor", limits.max_daily_loss_minor, tally.loss_minor, True),
+        ("max_drawdown_minor", limits.max_drawdown_minor, tally.drawdown_minor, False),
+    ):
+        key = f"{whose}{name}"
+        old = hits.get(key)
+        if old is not None and (old.limit != most or (for_a_day and old.day != day)):
+            del hits[key]
+            old = None
+        if most and old is None and lost >= most:
+            words = f"limits.{name} = {most}: {whose}lost {lost}"
+            hits[key] = Hit(words=words, limit=most, day=day)
+
+
+def _liquidation(book: Book, least: int, at_us: int) -> None:
+    """How far the mark is from the price at which the venue would take the position."""
+    name, mark, price = "min_liquidation_bps", book.mark, book.liquidation_price
+    if not least or not book.position or mark is None or price is None:
+        book.hits.pop(name, None)
+        return
+    side = 1 if book.position > 0 else -1
+    room_bps = (mark - price) * side * 10_000 / mark
+    _edge(book.hits, name, f"limits.{name}", least, room_bps, at_us)
+
+
+def _margins(ledger: Ledger, at_us: int) -> None:
+    """How much of each currency's margin balance is still available."""
+    least = ledger.settings.account_limits.min_margin_percent
+    for currency in sorted(ledger.margins):
+        margin, name = ledger.margins[currency], f"{currency} min_margin_percent"
+        whole = Decimal(margin.margin_minor)
+        percent = margin.available_minor * 100 / whole if whole > 0 else Decimal(0)
+        words = f"limits.account.min_margin_percent of {currency}"
+        if least:
+            _edge(ledger.hits, name, words, least, percent, at_us)
+        else:
+            ledger.hits.pop(name, None)
+
+
+def _edge(
+    hits: dict[str, Hit], name: str, rule: str, least: int, room: Decimal, at_us: int
+) -> None:
+    """Hold what has too little room, until it has some more."""
+    old = hits.get(name)
+    if old is not None and (old.limit != least or room * 100 >= least * ROOM_PERCENT):
+        del hits[name]
+        old = None
+    if old is None and room < least:
+        words = f"{rule} = {least}: there is {room.quantize(Decimal('0.1'))}"
+        hits[name] = Hit(words=words, limit=least, day=at_us // DAY_US)
+
+
+def _tell(turn: Turn, symbol: str, before: bool, hits: dict[str, Hit]) -> None:
+    """One incident while any limit holds."""
+    for name in hits:
+        turn.incident("limit", symbol, hits[name].words, "critical")
+        return
+    if before:
+        turn.close_incidents(symbol, "inside the limits again", "core", "limit")
+
+
+def _runaway(turn: Turn, book: Book, limits: Limits) -> None:
+    """Order after order, and not a contract filled: whatever drives it has lost its way."""
+    ledger = turn.ledger
+    if book.state is not State.IDLE or book.frozen or ledger.frozen or not book.futile_us:
+        return
+    since_us = turn.at_us - limits.runaway_us
+    own = _since(book, since_us)
+    if limits.runaway_orders and own >= limits.runaway_orders:
+        turn.freeze(book, "runaway", _ran(book.symbol, own, limits, "limits.runaway_orders"))
+        return
+    most = ledger.settings.limit_of_account("runaway_orders")
+    whole = sum(_since(other, since_us) for other in ledger.books.values())
+    if most and whole >= most:
+        said = _ran("all symbols", whole, limits, "limits.account.runaway_orders")
+        turn.freeze_account("runaway", said)
+
+
+def _ran(whose: str, orders: int, limits: Limits, rule: str) -> str:
+    minutes = limits.runaway_us // 60_000_000
+    return f"{whose}: {orders} orders in {minutes} min, and nothing filled ({rule})"
+
+
+def _since(book: Book, since_us: int) -> int:
+    return sum(1 for at_us in book.futile_us if at_us > since_us)

@@ -1,0 +1,125 @@
+"""Stories of a difference that outlived its repair, and of the rule that settles it."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.core.events import Adjusted, Halted, TargetSet
+from reconciler.core.settings import Settings
+from tests.stories.teller import SYMBOL, Teller
+
+
+def by_rule(rule: str, **more: int) -> Settings:
+    return Settings(symbols=(SYMBOL,), on_mismatch=rule, **more)  # type: ignore[arg-type]
+
+
+def differs(rule: str, venue: int = 60, **more: int) -> Teller:
+    """The venue shows another position for ten seconds, and a full look brings no execution."""
+    teller = Teller(by_rule(rule, **more), position=100)
+    teller.do(["target", "+100"])
+    again(teller, venue)
+    return teller
+
+
+def again(teller: Teller, venue: int) -> list[str]:
+    said: list[str] = teller.do(["position", str(venue)])
+    for _ in range(30):
+        asked = {request.type for request in teller.ledger.requests.values()}
+        if "readposition" in asked:
+            said += teller.do(["position", str(venue), "read"])
+        if "resync" in asked:
+            said += teller.do(["sync", str(venue)])
+            said += teller.do(["resync", "done"])
+        said += teller.wait(500)
+        teller.do(["clock", "0"])
+    return said
+
+
+def adjustments(teller: Teller) -> list[Adjusted]:
+    return [event for event, _ in teller.history if isinstance(event, Adjusted)]
+
+
+def test_to_halt_leaves_it_to_a_person() -> None:
+    """As it was: frozen, both figures shown, nothing adjusted."""
+    teller = differs("halt")
+    assert teller.book.frozen == "the books say +100, the venue says 60"
+    assert adjustments(teller) == []
+
+
+def test_to_adopt_takes_the_venue_s_figure_and_wants_it() -> None:
+    """Signed by the rule, no fill invented, and nothing traded."""
+    teller = differs("adopt")
+    (adjusted,) = adjustments(teller)
+    assert (adjusted.contracts, adjusted.by) == (-40, "on_mismatch = adopt")
+    assert adjusted.reason == "the books said +100, the venue says +60"
+    assert teller.book.target is not None
+    assert (teller.book.position, teller.book.target.contracts) == (60, 60)
+    assert teller.book.target.source == "on_mismatch = adopt"
+    assert (teller.book.frozen, teller.book.waiting_for) == ("", "")
+    assert [word for word in map(teller.say, teller.done) if word.startswith("place")] == []
+
+
+def test_to_trade_back_adjusts_and_goes_for_the_target() -> None:
+    """The books follow, the target stays: what is missing is bought."""
+    teller = differs("trade_back")
+    assert [(a.contracts, a.by) for a in adjustments(teller)] == [(-40, "on_mismatch = trade_back")]
+    assert "place r1 +40" in map(teller.say, teller.done)
+    assert teller.book.version == 1
+
+
+def test_without_a_target_there_is_nothing_to_want() -> None:
+    """Adopting is the adjustment alone."""
+    teller = Teller(by_rule("adopt"), position=100)
+    again(teller, 60)
+    assert len(adjustments(teller)) == 1
+    assert teller.book.target is None
+
+
+def test_only_so_many_a_day_and_then_a_person() -> None:
+    """A venue that is wrong again and again is not followed for ever; the next day it may be."""
+    teller = differs("adopt", mismatches_per_day=2)
+    again(teller, 30)
+    assert len(adjustments(teller)) == 2
+    again(teller, 10)
+    assert len(adjustments(teller)) == 2
+    assert teller.book.frozen == "the books say +30, the venue says 10"
+    left_us = 86_400_000_000 - teller.now_us % 86_400_000_000
+    teller.wait(left_us // 1000)
+    teller.do(["clock", "0"])
+    assert len(adjustments(teller)) == 3
+    assert teller.book.position == 10
+
+
+@pytest.mark.parametrize("symbols", [(), (SYMBOL,)])
+def test_under_a_halt_nothing_is_settled_by_rule(symbols: tuple[str, ...]) -> None:
+    """Whoever stopped it has a look at it first."""
+    teller = Teller(by_rule("adopt"), position=100)
+    teller.event(Halted(at_us=teller.now_us, by="story", reason="odd", symbols=symbols))
+    again(teller, 60)
+    assert adjustments(teller) == []
+    assert "the venue says 60" in teller.book.frozen
+
+
+def test_other_freezes_are_no_affair_of_the_rule() -> None:
+    """A liquidation stays with a person, whatever the rule for differences."""
+    teller = Teller(by_rule("adopt"), position=100)
+    teller.do(["target", "+100"])
+    teller.do(["liquidation", "-60", "y1"])
+    again(teller, 40)
+    assert adjustments(teller) == []
+    assert "liquidation" in teller.book.frozen
+
+
+def test_a_frozen_account_is_no_affair_of_it_either() -> None:
+    """What nobody can explain is not made to fit."""
+    teller = Teller(by_rule("trade_back"), position=100)
+    teller.do(["unknown", "new"])
+    again(teller, 60)
+    assert adjustments(teller) == []
+
+
+def test_a_replay_has_what_the_rule_decided() -> None:
+    """Its events are in the journal like anybody's, and lead to the same ledger."""
+    teller = differs("adopt")
+    kinds = [type(event) for event, _ in teller.history]
+    assert kinds.index(Adjusted) == kinds.index(TargetSet, kinds.index(TargetSet) + 1) + 1

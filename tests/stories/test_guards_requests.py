@@ -1,0 +1,165 @@
+"""Stories of limits on how many orders there are: a day, at a time, and without end."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.core.settings import AccountLimits, Limits, Settings
+from tests.stories.teller import SYMBOL, Teller, tell
+
+
+def world(account: AccountLimits | None = None, **limits: int) -> Settings:
+    return Settings(
+        symbols=(SYMBOL,), limits=Limits(**limits), account_limits=account or AccountLimits()
+    )
+
+
+def round_trip(first: int) -> str:
+    """Two orders, both filled, the second of which only reduces."""
+    a, b = f"r{first}", f"r{first + 1}"
+    return f"""
+        target +10              -> place {a} +10
+        ok {a} filled 10
+        fill {a} +10 x{first}
+        position +10                                          = idle
+        target 0                -> place {b} -10 reduce
+        ok {b} filled 10
+        fill {b} -10 x{first + 1}
+        position 0                                            = idle
+    """
+
+
+@pytest.mark.parametrize(
+    ("account", "own", "said"),
+    [
+        (None, 2, "limits.max_orders_per_day = 2"),
+        (AccountLimits(max_orders_per_day=2), 0, "limits.account.max_orders_per_day = 2"),
+    ],
+)
+def test_orders_a_day_are_counted(account: AccountLimits | None, own: int, said: str) -> None:
+    """The third order of a day waits for the next day of UTC, and is placed at its first moment."""
+    teller = tell(round_trip(1), settings=world(account, max_orders_per_day=own))
+    assert teller.do(["target", "+10"]) == []
+    assert said in teller.book.waiting_for
+    left_us = 86_400_000_000 - teller.now_us % 86_400_000_000
+    teller.do(["clock", "0"])
+    quiet = [word for word in teller.wait(left_us // 1000 - 1) if word.startswith("place")]
+    assert quiet == []
+    teller.do(["clock", "0"])  # known to a second again, after so long
+    assert "place r3 +10 @ 100.5 now" in teller.wait(1)
+
+
+def test_orders_of_the_day_are_counted_over_a_restart() -> None:
+    """Whoever starts again and again gets no more orders for it, and less risk needs one, too."""
+    teller = tell(round_trip(1) + "target +5 = idle", settings=world(max_orders_per_day=2))
+    teller.start()
+    teller.synced(0)
+    assert "max_orders_per_day" in teller.book.waiting_for
+    teller.event(teller.position_row(0))
+    assert teller.ledger.orders_today == teller.book.orders_today == 2
+
+
+def test_the_account_counts_orders_a_minute_by_its_own_limit() -> None:
+    """So many for one symbol, fewer for all together."""
+    settings = world(AccountLimits(max_orders_per_minute=2), max_orders_per_minute=30)
+    tell(round_trip(1) + "target +5 = idle ~ limits.max_orders_per_minute = 2", settings=settings)
+
+
+def test_open_orders_are_counted_with_those_of_others() -> None:
+    """Where people's orders fill the account, ours wait, and go on once there is room."""
+    tell(
+        """
+        symbol ETHUSD
+        rests f1 +5
+        target +10              -> place r1 +10
+        ok r1                                                 = working
+        symbol XBTUSD
+        target +10                                  = idle ~ limits.account.max_open_orders = 2
+        wait 1000
+        symbol ETHUSD
+        gone f1
+        wait 1000               -> place r2 +10
+        """,
+        settings=Settings(
+            symbols=("ETHUSD", SYMBOL), account_limits=AccountLimits(max_open_orders=2)
+        ),
+    )
+
+
+def test_open_orders_of_others_never_keep_us_from_less_risk() -> None:
+    """A full account may always be made emptier."""
+    tell(
+        "rests f1 +5\ntarget 0 -> place r1 -100 reduce",
+        settings=world(AccountLimits(max_open_orders=1)),
+        position=100,
+    )
+
+
+def test_a_runaway_is_stopped_until_somebody_resumes() -> None:
+    """Order after order and not a contract filled: it disables itself, durably."""
+    teller = tell(
+        """
+        target +10              -> place r1 +10
+        rejected r1
+        wait 1000               -> place r2 +10
+        rejected r2
+        wait 2000               -> place r3 +10
+        rejected r3             -> incident refused, incident runaway = idle ~ frozen
+        wait 29_000             -> resync
+        restart
+        sync 0                                                = idle ~ nothing filled
+        target +20              -> closed 1                   = idle ~ frozen
+        resume                  -> closed 2, place r4 +20
+        """,
+        settings=world(runaway_orders=3),
+    )
+    assert "limits.runaway_orders" in next(
+        fact.summary for fact in teller.facts if getattr(fact, "type", "") == "runaway"
+    )
+
+
+def test_a_contract_that_is_filled_ends_the_count() -> None:
+    """Slow progress is progress."""
+    teller = tell(
+        """
+        target +10              -> place r1 +10
+        rejected r1
+        wait 1000               -> place r2 +10
+        fill r2 +1 x1                                         = working
+        row r2 cancelled 1
+        position +1             -> place r3 +9
+        rejected r3                                           = idle
+        """,
+        settings=world(runaway_orders=3),
+    )
+    assert len(teller.book.futile_us) == 1
+
+
+def test_orders_of_long_ago_are_no_runaway() -> None:
+    """Only so many in so long a time are."""
+    teller = Teller(world(runaway_orders=3, runaway_us=10_000_000))
+    teller.do(["target", "+10"])
+    for number in (1, 2, 3):
+        teller.do(["rejected", f"r{number}"])
+        teller.wait(6_000)
+        assert teller.book.frozen == ""
+
+
+def test_a_runaway_of_many_symbols_stops_the_account() -> None:
+    """Each alone is inside its limit; together they are not."""
+    settings = Settings(
+        symbols=("ETHUSD", SYMBOL),
+        limits=Limits(runaway_orders=3),
+        account_limits=AccountLimits(runaway_orders=2),
+    )
+    tell(
+        """
+        target +10              -> place r1 +10
+        rejected r1
+        symbol ETHUSD
+        target +10              -> place r2 +10
+        rejected r2             -> incident runaway           = idle ~ frozen: all symbols
+        resume                  -> place r3 +10, place r4 +10, closed 1
+        """,
+        settings=settings,
+    )

@@ -1,0 +1,115 @@
+"""Stories of foreign orders that are cancelled: by the venue's id, with patience, and told."""
+
+from __future__ import annotations
+
+import msgspec
+
+from reconciler.core.events import Configured
+from reconciler.core.settings import Settings
+from tests.stories.teller import SYMBOL, Teller, tell
+
+CANCELS = Settings(symbols=(SYMBOL,), foreign_orders="cancel")
+
+
+def named(teller: Teller, name: str, cl_ord_id: str) -> list[str]:
+    """A foreign order that bears a name."""
+    row = msgspec.structs.replace(teller.person_row(name, 50), cl_ord_id=cl_ord_id)
+    return teller.event(row)
+
+
+def test_a_foreign_order_is_cancelled_and_told_of() -> None:
+    """Its row ends it, and the incident."""
+    teller = tell(
+        """
+        rests f1 +50            -> cancel f1, incident foreign_order
+        gone f1                 -> closed 1
+        """,
+        settings=CANCELS,
+    )
+    decision = teller.done[-1]
+    assert (decision.cl_ord_id, decision.order_id) == ("", "f1")
+    assert teller.book.foreign_cancels == {}
+
+
+def test_a_cancel_that_came_to_nothing_is_repeated_with_patience() -> None:
+    """A second, two, four…: nobody's budget is spent on an order that won't go."""
+    tell(
+        """
+        rests f1 +50            -> cancel f1
+        nothing f1
+        wait 999
+        wait 1                  -> cancel f1
+        nothing f1
+        wait 1999
+        wait 1                  -> cancel f1
+        nothing f1
+        gone f1
+        wait 20_000
+        """,
+        settings=CANCELS,
+    )
+
+
+def test_while_it_rests_it_counts_in_the_worst_case() -> None:
+    """Until it is gone it may fill; and our own target is worked all the while."""
+    teller = tell(
+        "rests f1 +50 -> cancel f1\ntarget +100 -> place r1 +100\nok r1 = working",
+        settings=CANCELS,
+    )
+    assert teller.book.worst_case() == (0, 150)
+
+
+def test_an_order_with_a_person_s_name_is_cancelled_too() -> None:
+    """Any name that is not one of this program's."""
+    teller = Teller(CANCELS)
+    assert "cancel f1" in named(teller, "f1", "by-hand-7")
+
+
+def test_an_order_of_another_installation_is_left_alone() -> None:
+    """It minds its own; two that cancel each other's orders would never end."""
+    teller = Teller(CANCELS)
+    assert named(teller, "f1", "rc-zzzz-1-000001") == []
+    assert teller.wait(5_000) == []
+
+
+def test_an_order_under_our_own_ids_stops_the_account_and_is_not_cancelled() -> None:
+    """Without an intent it may be anything: a person decides."""
+    teller = Teller(CANCELS)
+    assert named(teller, "f1", "rc-test-9-000001") == ["incident unknown_own_order"]
+    assert teller.wait(5_000) == []
+
+
+def test_who_turns_cancelling_on_means_what_rests_already() -> None:
+    """A new configuration looks at the old orders, with the names that they bear."""
+    teller = Teller()
+    named(teller, "f1", "by-hand-7")
+    named(teller, "f2", "rc-zzzz-1-000001")
+    said = teller.event(Configured(at_us=teller.now_us, settings=CANCELS))
+    assert said == ["cancel f1", "incident foreign_order"]
+
+
+def test_a_restart_asks_again_at_once() -> None:
+    """Nobody will hear the answer to what was asked before it."""
+    teller = tell("rests f1 +50 -> cancel f1", settings=CANCELS)
+    teller.start()
+    said = teller.synced(0, "f1")
+    assert said.count("cancel f1") <= 1
+    assert [d.order_id for d in teller.done if getattr(d, "order_id", "")] == ["f1", "f1"]
+
+
+def test_an_order_that_rests_no_more_after_a_resync_is_forgotten() -> None:
+    """Its end was missed while nobody looked."""
+    teller = tell(
+        """
+        rests f1 +50            -> cancel f1, incident foreign_order
+        stream lost
+        sync 0                  -> closed 1
+        """,
+        settings=CANCELS,
+    )
+    assert teller.book.foreign_names == {}
+
+
+def test_orders_of_symbols_that_are_not_ours_are_not_touched() -> None:
+    """Only what is configured is minded."""
+    tell("symbol ETHUSD\nrests f1 +50\nwait 5_000", settings=CANCELS)

@@ -1,0 +1,227 @@
+"""Stories of what a person may forbid: pause, reduce-only, freeze, halt; and how each ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.core import decisions as d
+from reconciler.core.settings import Settings
+from reconciler.core.step import step
+from tests.stories.teller import SYMBOL, Teller, tell
+
+WORKING = "target +100 -> place r1 +100\nok r1 = working\n"
+TWO = Settings(symbols=("ETHUSD", SYMBOL))
+
+
+def test_a_pause_takes_the_order_away_and_keeps_the_position() -> None:
+    """What rests is cancelled, what is held is kept, and the target waits until somebody resumes."""
+    tell(
+        WORKING
+        + """
+        fill r1 +40 x1
+        position +40
+        pause                   -> cancel r1                  = cancelling
+        cancelled r1 40                                       = idle ~ resume: paused: drill (story)
+        target +200                                           = idle ~ paused
+        wait 20_000                                           = idle ~ paused
+        resume                  -> place r2 +160              = placing
+        """
+    )
+
+
+def test_a_paused_symbol_says_so_though_it_is_on_target() -> None:
+    """Who looks at a quiet symbol has to see that it would not act."""
+    tell("target 0\npause = idle ~ paused\ntrade")
+
+
+def test_a_pause_of_one_symbol_leaves_the_others_alone() -> None:
+    """Only the named symbol stops; a pause of the account stops all, whatever a symbol says."""
+    teller = tell(
+        """
+        pause ETHUSD
+        target +100             -> place r1 +100
+        ok r1                                                 = working
+        pause                   -> cancel r1
+        cancelled r1 0
+        trade XBTUSD                                          = idle ~ paused
+        trade                   -> place r2 +100              = placing
+        """,
+        settings=TWO,
+    )
+    assert teller.ledger.books["ETHUSD"].mode == "pause"
+
+
+def test_a_pause_with_an_end_ends_by_itself() -> None:
+    """The core asks to be woken for it, and says that it is over."""
+    teller = tell(
+        """
+        pause for 5000
+        target +100                                           = idle ~ paused
+        wait 4_999                                            = idle ~ paused
+        wait 1                  -> ended pause, place r1 +100 = placing
+        """
+    )
+    assert [f.symbol for f in teller.facts if isinstance(f, d.ModeEnded)] == [""]
+
+
+def test_a_pause_of_a_symbol_with_an_end_ends_for_that_symbol() -> None:
+    """And patience begins anew: nobody could work the gap, so nobody has to try harder at once."""
+    teller = tell(
+        """
+        target +100             -> place r1 +100
+        ok r1
+        pause XBTUSD for 20000  -> cancel r1
+        cancelled r1 0                                        = idle ~ paused
+        wait 20_001             -> ended pause, place r2 +100 = placing
+        """
+    )
+    assert teller.book.target is not None
+    assert teller.book.target.gap_since_us == teller.order("r2").placed_us
+
+
+def test_a_pause_outlives_a_crash_and_so_does_its_end() -> None:
+    """A new run finds it in force; one that starts after its end begins by ending it."""
+    teller = tell("pause for 5000\ntarget +100\nrestart\nsync 0 = idle ~ paused\n")
+    teller.now_us += 10_000_000  # nobody ran
+    assert "ended pause" in teller.start()
+    assert "place r1 +100" in teller.synced(0)
+
+
+def test_another_pause_replaces_the_first_with_its_end() -> None:
+    """The newest word counts: one without an end does not end."""
+    tell("""
+        pause for 5000
+        pause
+        target +100
+        wait 20_000                                           = idle ~ paused
+        pause for 1000
+        wait 1_001              -> ended pause, place r1 +100
+    """)
+
+
+def test_reduce_only_closes_and_never_opens() -> None:
+    """What leads toward zero is worked, reduce-only; what would add waits, and says so."""
+    tell(
+        """
+        reduce_only
+        target +200                                           = idle ~ target +200 would add
+        target +60              -> place r1 -40 reduce
+        ok r1
+        fill r1 -40 x1
+        row r1 filled 40
+        position +60                                          = idle
+        """,
+        position=100,
+    )
+
+
+def test_reduce_only_works_a_change_of_sign_as_far_as_zero() -> None:
+    """The first leg closes; the second would open, and waits until somebody resumes."""
+    tell(
+        """
+        reduce_only
+        target -50              -> place r1 -100 reduce
+        ok r1
+        fill r1 -100 x1
+        row r1 filled 100
+        position 0                                            = idle ~ target -50 would add
+        trade                   -> place r2 -50
+        """,
+        position=100,
+    )
+
+
+def test_reduce_only_works_a_short_position_too() -> None:
+    """Nearer to zero is up, when it is below."""
+    tell(
+        "reduce_only\ntarget -200 = idle ~ would add\ntarget -30 -> place r1 +70 reduce",
+        position=-100,
+    )
+
+
+def test_reduce_only_takes_an_order_away_that_adds() -> None:
+    """And leaves alone one that reduces."""
+    tell(WORKING + "reduce_only -> cancel r1 = cancelling\ncancelled r1 0 = idle ~ would add")
+    tell("target 0 -> place r1 -100 reduce\nok r1\nreduce_only = working", position=100)
+
+
+def test_reduce_only_takes_an_order_away_that_is_in_doubt_and_would_add() -> None:
+    """It may be there: harmless if it is not."""
+    tell("target +100 -> place r1 +100\nlost r1 -> read r1\nreduce_only -> cancel r1")
+
+
+def test_reduce_only_has_an_end_too() -> None:
+    """Then the second leg follows by itself."""
+    tell("reduce_only for 5000\ntarget +10\nwait 5_000 -> ended reduce_only, place r1 +10")
+
+
+def test_a_freeze_by_a_person_is_one_of_the_core_s_own() -> None:
+    """An incident tells of it, of a symbol or of the account, and a resume ends it."""
+    tell(
+        WORKING
+        + """
+        freeze XBTUSD           -> cancel r1, incident by_hand
+        cancelled r1 0                                        = idle ~ frozen: drill (story)
+        resume                  -> place r2 +100, closed 1
+        freeze                  -> incident by_hand
+        ok r2                   -> cancel r2                  = cancelling
+        cancelled r2 0                                        = idle ~ frozen
+        resume                  -> place r3 +100, closed 2
+        """
+    )
+
+
+def test_a_halt_with_an_end_ends_by_itself() -> None:
+    """By time, with a fact that tells it."""
+    tell(
+        WORKING
+        + """
+        halt for 5000           -> cancel r1
+        cancelled r1 0                                        = idle ~ halted
+        wait 5_000              -> ended halt, place r2 +100
+        """
+    )
+
+
+@pytest.mark.parametrize(
+    ("halts", "ends"),
+    [
+        ("halt\nhalt for 5000", False),
+        ("halt for 5000\nhalt", False),
+        ("halt for 9000\nhalt for 5000", True),
+        ("halt for 5000\nhalt for 9000", True),
+    ],
+)
+def test_a_halt_never_shortens_another(halts: str, ends: bool) -> None:
+    """A script's five minutes do not end what a person halted for good."""
+    teller = tell(halts + "\ntarget +100\nwait 8_999 = idle ~ halted")
+    said = teller.wait(20_000)
+    assert said[:2] == (["ended halt", "place r1 +100"] if ends else [])
+
+
+def test_a_resume_ends_the_end_as_well() -> None:
+    """What is over does not end a second time, nor end what comes after it."""
+    tell("""
+        pause for 5000
+        halt for 5000
+        resume
+        pause
+        target +100
+        wait 20_000                                           = idle ~ paused
+    """)
+
+
+def test_a_resume_of_one_symbol_leaves_the_account_as_it_is() -> None:
+    """The account's own word is ended by name of nothing else."""
+    tell("pause\npause XBTUSD\ntarget +100\nresume XBTUSD = idle ~ paused\nresume -> place r1 +100")
+
+
+def test_the_journal_can_be_folded_over_every_mode() -> None:
+    """Modes, ends and resumes lead to the same ledger when they are given again."""
+    teller = Teller()
+    for line in ("pause for 10", "wait 20", "reduce_only XBTUSD", "halt for 30", "wait 40"):
+        teller.do(line.split())
+    again = type(teller.ledger)()
+    facts = [fact for event, _ in teller.history for fact in step(again, event).facts]
+    assert facts == teller.facts
+    assert again.modes_end_us == teller.ledger.modes_end_us
