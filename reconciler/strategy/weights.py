@@ -1,0 +1,109 @@
+"""
+Weights in a file of their own, read again whenever it changes.
+
+    [strategies]
+    "EmaCross_*" = 0.5
+
+    [symbols]
+    XBTUSD = 800
+
+A table that is there takes the place of the one in the configuration. What is wrong in it is one
+clear error, and the weights before it stay in force, all of them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from reconciler.errors import ConfigError
+from reconciler.strategy.portfolio import Portfolio, check
+
+MOST_BYTES = 1_000_000
+
+Signature = tuple[int, int, int]
+
+
+class WeightFiles:
+    """
+    The portfolios with the weights of their files.
+
+    Args:
+        portfolios: As configured.
+        strategies: Identifiers of the configured instances.
+        symbols: The configured ones.
+    """
+
+    def __init__(
+        self, portfolios: Sequence[Portfolio], strategies: Sequence[str], symbols: Sequence[str]
+    ) -> None:
+        self._portfolios = tuple(portfolios)
+        self._strategies, self._symbols = tuple(strategies), tuple(symbols)
+        self._seen: tuple[Signature | None, ...] | None = None
+
+    def changed(self) -> tuple[Portfolio, ...] | None:
+        """
+        All portfolios, if this is the first time or a file is another than when last asked.
+
+        Raises:
+            ConfigError: A file can't be read, or says what makes no sense. Told once for each
+                state of the files.
+        """
+        now = tuple(
+            _signature(Path(one.weights_file).expanduser()) if one.weights_file else None
+            for one in self._portfolios
+        )
+        if now == self._seen:
+            return None
+        self._seen = now
+        found = tuple(_with_file(one) for one in self._portfolios)
+        for one in found:
+            check(one, self._strategies, self._symbols)
+        return found
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _with_file(portfolio: Portfolio) -> Portfolio:
+    if not portfolio.weights_file:
+        return portfolio
+    path = Path(portfolio.weights_file).expanduser()
+    where = f"portfolio.{portfolio.name}: {path}"
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise ConfigError(f"{where} has more than {MOST_BYTES:,} bytes")
+        tables = tomllib.loads(raw.decode(), parse_float=Decimal)
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where} is not understood: {str(error)[:200]}") from None
+    for name in tables:
+        if name not in {"strategies", "symbols"}:
+            raise ConfigError(f"{where}: {name[:40]!r} is no table here; strategies, symbols are")
+    new = {name: _numbers(f"{where}: {name}", table) for name, table in tables.items()}
+    return msgspec.structs.replace(portfolio, **new)
+
+
+def _numbers(where: str, table: object) -> dict[str, Decimal]:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where} must be a table of names and numbers")
+    found = {}
+    for name, value in table.items():
+        if type(value) is int:
+            value = Decimal(value)
+        if type(value) is not Decimal or not value.is_finite():
+            raise ConfigError(f"{where}: {name[:80]} = {str(value)[:40]} is no number")
+        found[name] = value
+    return found
