@@ -29,6 +29,9 @@ class Rates(NamedTuple):
     shown_maint: Decimal
     shown_leverage: Decimal
     exit_fee: Decimal  # to leave at bankruptcy, of an order's cost
+    worth: Decimal  # cost and margin, of a position's cost
+    cushion: Decimal  # what may be lost of the margin before liquidation, of a position's cost
+    with_fee: Decimal  # an amount and the fee to trade it
 
 
 @dataclass(slots=True)
@@ -139,6 +142,7 @@ class Position:
             r = self.rated = Rates(
                 inst, self.risk_limit, leverage, init, maint, plain(init), plain(maint),
                 leverage or plain(1 / init), inst.taker_fee * (1 + init),
+                1 + init, init - maint, 1 + inst.taker_fee,
             )  # fmt: skip
         return r
 
@@ -204,7 +208,7 @@ class Position:
         """
         if not self.qty:
             return 0
-        value = abs(self.unrealised_cost) * (1 + self.init_margin_req) + cross
+        value = abs(self.unrealised_cost) * self.rates.worth + cross
         return ceil_mul_exact(value, self.instrument.taker_fee)
 
     @property

@@ -74,6 +74,14 @@ def _window(book: Book, sent: Levels, depth: int) -> Moved:
         touched = [ticks for of, ticks in book.dirty if of == side]
         if not touched or _behind(side, touched, before, depth):
             continue
+        sizes = {ticks: book.size(side, ticks) for ticks in touched}
+        if all(size and ticks in before for ticks, size in sizes.items()):  # nothing came or went
+            moved += [
+                (side, ticks, sizes[ticks], before[ticks])
+                for ticks in (sizes if len(sizes) == 1 else [t for t in before if t in sizes])
+                if sizes[ticks] != before[ticks]
+            ]
+            continue
         after = dict(book.levels(side, depth))
         moved += [
             (side, ticks, after.get(ticks, 0), known)

@@ -24,6 +24,7 @@ Fields = Mapping[str, object]
 _LONGEST_TIMEOUT_MS = 366 * 86_400_000
 _SECONDS_END = 100_000_000_000  # a later time is counted in milliseconds
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
+_SMALL = 10**18  # whole numbers below need no look at their digits
 _MAX_DIGITS = 40  # of a number as text; more is rubbish, and slow to compute with
 
 
@@ -42,6 +43,8 @@ def number(fields: Fields, name: str) -> Decimal | None:
     value = fields.get(name)
     if value is None or value == "":
         return None
+    if type(value) is int and abs(value) < _SMALL:  # as a rule
+        return Decimal(value)
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         raise errors.invalid(f"Invalid {name}")
     if isinstance(value, str) and _NUMBER.fullmatch(value) is None:  # Decimal reads "1_000", too
@@ -60,6 +63,9 @@ def number(fields: Fields, name: str) -> Decimal | None:
 
 def whole(fields: Fields, name: str) -> int | None:
     """A whole number, or None when unset; ``300.0`` is whole."""
+    value = fields.get(name)
+    if type(value) is int and abs(value) < _SMALL:  # as a rule
+        return value
     parsed = number(fields, name)
     if parsed is None:
         return None

@@ -73,21 +73,22 @@ def standing(account: Account, currency: str) -> Standing:
     s = Standing(account.wallet_balance(currency))
     losing: list[tuple[Position, int]] = []
     for p in account.positions.values():
-        if p.instrument.base == currency:
+        inst = p.instrument
+        if inst.base == currency:
             s.init += p.open_sell_qty
-        if p.instrument.settle != currency:
+        if inst.settle != currency:
             continue
         if p.open_buy_qty or p.open_sell_qty:
             s.init += p.init_margin
         if not p.qty:
             continue
-        symbol, value = p.instrument.symbol, p.mark_value
+        symbol, value, init, comm = inst.symbol, p.mark_value, p.pos_init, p.pos_comm
         gain = value - p.unrealised_cost
         s.gains += gain
         s.gross += abs(value)
-        s.pos_init[symbol] = p.pos_init
-        s.comm[symbol] = s.least_comm[symbol] = p.pos_comm
-        s.held += s.pos_init[symbol] + s.comm[symbol] + p.transferred
+        s.pos_init[symbol] = init
+        s.comm[symbol] = s.least_comm[symbol] = comm
+        s.held += init + comm + p.transferred
         if p.leverage:
             s.cross[symbol] = p.transferred
         elif gain < 0:
@@ -132,7 +133,7 @@ def _draw(s: Standing, p: Position, loss: int) -> None:
 
 def _after_fee(amount: int, p: Position) -> int:
     """What *amount* can back when the fee to leave grows with it."""
-    return int(amount / (1 + p.instrument.taker_fee))
+    return int(amount / p.rates.with_fee)
 
 
 def _backing(s: Standing, p: Position) -> int:
@@ -149,7 +150,7 @@ def liquidation_price(s: Standing, p: Position) -> Decimal | None:
     if not p.qty:
         return None
     extra = Decimal(_backing(s, p)) / abs(p.unrealised_cost)
-    return p.price_at(p.init_margin_req - p.maint_margin_req + extra)
+    return p.price_at(p.rates.cushion + extra)
 
 
 def bankrupt_price(s: Standing, p: Position) -> Decimal | None:

@@ -122,11 +122,9 @@ def changed(before: Row, after: Row, identity: Iterable[str]) -> Row | None:
 
     A field that went away is sent as null once: null means "now unset" (section 10.1).
     """
-    if [*before] == [*after]:  # as a rule; then no field is looked up
-        delta: Row = dict(compress(after.items(), map(ne, before.values(), after.values())))
-        delta.pop("timestamp", None)
-    else:
-        delta = {k: v for k, v in after.items() if k != "timestamp" and before.get(k) != v}
+    delta: Row = dict(compress(after.items(), map(ne, map(before.get, after), after.values())))
+    delta.pop("timestamp", None)
+    if not before.keys() <= after.keys():
         delta.update({k: None for k in before if k not in after})
     if not delta:
         return None
