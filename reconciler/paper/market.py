@@ -97,6 +97,9 @@ class Book:
     def get(self, order_id: str) -> Resting | None:
         return self._orders.get(order_id)
 
+    def __contains__(self, order_id: object) -> bool:
+        return order_id in self._orders
+
     def orders(self) -> Iterator[Resting]:
         return iter(self._orders.values())
 

@@ -9,6 +9,7 @@ order that rests at the best price is filled within seconds.
 from __future__ import annotations
 
 import random
+from collections.abc import Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -35,21 +36,28 @@ class House:
     orders: dict[tuple[int, int], str] = field(default_factory=dict)  # (side, ticks) -> id
 
     def quote(self, wanted: dict[tuple[int, int], int], now_ms: int) -> None:
-        """
-        Make the house's orders those of *wanted*: (side, ticks) -> contracts.
-
-        Orders that fit stay and keep their place; gone or half-eaten ones are renewed.
-        New ones may trade: a price that walks through a resting order fills it.
-        """
+        """Make the house's orders those of *wanted*: (side, ticks) -> contracts."""
         book = self.exchange.markets[self.symbol].book
-        for key, order_id in list(self.orders.items()):
-            resting = book.get(order_id)
-            if resting is None or key not in wanted:
-                book.remove(order_id)
-                del self.orders[key]
-        for (side, ticks), size in wanted.items():
-            if (side, ticks) not in self.orders:
-                self.rest(side, ticks, size, now_ms)
+        missing = {
+            key: size
+            for key, size in wanted.items()
+            if (order_id := self.orders.get(key)) is None or order_id not in book
+        }
+        self.renew(wanted.keys(), missing, now_ms)
+
+    def renew(
+        self, kept: Set[tuple[int, int]], missing: dict[tuple[int, int], int], now_ms: int
+    ) -> None:
+        """
+        Leave no order but at *kept*, then place those that are *missing*: (side, ticks) -> size.
+
+        Orders that fit stay and keep their place. New ones may trade: a price that walks through a
+        resting order fills it.
+        """
+        for side, ticks in [key for key in self.orders if key not in kept]:
+            self.withdraw(side, ticks)
+        for (side, ticks), size in missing.items():
+            self.rest(side, ticks, size, now_ms)
 
     def rest(self, side: int, ticks: int, size: int, now_ms: int) -> None:
         """Place one house order, in place of the one at that price if there is one."""
@@ -89,6 +97,9 @@ class Walk:
         self._tick = inst.tick  # that `bid` counts
         self.bid = max(2, int(start / inst.tick))  # ticks of the best house bid
         self.spread = 1  # ticks
+        self._ladder_at: tuple[int, int, Decimal] | None = None
+        self._ladder: list[tuple[int, tuple[int, int]]] = []  # (level, (side, ticks)) there
+        self._on_ladder: set[tuple[int, int]] = set()
 
     def open(self, now_ms: int) -> None:
         """Quote the first book."""
@@ -164,20 +175,27 @@ class Walk:
             self.house.rest(side, ticks, size, now_ms)
 
     def _quote(self, now_ms: int) -> None:
-        orders = self.house.orders
-        book = self.exchange.markets[self.symbol].book
-        wanted: dict[tuple[int, int], int] = {}
-        for side in (BUY, SELL):
-            for level in range(LADDER + FAR_LEVELS):
-                key = (side, self._ticks(side, level))
-                if key[1] <= 0:
-                    continue
-                order_id = orders.get(key)
-                if order_id is not None and book.get(order_id) is not None:
-                    wanted[key] = 0  # it stays as it is
-                else:
-                    wanted[key] = self._contracts(self._percent(level))
-        self.house.quote(wanted, now_ms)
+        """Make the book good: what is gone of the ladder is renewed, what is not of it goes."""
+        here = (self.bid, self.spread, self._tick)
+        if here != self._ladder_at:
+            self._ladder_at = here
+            self._ladder = [
+                (level, (side, ticks))
+                for side in (BUY, SELL)
+                for level in range(LADDER + FAR_LEVELS)
+                if (ticks := self._ticks(side, level)) > 0
+            ]
+            self._on_ladder = {key for _, key in self._ladder}
+        house = self.house
+        find = house.orders.get
+        resting = self.exchange.markets[self.symbol].book
+        missing = {
+            key: self._contracts(self._percent(level))
+            for level, key in self._ladder
+            if (order_id := find(key)) is None or order_id not in resting
+        }
+        if missing or len(house.orders) != len(self._on_ladder):
+            house.renew(self._on_ladder, missing, now_ms)
 
     def _ticks(self, side: int, level: int) -> int:
         """Price of a level of the ladder: close together at the touch, wider away from it."""
