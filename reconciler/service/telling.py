@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from reconciler.core import decisions as d
 from reconciler.core import events as e
 from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
+
+LIMIT = re.compile(r"limits(\.[a-z_]+)+")
 
 #: Says one thing: level, name of the event (noun.verb), and its values.
 Say = Callable[..., None]
@@ -19,6 +22,7 @@ class Teller:
 
     def __init__(self, say: Say) -> None:
         self._say = say
+        self._limits: dict[str, str] = {}  # symbol: the limit that it waits for
 
     def __call__(
         self, steps: Sequence[tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]]
@@ -86,6 +90,8 @@ class Teller:
                     by=event.by,
                     reason=event.reason,
                 )
+            case e.Answered(outcome=e.Outcome.NOT_SENT, code="guard"):
+                self._say("warning", "limit.hit", request_id=event.request_id, text=event.text)
             case e.Answered(outcome=e.Outcome.REFUSED):
                 self._say("warning", "request.refused", code=event.code, text=event.text)
 
@@ -106,6 +112,8 @@ class Teller:
 
     def _fact(self, fact: AnyFact) -> None:
         match fact:
+            case d.WaitingFor():
+                self._limit(fact.symbol, fact.what)
             case d.Transition():
                 self._say(
                     "info",
@@ -161,6 +169,14 @@ class Teller:
                 self._say(
                     "info", "incident.close", incident_id=fact.incident_id, decision=fact.decision
                 )
+
+    def _limit(self, symbol: str, what: str) -> None:
+        """Once for each limit that a symbol comes to wait for, whatever its figures do since."""
+        found = LIMIT.search(what)
+        rule = found[0] if found else ""
+        if rule and self._limits.get(symbol) != rule:
+            self._say("warning", "limit.hit", symbol=symbol, rule=rule, text=what)
+        self._limits[symbol] = rule
 
 
 def _of(event: e.Halted | e.ModeSet | e.Resumed) -> dict[str, Any]:
