@@ -91,12 +91,12 @@ def test_an_amend_is_kept_back_as_an_order_is(shop: Shop) -> None:
     teller.do(["ok", "r1"])
     teller.do(["price", "101", "101.5"])
     teller.wait(10_000)
-    assert isinstance(teller.done[-1], AmendOrder)
-    events = [event for event, _ in teller.history[before:]]
+    told = teller.history[before:]
+    there = next(n for n, (_, done) in enumerate(told) if done and type(done[0]) is AmendOrder)
     shop.venue.quote = lambda symbol: None  # type: ignore[assignment, method-assign]
-    shop.engine.handle(events[:-1])
+    shop.engine.handle([event for event, _ in told[:there]])
     lost = e.StreamLost(at_us=teller.now_us, reason="test")
-    shop.engine.handle([events[-1], lost])
+    shop.engine.handle([told[there][0], lost])
     assert [d for d in shop.venue.sent if isinstance(d, AmendOrder)] == []
     asked = "SELECT outcome, code, text FROM requests WHERE kind = 'amendorder'"
     assert shop.rows(asked) == [("not_sent", "guard", "the stream")]
@@ -152,7 +152,7 @@ def test_a_mismatch_is_settled_in_the_turn_that_froze_it(tmp_path: Path) -> None
         shop.engine.handle([event])
     assert shop.engine.ledger.books[SYMBOL].position == 60
     shop.journal.close()
-    assert shop.rows("SELECT contracts, \"by\" FROM adjustments") == [(-40, "on_mismatch = adopt")]
+    assert shop.rows('SELECT contracts, "by" FROM adjustments') == [(-40, "on_mismatch = adopt")]
     report = replay(shop.database)
     assert report.difference is None
 
