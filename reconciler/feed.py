@@ -152,11 +152,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. Fewer rows than `PAGE` are the last ones there are."""
+    """What came of it. Fewer `rows` than `PAGE` are the last ones there are."""
 
     asked: Asked
     trades: Sequence[Trade] = ()
     buckets: Sequence[Bucket] = ()
+    rows: int = 0  # that came, with those that mean nothing
     failed: str = ""  # why nothing came
 
 

@@ -10,8 +10,8 @@ gateway does in threads of its own, and hands over what it learned as events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from reconciler.core.decisions import AnyDecision
 from reconciler.core.events import AnyEvent, Quoted
@@ -81,6 +81,9 @@ class Feed(Protocol):
     def rejoin(self, reason: str) -> None:
         """From any thread: something was dropped on our side. Begin anew with images."""
 
+    def want(self, needs: Mapping[str, Any], tables: Iterable[str] = ()) -> None:
+        """From any thread: more symbols, tables or history are wanted. Begins anew with them."""
+
     def venue_us(self) -> int:
         """The time by the venue's clock, as well as it is known."""
 
@@ -99,6 +102,9 @@ class Joiner(Protocol):
 
     def page(self, page: Page, venue_us: int) -> list[News]:
         """A page of history came."""
+
+    def want(self, needs: Mapping[str, Any]) -> None:
+        """Symbol -> what is wanted of its past, with the next joining."""
 
     def asks(self, venue_us: int) -> list[Asked]:
         """Pages that are to be read now."""

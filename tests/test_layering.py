@@ -95,6 +95,7 @@ EXACT = (
             "lookups",
             "messages",
             "outgoing",
+            "public_rows",
             "quotes",
             "rows",
             "session",

@@ -34,6 +34,14 @@ def addresses(environment: str) -> tuple[str, str]:
         raise ConfigError("the environment is live or testnet", environment=environment) from None
 
 
+def stream_address(base_url: str, ws_url: str = "") -> Address:
+    """Where the websocket is: at *ws_url*, or on the host of *base_url*."""
+    if ws_url:
+        return address(ws_url, ("ws", "wss"))
+    at = address(base_url, ("http", "https"))
+    return Address(at.secure, at.host, at.port, f"{at.path}/realtime")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BitmexConfig:
     """
@@ -70,10 +78,7 @@ class BitmexConfig:
     @property
     def stream(self) -> Address:
         """Where the websocket is."""
-        if self.ws_url:
-            return address(self.ws_url, ("ws", "wss"))
-        at = self.rest
-        return Address(at.secure, at.host, at.port, f"{at.path}/realtime")
+        return stream_address(self.base_url, self.ws_url)
 
     def redacted(self, said: str) -> str:
         """*said* by others, without our key, secret, or anything like a signature."""

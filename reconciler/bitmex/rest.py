@@ -84,7 +84,7 @@ class Reader:
         self,
         to: Address,
         ca_file: str,
-        signer: Signer,
+        signer: Signer | None,
         host: Host,
         exchanged: Callable[[Exchange], None],
         crashed: Callable[[BaseException], None],
@@ -247,6 +247,15 @@ class Reader:
             rows.instrument_seen(row, 0)  # if it can't be read, the look-up has failed
         return found
 
+    def body(self, path: str, query: Mapping[str, object]) -> bytes:
+        """
+        One answer of a public table, as it came.
+
+        Raises:
+            ReadFailed: There was none that is of use.
+        """
+        return self._get(path, query, _always)
+
     # -- below them
 
     def _all(
@@ -302,17 +311,14 @@ class Reader:
     def _ask(self, target: str) -> Reply | Failure:
         url = f"{self._base}{target}"
         prepared = requests.Request("GET", url).prepare()
-        expires = (self._now() + self.offset_us) // 1_000_000 + EXPIRES_S
-        # Signed is what is sent: requests may have encoded the query once more.
-        signature = self._signer.sign("GET", prepared.path_url, expires)
-        prepared.headers.update(
-            {
-                "accept": "application/json",
-                "api-key": self._signer.api_key,
-                "api-expires": str(expires),
-                "api-signature": signature,
-            }
-        )
+        prepared.headers["accept"] = "application/json"
+        if self._signer is not None:
+            expires = (self._now() + self.offset_us) // 1_000_000 + EXPIRES_S
+            # Signed is what is sent: requests may have encoded the query once more.
+            signature = self._signer.sign("GET", prepared.path_url, expires)
+            prepared.headers["api-key"] = self._signer.api_key
+            prepared.headers["api-expires"] = str(expires)
+            prepared.headers["api-signature"] = signature
         until_s = time.monotonic() + self._timeout_s
         try:
             with self._session.send(

@@ -1,7 +1,7 @@
 """
 One connection's way from welcome to in sync.
 
-    welcome -> login -> subscribing -> tables -> reading -> live        any of them -> lost
+    welcome -> (login ->) subscribing -> tables -> reading -> live        any of them -> lost
 
 Rule 1: nothing is sent before the welcome; the subscriptions follow the accepted login.
 Rule 2: `tables` ends when every topic was acknowledged and every account table had its image; what
@@ -39,20 +39,29 @@ TOPICS_PER_COMMAND = 30  # every acknowledgement echoes its whole command
 _encode = msgspec.json.Encoder().encode
 
 
+def account_topics(symbols: Sequence[str]) -> list[str]:
+    """What an account and its symbols need."""
+    return [
+        *ACCOUNT_TOPICS,
+        *(f"{topic}:{symbol}" for symbol in symbols for topic in SYMBOL_TOPICS),
+    ]
+
+
 class Session:
     """What one connection has reached, and what it waits for."""
 
     def __init__(
-        self, symbols: Sequence[str], login: Callable[[], dict[str, object]], now_us: int
+        self,
+        symbols: Sequence[str],
+        login: Callable[[], dict[str, object]] | None,
+        now_us: int,
+        topics: Sequence[str] | None = None,
     ) -> None:
         self.phase = "welcome"
         self.reason = ""  # why it was lost
         self.wait_us = 0  # asked for by the venue before the next attempt
         self.outbox: list[str] = []  # to be sent now; may hold a signature
-        self.topics = [
-            *ACCOUNT_TOPICS,
-            *(f"{topic}:{symbol}" for symbol in symbols for topic in SYMBOL_TOPICS),
-        ]
+        self.topics = list(topics or account_topics(symbols))
         self._login = login
         self._opened_us = self._heard_us = now_us
         self._pinged_us: int | None = None
@@ -115,7 +124,9 @@ class Session:
         elif frame.error is not None:
             self._error(frame)
         elif frame.info is not None:
-            if self.phase == "welcome":
+            if self.phase == "welcome" and self._login is None:  # public tables need no key
+                self._subscribe()
+            elif self.phase == "welcome" and self._login is not None:
                 self.phase = "login"
                 self._send(self._login())
         elif frame.success is not None:
@@ -172,9 +183,12 @@ class Session:
             images.add(frame.unsubscribe)
             self.phase = "tables"
         elif op == "authKeyExpires" and self.phase == "login":
-            self.phase = "subscribing"
-            for chunk in _chunks(self.topics):
-                self._send({"op": "subscribe", "args": chunk})
+            self._subscribe()
+
+    def _subscribe(self) -> None:
+        self.phase = "subscribing"
+        for chunk in _chunks(self.topics):
+            self._send({"op": "subscribe", "args": chunk})
 
     def _image(self, frame: Frame) -> None:
         """An image came: of the topic with its symbol, or of the whole table."""

@@ -198,6 +198,8 @@ class Series:
         self.next_us = 0  # when the oldest that is being made is to be closed
         self._known_us: int | None = None  # since when no trade is missing; None: some may be
         self._known_before: tuple[int, int] | None = None  # the same, and until when, before a gap
+        self._historic = False  # history has come before
+        self.resume_us = 0  # history that fills a gap is counted from here on
         self._from_us = 0  # trades before this are in the bars already
         self._origin = (-1, -1)  # start of a bar without one before it, time of its first trade
 
@@ -272,6 +274,7 @@ class Series:
         if self._known_us is not None:
             self._known_before = (self._known_us, newest_us)
         self._known_us = None
+        self.resume_us = newest_us
         for making in self._making:
             making.complete = False
 
@@ -288,6 +291,20 @@ class Series:
         for making in self._making:
             making.complete = self._knows(making.start_us)
         return told
+
+    def goes_on(self, since_us: int) -> bool:
+        """Whether history from *since_us* on fills these bars in; else they begin with it."""
+        if not self._making:
+            return False
+        first = self._closed[0].start_us if self._closed else self._making[0].start_us
+        return self._historic or since_us > first
+
+    def begin_anew(self) -> None:
+        """Forget what was made: history has all of it, and what was before."""
+        self._historic = True
+        self._making.clear()
+        self._closed.clear()
+        self._origin = (-1, -1)
 
     def install(self, covers: Covers, until_us: int) -> int | None:
         """

@@ -119,6 +119,15 @@ class Joiner:
     def __init__(self, needs: Mapping[str, Needs]) -> None:
         self._symbols = {symbol: _Symbol(symbol, each) for symbol, each in needs.items()}
 
+    def want(self, needs: Mapping[str, Needs]) -> None:
+        """More of the past is wanted. It comes with the next joining, which reads all of it."""
+        for symbol, each in needs.items():
+            before = self._symbols.get(symbol)
+            if before is None:
+                self._symbols[symbol] = _Symbol(symbol, each)
+            else:
+                before.needs, before.newest_us = each, -1
+
     @property
     def joined(self) -> bool:
         """Whether all of them are."""
@@ -212,8 +221,8 @@ class Joiner:
     @staticmethod
     def _buckets(each: _Symbol, page: Page) -> None:
         each.buckets += page.buckets
-        each.skip += len(page.buckets)
-        if len(page.buckets) >= PAGE:
+        each.skip += page.rows
+        if page.rows >= PAGE:
             return
         each.sizes.pop(0)
         each.skip = 0
@@ -228,8 +237,8 @@ class Joiner:
     @staticmethod
     def _trades(each: _Symbol, page: Page, venue_us: int) -> list[News]:
         each.trades += page.trades
-        each.skip += len(page.trades)
-        if len(page.trades) >= PAGE:
+        each.skip += page.rows
+        if page.rows >= PAGE:
             if each.skip >= PAGES * PAGE:
                 return _hand_over(each, f"more than {PAGES * PAGE} trades are missing")
             return []

@@ -200,12 +200,15 @@ class SymbolMarket:
         self.previous, self.last, self.last_trade = self.last, trade.price, trade
         return True
 
+    def _value(self, trade: Trade) -> int:
+        if trade.value_minor or self.rules is None:
+            return trade.value_minor
+        return value_minor(self.rules, trade.price, trade.contracts)
+
     def _count(self, trade: Trade) -> list[BarEvent]:
         """Count it in the bars."""
         self._trades.append(trade)
-        value = trade.value_minor
-        if not value and self.rules is not None:
-            value = value_minor(self.rules, trade.price, trade.contracts)
+        value = self._value(trade)
         told: list[BarEvent] = []
         for series in self._series.values():
             told += series.take(trade, value)
@@ -397,29 +400,44 @@ class Market(Mapping[str, SymbolMarket]):
         are not told. After a gap it fills in: what it changes is told as of any late trade.
         """
         market.history_note = history.note
-        told: list[Tick | BarEvent] = []
+        told: list[BarEvent] = []
         covers = Covers(history.buckets)
-        begun, known_us = [], {}
+        begun: list[Series] = []
+        known_us: dict[int, int] = {}
         for length, series in market._series.items():
             known_us[length] = history.since_us if history.complete else history.stream_us
-            if series.current is not None:
+            if series.goes_on(history.since_us):
                 begun.append(series)
-            elif covers.fit(length):
+                continue
+            series.begin_anew()
+            if covers.fit(length):
                 installed_us = series.install(covers, history.until_us)
                 if installed_us is not None and history.complete:
                     known_us[length] = installed_us
         for trade in history.trades:
-            if not market._repeats(trade):
-                market._price(trade)
-                told += market._count(trade)
+            told += self._past(market, trade, begun)
         for length, series in market._series.items():
             told += series.filled(known_us[length])
         self._due()
         if market.last_trade is not None:
             self._seen_at(market, market.last_trade.venue_us)
         lengths = {series.length_us for series in begun}
-        told = [one for one in told if isinstance(one, BarEvent) and one.bar.length_us in lengths]
+        told = [one for one in told if one.bar.length_us in lengths]
         return [*told, market.tick()]
+
+    @staticmethod
+    def _past(market: SymbolMarket, trade: Trade, begun: list[Series]) -> list[BarEvent]:
+        """A trade of history: all that fresh bars have, and what a gap had hidden from others."""
+        repeats = market._repeats(trade)
+        if not repeats:
+            market._price(trade)
+            market._trades.append(trade)
+        told: list[BarEvent] = []
+        value = market._value(trade)
+        for series in market._series.values():
+            if series not in begun or not (repeats or trade.venue_us < series.resume_us):
+                told += series.take(trade, value)
+        return told
 
     def _seen_at(self, market: SymbolMarket, venue_us: int) -> None:
         market.venue_us = max(market.venue_us, venue_us)
