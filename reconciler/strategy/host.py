@@ -192,6 +192,10 @@ class Host:
         if not self._inbox.put(news):
             self._rejoin("the strategies were too far behind")
 
+    def market_broke(self, error: BaseException) -> None:
+        """The source of market data has ended for good: no strategy goes on without it."""
+        self._inbox.put([lambda runner: runner.fail_all(error)])
+
     def fill(self, fill: FillShared) -> None:
         """Hand over a strategy's part of a fill."""
         self._inbox.put([fill])
@@ -266,9 +270,10 @@ class Host:
             self.runner.finish(call, outcome)
 
     def broke(self, worker: Worker, error: BaseException) -> None:
-        """An error of our own: say so, once, and only if it still matters."""
+        """An error of our own: every strategy has failed, if it still matters."""
         if self._worker is worker:
             self._on_crash(error)
+            self.runner.fail_all(error)
 
     def _take_news(self) -> None:
         """Give the market one piece of news, or, when there is none, the time."""

@@ -155,6 +155,12 @@ class Runner:
             raise Refused(f"{identifier} does not run: it is {instance.state}")
         self._end(instance, "stopped", detail, zero=zero)
 
+    def fail_all(self, error: BaseException) -> None:
+        """What all of them stand on has broken: every one that runs has failed."""
+        for instance in self.instances.values():
+            if instance.state in ("waiting", "running"):
+                self._fail(instance, "market", error)
+
     def instance(self, identifier: str) -> Instance:
         """One of them, by its identifier or the name in the configuration. Raises NotFound."""
         for instance in self.instances.values():
@@ -338,7 +344,7 @@ class Runner:
     def _fail(self, instance: Instance, callback: str, error: BaseException) -> None:
         """A strategy has failed: it is stopped, and its last signals are held or zeroed."""
         zero = instance.spec.on_failure == "zero"
-        self._end(instance, "failed", told(callback, error), zero=zero, whole=_whole(error))
+        self._end(instance, "failed", told(callback, error), zero=zero, whole=whole(error))
 
     def _end(
         self, instance: Instance, state: str, detail: str, *, zero: bool, whole: str = ""
@@ -371,24 +377,37 @@ class Runner:
     def table(self) -> list[dict[str, Any]]:
         """Every instance, for people."""
         return [
-            {
-                "strategy": instance.identifier,
-                "name": instance.spec.name,
-                "class": instance.spec.kind,
-                "symbols": ",".join(instance.spec.symbols),
-                "bar": instance.spec.bar,
-                "state": instance.state,
-                "signals": _signals(instance.signals),
-                "on_failure": instance.spec.on_failure,
-                "detail": instance.detail,
-                "parameters": instance.parameters,
+            row_of(one.spec)
+            | {
+                "state": one.state,
+                "signals": ", ".join(f"{s} {x.strength:+f}" for s, x in one.signals.items()),
+                "detail": one.detail,
+                "parameters": one.parameters,
             }
-            for instance in self.instances.values()
+            for one in self.instances.values()
         ]
 
 
-def _signals(signals: Mapping[str, Signal]) -> str:
-    return ", ".join(f"{symbol} {one.strength:+f}" for symbol, one in sorted(signals.items()))
+#: A row of a strategy of which nothing is known but its identifier.
+BLANK: Mapping[str, Any] = {
+    "strategy": "", "name": "", "class": "", "symbols": "", "bar": "", "runs": "elsewhere",
+    "state": "off", "signals": "", "holds": "", "on_failure": "", "detail": "", "parameters": "",
+}  # fmt: skip
+
+
+def row_of(spec: Spec) -> dict[str, Any]:
+    """What the configuration says of an instance, for people."""
+    return {
+        **BLANK,
+        "strategy": spec.identifier,
+        "name": spec.name,
+        "class": spec.kind,
+        "symbols": ",".join(spec.symbols),
+        "bar": spec.bar,
+        "runs": spec.runs,
+        "on_failure": spec.on_failure,
+        "detail": "" if spec.enabled else "enabled = false",
+    }
 
 
 def told(callback: str, error: BaseException) -> str:
@@ -407,7 +426,8 @@ def told(callback: str, error: BaseException) -> str:
     return f"{last[:LONGEST_DETAIL]}{where}".encode(errors="replace").decode()
 
 
-def _whole(error: BaseException) -> str:
+def whole(error: BaseException) -> str:
+    """A traceback, as far as it can be stored."""
     text = "".join(traceback.format_exception(error))[-4000:]
     return text.encode(errors="replace").decode()
 

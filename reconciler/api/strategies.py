@@ -1,0 +1,71 @@
+"""Strategies over HTTP: which there are, to start and stop them, and what others say of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from reconciler.api.answers import Answer
+from reconciler.api.reading import Request, ask, known, parsed
+from reconciler.service.door import Door, StrategyReport
+
+Handler = Callable[[Request], Answer]
+
+
+class Do(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a start, stop or restart may say."""
+
+    by: str = "http"
+    zero: bool = False
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a strategy in another process says of itself; see `StrategyReport`."""
+
+    state: Literal["running", "stopped", "failed"]
+    detail: str = ""
+    parameters: str = ""
+
+
+class StrategyRoutes:
+    """The handlers, over a door."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def table(self, base: str) -> list[tuple[str, str, Handler]]:
+        """Method, path and handler of every route."""
+        one = f"{base}/strategies/{{name}}"
+        return [
+            ("GET", f"{base}/strategies", self.all),
+            ("PUT", one, self.report),
+            ("POST", f"{one}/start", lambda request: self._do(request, "start")),
+            ("POST", f"{one}/stop", lambda request: self._do(request, "stop")),
+            ("POST", f"{one}/restart", lambda request: self._do(request, "restart")),
+        ]
+
+    def all(self, request: Request) -> Answer:
+        """Every strategy: where it stands, and its signals."""
+        known(request.query, ())
+        return Answer(200, {"rows": ask(self._door.strategies), "next": None})
+
+    def report(self, request: Request) -> Answer:
+        """A strategy in another process runs, was stopped, or has failed."""
+        said = parsed(request.body, Said)
+        report = StrategyReport(
+            strategy=request.names["name"],
+            state=said.state,
+            detail=said.detail,
+            parameters=said.parameters,
+        )
+        ask(lambda: self._door.report_strategy(report))
+        return Answer(200, msgspec.to_builtins(report))
+
+    def _do(self, request: Request, what: str) -> Answer:
+        asked = parsed(request.body or b"{}", Do)
+        name = request.names["name"]
+        return Answer(
+            200, ask(lambda: self._door.strategy(name, what, by=asked.by, zero=asked.zero))
+        )

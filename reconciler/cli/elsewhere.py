@@ -1,0 +1,224 @@
+"""
+One strategy in a process of its own: public market data in, signals out to the service by HTTP.
+
+Neither side minds the other's end. While the service is away its newest signal waits; when it is
+back that is handed over. When this process begins, the service tells which signals are in force.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from decimal import Decimal
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from reconciler.cli import wiring
+from reconciler.cli.app import Ask
+from reconciler.errors import ConfigError, NotFound, ReconcilerError, Refused, Unreachable
+from reconciler.strategy.outbox import Outbox
+from reconciler.strategy.runner import Change
+from reconciler.strategy.signals import Signal
+
+if TYPE_CHECKING:
+    from reconciler.client import HttpDoor
+    from reconciler.config import AppConfig
+    from reconciler.strategy.registry import Spec
+    from reconciler.venue import Feed
+
+REACHED_WITHIN_S = 60.0  # at the start
+
+
+class Elsewhere:
+    """One run of ``strategy run NAME``."""
+
+    def __init__(self, ask: Ask, name: str, *, for_s: int | None) -> None:
+        from reconciler.cli.run import log
+
+        self._ask, self._config = ask, ask.settings()
+        self._spec = _spec(self._config, name)
+        self._for_s = for_s
+        self._say = log(ask, self._config)
+        self._over = threading.Event()
+        self._door: HttpDoor | None = None
+        self._feed: Feed | None = None
+        self._failed = ""
+        self._state = "off"
+
+    def run(self) -> None:
+        """
+        Run until somebody ends it.
+
+        Raises:
+            Refused: The strategy has failed.
+            Unreachable: No service answered at the start.
+        """
+        from reconciler.strategy.host import Host
+        from reconciler.strategy.market import Market
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signals = self._first_contact()
+        outbox = self._outbox = Outbox(
+            self._deliver, self._refused, waiting=self._waiting, on_crash=self._broke
+        )
+        host = self._host = Host(
+            [self._spec],
+            Market(self._spec.symbols),
+            venue_us=self._venue_us,
+            on_signal=outbox.put,
+            on_change=self._changed,
+            warn=lambda name, text: self._say("warning", "strategy.note", strategy=name, text=text),
+            rejoin=lambda reason: self._feed.rejoin(reason) if self._feed is not None else None,
+            on_crash=self._broke,
+            on_loaded=self._connect,
+            signals=signals,
+        )
+        outbox.start()
+        host.start([self._spec.identifier])
+        try:
+            self._over.wait(self._for_s)
+        finally:
+            if self._feed is not None:
+                self._feed.close(1)
+            host.stop()
+            if self._state == "running":
+                detail = "its process was ended; its last signal holds"
+                outbox.put(Change(strategy=self._spec.identifier, state="stopped", detail=detail))
+            outbox.drained(5)
+            outbox.stop()
+            if self._door is not None:
+                self._door.close()
+        if self._failed:
+            raise Refused(
+                f"{self._spec.identifier} has failed: {self._failed}",
+                next_step="Correct it, then run it again.",
+            )
+
+    # -- the service
+
+    def _first_contact(self) -> list[Signal]:
+        """The signals in force, told by the service; it may still be on its way up."""
+        deadline = time.monotonic() + REACHED_WITHIN_S
+        while True:
+            try:
+                return self._signals()
+            except Unreachable as error:
+                self._waiting(str(error))
+                if time.monotonic() > deadline or self._over.wait(1):
+                    raise
+
+    def _signals(self) -> list[Signal]:
+        identifier = self._spec.identifier
+        for row in self._reach().strategies():
+            if row["strategy"] == identifier:
+                return [
+                    Signal(strategy=identifier, symbol=symbol, strength=Decimal(strength))
+                    for symbol, strength in row["strengths"].items()
+                ]
+        return []
+
+    def _reach(self) -> HttpDoor:
+        """The door of the service; a service that was started again has another token."""
+        if self._door is None:
+            self._door = wiring.running(self._ask, self._config)
+        if self._door is None:
+            raise Unreachable("no service is running", next_step="Start `reconciler run`.")
+        return self._door
+
+    def _deliver(self, one: Signal | Change) -> None:
+        from reconciler.service.door import StrategyReport
+
+        try:
+            if isinstance(one, Signal):
+                self._reach().signal(one)
+                return
+            assert one.state in ("running", "stopped", "failed")
+            self._reach().report_strategy(
+                StrategyReport(
+                    strategy=one.strategy,
+                    state=one.state,  # type: ignore[arg-type]
+                    detail=one.detail,
+                    parameters=one.parameters,
+                )
+            )
+        except ReconcilerError as error:
+            if isinstance(error, Unreachable) or error.code in ("refused", "failed"):
+                self._let_go()
+            if "token" in error.message:  # of a run before: the next try finds the new one
+                raise Unreachable(error.message) from None
+            raise
+
+    def _let_go(self) -> None:
+        door, self._door = self._door, None
+        if door is not None:
+            door.close()
+
+    # -- what is told
+
+    def _stop(self, _: int, __: FrameType | None) -> None:
+        self._over.set()
+
+    def _connect(self) -> None:
+        needs, tables = self._host.runner.wanted()
+        if needs and self._feed is None:
+            make = wiring.make_feed(self._config)
+            self._feed = make(needs, tables, self._host.offer, self._broke)
+            self._feed.start()
+
+    def _venue_us(self) -> int:
+        return self._feed.venue_us() if self._feed is not None else time.time_ns() // 1000
+
+    def _changed(self, change: Change) -> None:
+        from reconciler.service.strategies import LEVEL, NAME
+
+        self._state = change.state
+        said = {"traceback": change.traceback} if change.traceback else {}
+        self._say(
+            LEVEL[change.state], NAME[change.state],
+            strategy=change.strategy, detail=change.detail, **said,
+        )  # fmt: skip
+        self._outbox.put(change)
+        if change.state == "failed":
+            self._failed = change.detail
+            self._over.set()
+
+    def _refused(self, one: Signal | Change, error: ReconcilerError) -> None:
+        values = {"symbol": one.symbol} if isinstance(one, Signal) else {"state": one.state}
+        self._say("warning", "signal.refused", strategy=one.strategy, error=str(error), **values)
+
+    _waits = ""
+
+    def _waiting(self, why: str) -> None:
+        if why and not self._waits:
+            self._say("warning", "signal.wait", strategy=self._spec.identifier, error=why)
+        elif self._waits and not why:
+            self._say("info", "signal.again", strategy=self._spec.identifier)
+        self._waits = why
+
+    def _broke(self, error: BaseException) -> None:
+        self._failed = f"{type(error).__name__}: {error}"
+        self._over.set()
+
+
+def _spec(config: AppConfig, name: str) -> Spec:
+    """
+    The instance of that name, if it is to run here.
+
+    Raises:
+        NotFound: There is none.
+        ConfigError: The service runs it itself.
+    """
+    specs = wiring.strategies(config)
+    for spec in specs:
+        if name in (spec.name, spec.identifier):
+            if spec.runs != "process":
+                raise ConfigError(
+                    f"strategy.{spec.name} runs inside the service",
+                    next_step='Write runs = "process" in its table; the service is started again.',
+                    setting=f"strategy.{spec.name}.runs",
+                )
+            return spec
+    known = ", ".join(spec.name for spec in specs) or "none"
+    raise NotFound(f"there is no strategy {name[:60]!r}", next_step=f"There are: {known}.")

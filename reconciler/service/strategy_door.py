@@ -1,0 +1,92 @@
+"""The part of the service's door that is about strategies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from reconciler.core import shares
+from reconciler.core.events import StrategyChanged
+from reconciler.core.ledger import Ledger
+from reconciler.errors import NotFound, Refused, UsageError
+from reconciler.service.door import StrategyReport
+from reconciler.service.strategies import LEVEL, NAME, Strategies
+from reconciler.service.telling import Say
+from reconciler.service.words import legible
+from reconciler.strategy.registry import Spec
+from reconciler.strategy.runner import BLANK, row_of
+
+if TYPE_CHECKING:
+    from reconciler.service.loop import Loop
+
+DOES = ("start", "stop", "restart")
+
+
+class StrategyDoor:
+    """The part of the service's door that is about strategies."""
+
+    _loop: Loop
+    _strategies: Strategies | None
+    _say: Say
+
+    def strategies(self) -> list[dict[str, Any]]:
+        """See `Door.strategies`: those of the service, and those that report from elsewhere."""
+        own = self._strategies.table() if self._strategies is not None else []
+        elsewhere = [spec for spec in self._specs() if spec.runs != "service"]
+        return self._loop.ask(lambda ledger: ((), lambda _: _rows(ledger, own, elsewhere)))
+
+    def strategy(self, name: str, do: str, *, by: str, zero: bool = False) -> dict[str, Any]:
+        """See `Door.strategy`."""
+        if do not in DOES:
+            raise UsageError(f"{do[:20]!r} cannot be done", next_step=f"One of {', '.join(DOES)}.")
+        if self._strategies is None:
+            raise NotFound("no strategy is configured", next_step="Write [strategy.NAME] tables.")
+        return self._strategies.do(name, do, by=legible(by), zero=zero)
+
+    def report_strategy(self, report: StrategyReport) -> None:
+        """See `Door.report_strategy`."""
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", report.strategy):
+            raise UsageError(f"{report.strategy[:40]!r} is the identifier of no strategy")
+        if any(s.identifier == report.strategy and s.runs == "service" for s in self._specs()):
+            raise Refused(
+                f"{report.strategy} runs inside the service",
+                next_step='Write runs = "process" in its table, and start the service again.',
+                strategy=report.strategy,
+            )
+        self._say(
+            LEVEL[report.state], NAME[report.state], strategy=report.strategy, detail=report.detail
+        )
+        event = StrategyChanged(
+            at_us=self._loop.now_us(),
+            strategy=report.strategy,
+            state=report.state,
+            detail=legible(report.detail),
+            parameters=legible(report.parameters),
+        )
+        self._loop.ask(lambda _: ([event], lambda _: None))
+
+    def _specs(self) -> tuple[Spec, ...]:
+        return self._strategies.specs if self._strategies is not None else ()
+
+
+def _rows(
+    ledger: Ledger, own: list[dict[str, Any]], elsewhere: Sequence[Spec]
+) -> list[dict[str, Any]]:
+    """Rows of all strategies, with what the ledger knows of each."""
+    rows = {row["strategy"]: row for row in own}
+    rows |= {spec.identifier: row_of(spec) for spec in elsewhere}
+    for identifier in ledger.strategies:
+        rows.setdefault(identifier, {**BLANK, "strategy": identifier})
+    for identifier, row in rows.items():
+        said = ledger.strategies.get(identifier)
+        if said is not None and row["runs"] != "service":
+            row |= {"state": said.state, "detail": said.detail, "parameters": said.parameters}
+        in_force = [one for one in ledger.signals.values() if one.strategy == identifier]
+        row["strengths"] = {one.symbol: f"{one.strength:f}" for one in in_force}
+        row["signals"] = ", ".join(f"{one.symbol} {one.strength:+f}" for one in in_force)
+        held = {s: shares.held(book, identifier) for s, book in ledger.books.items()}
+        row["holds"] = ", ".join(
+            f"{s} {contracts:+d}" for s, contracts in held.items() if contracts
+        )
+    return list(rows.values())
