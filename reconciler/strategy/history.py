@@ -11,14 +11,16 @@ has; trades from there on. So every moment is told once, by a bucket or by trade
 Rule 3: trades are read until a row is the anchor, or newer than it (only newer, if the anchor has
 no id: a row that looks alike may be another one). A venue whose history lags
 behind its stream is asked again; when it stays behind, history ends there and says so.
-Rule 4: what was held back follows, without the trades that the pages had. A trade is known by its
-id; one without an id by time, price, contracts and side, and by how many such came before it.
+Rule 4: what was held back follows, without the trades that the pages had; so do those that come
+later, as pages may be ahead of the stream. A trade is known by its id; one without an id by time,
+price, contracts and side, and by how many such there are.
 Rule 5: a stream that was lost is joined anew, from the newest trade that was handed over on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -106,6 +108,8 @@ class _Symbol:
     not_before_us: int = 0
     failures: int = 0
     lags: int = 0
+    ahead: Counter[Key] = field(default_factory=Counter)  # what history had before the stream
+    ahead_us: int = 0  # and until when
 
 
 class Joiner:
@@ -194,6 +198,11 @@ class Joiner:
         if each is None:
             told.append(news)
         elif each.phase == "joined":
+            if each.ahead:
+                if _is_known(each, news):
+                    return
+                if news.venue_us > each.ahead_us + SECOND_US:
+                    each.ahead.clear()
             told.append(news)
             each.newest_us = max(each.newest_us, news.venue_us)
         else:
@@ -256,6 +265,7 @@ def _leave(each: _Symbol) -> None:
     each.phase = "waiting"
     each.round += 1
     each.asked = False
+    each.ahead = Counter()
     each.held, each.sizes, each.buckets, each.trades = [], [], [], []
     each.skip = each.failures = each.lags = each.until_us = each.not_before_us = 0
 
@@ -296,35 +306,42 @@ def _key(trade: Trade) -> Key:
     return (trade.venue_us, trade.price, trade.contracts, trade.side)
 
 
-def _keyed(trades: Iterable[Trade]) -> dict[Key, Trade]:
-    """Each trade once. Alike ones without an id are told apart by how many came before them."""
-    keyed: dict[Key, Trade] = {}
-    alike: dict[Key, int] = {}
-    for trade in trades:
-        key = _key(trade)
-        if not trade.trade_id:
-            alike[key] = alike.get(key, 0) + 1
-            key = (*key, alike[key])
-        keyed.setdefault(key, trade)
-    return keyed
+def _is_known(each: _Symbol, trade: Trade) -> bool:
+    """Whether history had that trade of the stream, which may be behind it."""
+    key = _key(trade)
+    if not each.ahead.get(key):
+        return False
+    each.ahead[key] -= 1
+    return True
 
 
 def _hand_over(each: _Symbol, note: str) -> list[News]:
     """History, then what was held back and is not in it."""
-    read, held = _keyed(each.trades), _keyed(each.held)
+    named: set[str] = set()
+    trades = [t for t in each.trades if not t.trade_id or _is_first(t.trade_id, named)]
     history = History(
         symbol=each.symbol,
         buckets=tuple(each.buckets) if each.phase == "trades" else (),
         until_us=each.until_us,
-        trades=tuple(read.values()),
+        trades=trades,
         since_us=each.since_us,
         stream_us=each.at_us,
         complete=not note,
         note=note,
     )
-    follow = [trade for key, trade in held.items() if key not in read]
-    newest = [trade.venue_us for trade in (*history.trades, *follow)]
-    round_before, newest_us = each.round, max([each.newest_us, *newest])
+    from_us = 0 if each.anchor is None else each.anchor.venue_us
+    each.ahead = Counter(_key(trade) for trade in trades if trade.venue_us >= from_us)
+    each.ahead_us = max((trade.venue_us for trade in trades), default=0)
+    follow = [trade for trade in each.held if not _is_known(each, trade)]
+    ahead, round_ = each.ahead, each.round
+    each.newest_us = max([each.newest_us, *(trade.venue_us for trade in (*trades, *follow))])
     _leave(each)
-    each.phase, each.round, each.newest_us = "joined", round_before + 1, newest_us
+    each.phase, each.ahead, each.round = "joined", ahead, round_ + 1
     return [history, *follow]
+
+
+def _is_first(name: str, seen: set[str]) -> bool:
+    if name in seen:
+        return False
+    seen.add(name)
+    return True
