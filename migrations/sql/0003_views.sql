@@ -37,8 +37,184 @@ SELECT
     iso(set_us) AS set_at,
     iso(expires_us) AS expires_at,
     iso(closed_us) AS closed_at,
-    ms(closed_us - set_us) AS life_ms
+    ms(closed_us - set_us) AS life_ms,
+    iso(deadline_us) AS deadline_at,
+    CAST(price AS REAL) AS price,
+    asked,
+    schedule
 FROM targets;
+
+-- What strategies thought. The newest of a strategy about a symbol is in force.
+CREATE VIEW v_signals AS
+SELECT
+    number,
+    iso(at_us) AS at,
+    (at_us / 1000) AS at_ms,
+    (SELECT value FROM meta WHERE key = 'account') AS account,
+    strategy,
+    symbol,
+    CAST(strength AS REAL) AS strength,
+    CAST(price AS REAL) AS price,
+    reason
+FROM signals;
+
+-- Whose part of a target is what, by which weight, and the signal that asks for it.
+CREATE VIEW v_shares AS
+SELECT
+    s.seq AS target_id,
+    iso(t.set_us) AS at,
+    (t.set_us / 1000) AS at_ms,
+    (SELECT value FROM meta WHERE key = 'account') AS account,
+    s.symbol,
+    s.version,
+    s.strategy,
+    s.contracts,
+    s.weight,
+    nullif(s.signal, 0) AS signal,
+    CAST(g.strength AS REAL) AS strength,
+    coalesce(g.reason, '') AS reason
+FROM shares s
+JOIN targets t ON t.target_id = s.seq
+LEFT JOIN signals g ON g.number = s.signal;
+
+-- Whose part of a fill is what. No exec_id: strategies passed contracts to one another at the mark.
+-- No contracts: funding.
+CREATE VIEW v_fill_shares AS
+SELECT
+    s.seq,
+    iso(s.at_us) AS at,
+    (s.at_us / 1000) AS at_ms,
+    (SELECT value FROM meta WHERE key = 'account') AS account,
+    s.symbol,
+    s.strategy,
+    s.contracts,
+    CAST(s.price AS REAL) AS price,
+    s.cost_minor,
+    s.fee_minor,
+    s.realised_minor AS realised_pnl_minor,
+    s.currency,
+    s.position AS running_contracts,
+    CASE typeof(s.exec_id) WHEN 'blob' THEN uuid(s.exec_id) ELSE s.exec_id END AS exec_id,
+    coalesce(f.cl_ord_id, v.cl_ord_id, '') AS cl_ord_id
+FROM fill_shares s
+LEFT JOIN fills f ON f.seq = s.seq AND f.exec_id = s.exec_id
+LEFT JOIN venue_orders v ON v.n = f.venue_order;
+
+-- What each strategy holds and made. The strategy '' is nobody: what it holds is what the others
+-- leave of the position, so that a symbol's rows add up to the account's.
+CREATE VIEW v_strategies AS
+SELECT
+    (SELECT value FROM meta WHERE key = 'account') AS account,
+    w.strategy,
+    w.symbol,
+    CASE w.strategy
+        WHEN '' THEN coalesce(
+            (SELECT n.position FROM symbol_now n WHERE n.symbol = w.symbol), 0
+        ) - (
+            SELECT coalesce(sum(o.contracts), 0) FROM fill_shares o
+            WHERE o.symbol = w.symbol AND o.strategy <> ''
+        )
+        ELSE coalesce(p.contracts, 0)
+    END AS position,
+    coalesce(p.realised_minor, 0) AS realised_pnl_minor,
+    coalesce(p.fee_minor, 0) AS fee_minor,
+    coalesce(p.funding_minor, 0) AS funding_minor,
+    coalesce(p.currency, '') AS currency,
+    coalesce(p.fills, 0) AS fills,
+    coalesce(p.traded, 0) AS traded_contracts,
+    g.number AS signal,
+    CAST(g.strength AS REAL) AS strength,
+    iso(g.at_us) AS signalled_at,
+    coalesce(g.reason, '') AS reason,
+    coalesce(
+        (
+            SELECT c.state FROM strategy_states c WHERE c.strategy = w.strategy
+            ORDER BY c.seq DESC LIMIT 1
+        ), ''
+    ) AS state,
+    iso(w.at_us) AS updated_at
+FROM (
+    SELECT strategy, symbol, max(at_us) AS at_us
+    FROM (
+        SELECT strategy, symbol, at_us FROM fill_shares
+        UNION ALL SELECT strategy, symbol, at_us FROM signals
+    )
+    GROUP BY strategy, symbol
+) w
+LEFT JOIN (
+    SELECT
+        strategy,
+        symbol,
+        sum(contracts) AS contracts,
+        sum(abs(contracts)) AS traded,
+        sum(realised_minor) AS realised_minor,
+        sum(CASE WHEN contracts <> 0 THEN fee_minor ELSE 0 END) AS fee_minor,
+        sum(CASE WHEN contracts = 0 THEN fee_minor ELSE 0 END) AS funding_minor,
+        sum(contracts <> 0) AS fills,
+        max(currency) AS currency
+    FROM fill_shares GROUP BY strategy, symbol
+) p ON p.strategy = w.strategy AND p.symbol = w.symbol
+LEFT JOIN signals g ON g.number = (
+    SELECT max(x.number) FROM signals x WHERE x.strategy = w.strategy AND x.symbol = w.symbol
+);
+
+-- Targets that a rule said no to.
+CREATE VIEW v_refusals AS
+SELECT
+    seq,
+    iso(at_us) AS at,
+    (at_us / 1000) AS at_ms,
+    (SELECT value FROM meta WHERE key = 'account') AS account,
+    symbol,
+    contracts,
+    source,
+    code,
+    text,
+    reason,
+    key
+FROM refusals;
+
+-- Halts, pauses and what ended them. No symbol: the account.
+CREATE VIEW v_modes AS
+SELECT
+    seq,
+    iso(at_us) AS at,
+    (at_us / 1000) AS at_ms,
+    (SELECT value FROM meta WHERE key = 'account') AS account,
+    symbol,
+    mode,
+    "by",
+    reason,
+    iso(until_us) AS until_at
+FROM modes;
+
+-- Every row of every version of a schedule, and the target that it became. Of a name, the version
+-- that was set last is in force; one without rows took the schedule away.
+CREATE VIEW v_schedules AS
+SELECT
+    s.seq,
+    iso(j.at_us) AS set_at,
+    (SELECT value FROM meta WHERE key = 'account') AS account,
+    s.name,
+    s.n,
+    iso(s.due_us) AS due_at,
+    s.symbol,
+    s.contracts,
+    s.policy,
+    s.source,
+    s.reason,
+    s.due_us IS NOT NULL
+        AND s.seq = (SELECT max(x.seq) FROM schedules x WHERE x.name = s.name) AS in_force,
+    (
+        SELECT t.target_id FROM targets t
+        WHERE t.schedule = s.name || '/' || s.n AND t.target_id > s.seq
+            AND t.target_id < coalesce(
+                (SELECT min(x.seq) FROM schedules x WHERE x.name = s.name AND x.seq > s.seq),
+                9223372036854775807
+            )
+    ) AS target_id
+FROM schedules s
+JOIN journal j ON j.seq = s.seq;
 
 -- The mid when the target was accepted is that of the quote its first order was planned from.
 -- Inverse contracts are worth a fixed sum of quote currency: their mean price is harmonic.

@@ -54,6 +54,42 @@ KINDS: dict[str, Listing] = {
          "slippage_bps", "maker_share", "first_fill_ms", "duration_ms", "source"),
         "target_id", "execution",
     ),
+    "signals": Listing(
+        "v_signals",
+        ("at", "number", "strategy", "symbol", "strength", "price", "reason"),
+        "number", "signal",
+    ),
+    "shares": Listing(
+        "v_shares",
+        ("at", "symbol", "version", "strategy", "contracts", "weight", "strength", "signal",
+         "reason"),
+        "target_id", "target",
+    ),
+    "fill_shares": Listing(
+        "v_fill_shares",
+        ("at", "symbol", "strategy", "contracts", "price", "fee_minor", "realised_pnl_minor",
+         "running_contracts", "cl_ord_id"),
+        "seq", "fill_share",
+    ),
+    "strategies": Listing(
+        "v_strategies",
+        ("strategy", "symbol", "state", "strength", "position", "realised_pnl_minor", "fee_minor",
+         "funding_minor", "fills", "signalled_at", "reason"),
+        "strategy", "strategy",
+    ),
+    "refusals": Listing(
+        "v_refusals",
+        ("at", "symbol", "contracts", "source", "code", "text"),
+        "seq", "refusal",
+    ),
+    "modes": Listing(
+        "v_modes", ("at", "symbol", "mode", "by", "reason", "until_at"), "seq", "mode"
+    ),
+    "schedules": Listing(
+        "v_schedules",
+        ("name", "n", "due_at", "symbol", "contracts", "policy", "in_force", "target_id", "reason"),
+        "name", "schedule",
+    ),
 }  # fmt: skip
 
 POSITION_COLUMNS = (

@@ -32,7 +32,16 @@ VIEWS: Final[dict[str, tuple[str, str]]] = {
     "v_daily": ("day", "day"),
     "v_equity": ("at_ms", "at_ms"),
     "v_runs": ("started_at", "started_at"),
+    "v_signals": ("at_ms", "number"),
+    "v_shares": ("at_ms", "target_id"),
+    "v_fill_shares": ("at_ms", "seq"),
+    "v_strategies": ("updated_at", "symbol, strategy"),
+    "v_refusals": ("at_ms", "seq"),
+    "v_modes": ("at_ms", "seq"),
+    "v_schedules": ("due_at", "seq, n"),
 }
+#: Those whose rows are the present of something, in the order of its name.
+NOW: Final = frozenset({"v_status", "v_strategies", "v_schedules"})
 
 #: Requests about one order. A new order that has no answer yet is only an intent.
 REQUESTS: Final = """
@@ -113,7 +122,7 @@ class History:
             since_us: Only rows from this time on.
             until_us: Only rows from before this time.
             limit: At most so many; 0: all.
-            newest_first: Else oldest first. `v_status` is in order of symbols.
+            newest_first: Else oldest first. What is `NOW` is in the order of its name.
 
         Raises:
             NotFound: There is no such view, or it has no symbols to choose by.
@@ -133,7 +142,7 @@ class History:
                 conditions.append(f"{when} {compare} ?")
                 values.append(_bound(when, bound))
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        direction = "DESC" if newest_first and view != "v_status" else "ASC"
+        direction = "DESC" if newest_first and view not in NOW else "ASC"
         values.append(limit or -1)
         return self._ask(
             f"SELECT * FROM {view}{where} ORDER BY {order} {direction} LIMIT ?", values

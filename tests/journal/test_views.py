@@ -19,7 +19,7 @@ COLUMNS = {
     "v_status": "account, symbol, state, waiting_for, target, position, gap, working, worst_short,"
     " worst_long, entry_price, mark_price, source, policy, version, state_since, updated_at",
     "v_targets": "target_id, account, symbol, contracts, change, policy, source, reason, version,"
-    " outcome, set_at, expires_at, closed_at, life_ms",
+    " outcome, set_at, expires_at, closed_at, life_ms, deadline_at, price, asked, schedule",
     "v_executions": "target_id, account, symbol, set_at, change, target, source, policy, outcome,"
     " orders, fills, traded_contracts, vwap, arrival_price, slippage_bps, maker_share, fee_minor,"
     " realised_pnl_minor, first_fill_ms, duration_ms",
@@ -38,6 +38,18 @@ COLUMNS = {
     "v_equity": "at, at_ms, account, currency, wallet_minor, margin_minor, unrealised_minor",
     "v_runs": "run_id, started_at, ended_at, exit_reason, version, environment, host,"
     " recovered_events, in_doubt_at_start",
+    "v_signals": "number, at, at_ms, account, strategy, symbol, strength, price, reason",
+    "v_shares": "target_id, at, at_ms, account, symbol, version, strategy, contracts, weight,"
+    " signal, strength, reason",
+    "v_fill_shares": "seq, at, at_ms, account, symbol, strategy, contracts, price, cost_minor,"
+    " fee_minor, realised_pnl_minor, currency, running_contracts, exec_id, cl_ord_id",
+    "v_strategies": "account, strategy, symbol, position, realised_pnl_minor, fee_minor,"
+    " funding_minor, currency, fills, traded_contracts, signal, strength, signalled_at, reason,"
+    " state, updated_at",
+    "v_refusals": "seq, at, at_ms, account, symbol, contracts, source, code, text, reason, key",
+    "v_modes": "seq, at, at_ms, account, symbol, mode, by, reason, until_at",
+    "v_schedules": "seq, set_at, account, name, n, due_at, symbol, contracts, policy, source,"
+    " reason, in_force, target_id",
 }
 
 ORDER_ID = "5d1f0c7e-2b9a-4c61-9a54-0f2d6a7c1e01"
