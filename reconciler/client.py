@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import requests
@@ -22,7 +23,19 @@ from reconciler.errors import (
     Unreachable,
     UsageError,
 )
-from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
+from reconciler.service.door import (
+    CommandResult,
+    ModeRequest,
+    ScheduleRequest,
+    ScheduleShown,
+    SignalResult,
+    StrategyReport,
+    TargetRequest,
+    TargetsRequest,
+    TargetVersion,
+    TargetVersions,
+)
+from reconciler.strategy.signals import Signal
 
 T = TypeVar("T")
 
@@ -86,11 +99,56 @@ class HttpDoor:
         }
         return self._ask("PUT", f"/targets/{request.symbol}", TargetVersion, body, headers)
 
-    def halt(self, *, by: str, reason: str, symbols: tuple[str, ...] = ()) -> CommandResult:
+    def signal(self, signal: Signal) -> SignalResult:
+        """See `Door.signal`."""
+        body = msgspec.json.Encoder(decimal_format="number").encode(signal)
+        return self._ask("POST", "/signals", SignalResult, raw=body)
+
+    def set_targets(self, request: TargetsRequest) -> TargetVersions:
+        """See `Door.set_targets`."""
+        return self._ask("PUT", "/targets", TargetVersions, _said(request))
+
+    def forget_target(self, symbol: str, *, by: str, reason: str = "") -> TargetVersion:
+        """See `Door.forget_target`."""
+        path = f"/targets/{quote(symbol, safe='')}"
+        return self._ask("DELETE", path, TargetVersion, {"by": by, "reason": reason})
+
+    def plan(self, request: TargetsRequest) -> dict[str, Any]:
+        """See `Door.plan`."""
+        return self._ask("POST", "/plans", dict[str, Any], _said(request))
+
+    def apply_plan(self, plan_id: str) -> TargetVersions:
+        """See `Door.apply_plan`."""
+        path = f"/plans/{quote(plan_id, safe='')}/apply"
+        return self._ask("POST", path, TargetVersions, {})
+
+    def set_mode(self, request: ModeRequest) -> CommandResult:
+        """See `Door.set_mode`."""
+        body = _said(request)
+        mode = str(body.pop("mode")).replace("_", "-")
+        return self._ask("POST", f"/{quote(mode, safe='')}", CommandResult, body)
+
+    def set_schedule(self, request: ScheduleRequest) -> ScheduleShown:
+        """See `Door.set_schedule`."""
+        path = f"/schedules/{quote(request.name, safe='')}"
+        if not request.rows:
+            said = {"by": request.source, "reason": request.reason}
+            return self._ask("DELETE", path, ScheduleShown, said)
+        body = _said(request)
+        del body["name"]
+        return self._ask("PUT", path, ScheduleShown, body)
+
+    def schedules(self) -> list[ScheduleShown]:
+        """See `Door.schedules`."""
+        rows = self._ask("GET", "/schedules", dict[str, Any])["rows"]
+        return [msgspec.convert(row, ScheduleShown) for row in rows]
+
+    def halt(
+        self, *, by: str, reason: str, symbols: tuple[str, ...] = (), until: str = ""
+    ) -> CommandResult:
         """See `Door.halt`."""
-        return self._ask(
-            "POST", "/halt", CommandResult, {"by": by, "reason": reason, "symbols": symbols}
-        )
+        body = {"by": by, "reason": reason, "symbols": symbols, "until": until}
+        return self._ask("POST", "/halt", CommandResult, body)
 
     def resume(
         self, *, by: str, reason: str, symbols: tuple[str, ...] = (), adopt: bool = False
@@ -102,6 +160,22 @@ class HttpDoor:
     def status(self) -> dict[str, Any]:
         """See `Door.status`."""
         return self._ask("GET", "/status", dict[str, Any])
+
+    def strategies(self) -> list[dict[str, Any]]:
+        """See `Door.strategies`."""
+        found: list[dict[str, Any]] = self._ask("GET", "/strategies", dict[str, Any])["rows"]
+        return found
+
+    def strategy(self, name: str, do: str, *, by: str, zero: bool = False) -> dict[str, Any]:
+        """See `Door.strategy`."""
+        path = f"/strategies/{quote(name, safe='')}/{do}"
+        return self._ask("POST", path, dict[str, Any], {"by": by, "zero": zero})
+
+    def report_strategy(self, report: StrategyReport) -> None:
+        """See `Door.report_strategy`."""
+        said = {"state": report.state, "detail": report.detail, "parameters": report.parameters}
+        path = f"/strategies/{quote(report.strategy, safe='')}"
+        self._ask("PUT", path, dict[str, Any], said)
 
     def backup(self) -> str:
         """See `Door.backup`."""
@@ -126,13 +200,13 @@ class HttpDoor:
         body: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
         *,
+        raw: bytes | None = None,
         params: dict[str, Any] | None = None,
         timeout_s: float | None = None,
     ) -> T:
         headers = dict(headers or {})
-        data = None
-        if body is not None:
-            data = json.dumps(body).encode()
+        data = raw if body is None else json.dumps(body).encode()
+        if data is not None:
             headers["Content-Type"] = "application/json"
         try:
             answer = self._session.request(
@@ -158,6 +232,20 @@ class HttpDoor:
             return msgspec.json.decode(answer.content, type=shape)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise ProtocolError(f"{self.url} is no reconciler of this version: {error}") from None
+
+
+def _said(request: msgspec.Struct) -> dict[str, Any]:
+    """A request as a body, without what it does not say."""
+    plain = msgspec.to_builtins(request)
+    assert isinstance(plain, dict)
+    for name in ("targets", "rows"):
+        if name in plain:
+            plain[name] = [_without_nothing(row) for row in plain[name]]
+    return _without_nothing(plain)
+
+
+def _without_nothing(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None and value != ""}
 
 
 def _never_left(error: requests.RequestException) -> bool:

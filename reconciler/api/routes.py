@@ -7,56 +7,24 @@ read; what changes something goes through the door of the service.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-import msgspec
+from typing import Any
 
 from reconciler.api.answers import Answer, Problem
-from reconciler.errors import InDoubt, NotFound, ReconcilerError
+from reconciler.api.reading import Handler, Nothing, Request, ask, known, parsed
+from reconciler.api.signals import Signals
+from reconciler.api.wishes import Wishes
+from reconciler.api.strategies import StrategyRoutes
+from reconciler.errors import NotFound, ReconcilerError
 from reconciler.journal import History
-from reconciler.service.door import Door, TargetRequest
-
-T = TypeVar("T")
+from reconciler.service.door import Door
 
 MOST_ROWS = 1000
 LISTS = ("orders", "fills", "transitions", "executions")
 #: Columns that are exact prices, and travel as text.
 PRICES = frozenset({"price", "entry_price", "mark_price", "arrival_price", "vwap"})
-
-
-class Request(NamedTuple):
-    """One question, with the body as it came."""
-
-    names: Mapping[str, str]  # of the path
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class TargetBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a PUT of a target may say; see `TargetRequest`."""
-
-    contracts: int | None = None
-    by: int | None = None
-    source: str = "http"
-    reason: str = ""
-    policy: str = ""
-    ttl_s: int | None = None
-    on_expiry: str = ""
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a halt or a resume may say."""
-
-    by: str = "http"
-    reason: str = ""
-    symbols: tuple[str, ...] = ()
-    adopt: bool = False
 
 
 class Routes:
@@ -66,7 +34,7 @@ class Routes:
         self._door = door
         self._database = database
 
-    def table(self) -> list[tuple[str, str, Callable[[Request], Answer]]]:
+    def table(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of every route."""
         base = "/api/v1"
         return [
@@ -76,11 +44,11 @@ class Routes:
             ("GET", f"{base}/symbols/{{symbol}}", self.symbol),
             ("GET", f"{base}/targets", self.targets),
             ("GET", f"{base}/targets/{{symbol}}", self.target),
-            ("PUT", f"{base}/targets/{{symbol}}", self.set_target),
-            ("POST", f"{base}/halt", self.halt),
-            ("POST", f"{base}/resume", self.resume),
+            *Wishes(self._door).table(base),
+            *Signals(self._door).table(base),
             ("POST", f"{base}/backup", self.backup),
             *((("GET", f"{base}/{kind}", self._lister(kind))) for kind in LISTS),
+            *StrategyRoutes(self._door).table(base),
         ]
 
     def healthz(self, request: Request) -> Answer:
@@ -90,7 +58,7 @@ class Routes:
     def readyz(self, request: Request) -> Answer:
         """Recovered and in sync with the venue, or 503 with what is missing."""
         try:
-            service = self._ask(self._door.status)["service"]
+            service = ask(self._door.status)["service"]
         except ReconcilerError as error:
             return Answer(503, {"ready": False, "reasons": [error.message]})
         reasons = [] if service.get("in_sync") else ["not in sync with the exchange"]
@@ -103,12 +71,12 @@ class Routes:
 
     def status(self, request: Request) -> Answer:
         """Everything that is so now."""
-        return Answer(200, self._ask(self._door.status))
+        return Answer(200, ask(self._door.status))
 
     def symbol(self, request: Request) -> Answer:
         """One symbol: its state, its orders that are alive, its last transitions."""
         name = request.names["symbol"]
-        rows = self._ask(self._door.status)["symbols"]
+        rows = ask(self._door.status)["symbols"]
         found = next((row for row in rows if row["symbol"] == name), None)
         if found is None:
             raise _no_symbol(name)
@@ -122,7 +90,7 @@ class Routes:
         """The targets in force, or with ``history=1`` every one that there was."""
         if request.query.get("history") == "1":
             return self._list("targets", request, leave=("history",))
-        _known(request.query, ("history",))
+        known(request.query, ("history",))
         with History.open(self._database) as history:
             rows = in_force(history)
         return Answer(200, {"rows": rows, "next": None})
@@ -136,50 +104,17 @@ class Routes:
             raise NotFound(f"{name[:40]!r} has no target", symbol=name[:40])
         return Answer(200, row, {"etag": f'"{row["version"]}"'})
 
-    def set_target(self, request: Request) -> Answer:
-        """Record a target: 201 if it is new, 200 if it is the one in force."""
-        body = parsed(request.body, TargetBody)
-        asked = TargetRequest(
-            symbol=request.names["symbol"],
-            if_version=_version(request.headers.get("if-match")),
-            key=request.headers.get("idempotency-key", ""),
-            **{name: getattr(body, name) for name in body.__struct_fields__},
-        )
-        done = self._ask(lambda: self._door.set_target(asked))
-        status = 201 if done.changed else 200
-        return Answer(status, msgspec.to_builtins(done), {"etag": f'"{done.version}"'})
-
-    def halt(self, request: Request) -> Answer:
-        """Cancel own orders and send nothing more."""
-        asked = parsed(request.body, Command)
-        if asked.adopt:
-            raise Problem(400, "bad_request", "A halt adopts nothing.")
-        done = self._ask(
-            lambda: self._door.halt(by=asked.by, reason=asked.reason, symbols=asked.symbols)
-        )
-        return Answer(200, msgspec.to_builtins(done))
-
-    def resume(self, request: Request) -> Answer:
-        """End a halt or a freeze."""
-        asked = parsed(request.body, Command)
-        done = self._ask(
-            lambda: self._door.resume(
-                by=asked.by, reason=asked.reason, symbols=asked.symbols, adopt=asked.adopt
-            )
-        )
-        return Answer(200, msgspec.to_builtins(done))
-
     def backup(self, request: Request) -> Answer:
         """Write a verified copy of the journal."""
         parsed(request.body or b"{}", Nothing)
-        return Answer(200, {"path": self._ask(self._door.backup)})
+        return Answer(200, {"path": ask(self._door.backup)})
 
-    def _lister(self, kind: str) -> Callable[[Request], Answer]:
+    def _lister(self, kind: str) -> Handler:
         return lambda request: self._list(kind, request)
 
     def _list(self, kind: str, request: Request, leave: tuple[str, ...] = ()) -> Answer:
         """Rows of a view, the newest first."""
-        _known(request.query, ("symbol", "since", "until", "limit", *leave))
+        known(request.query, ("symbol", "since", "until", "limit", *leave))
         limit = request.query.get("limit", "50")
         if not re.fullmatch(r"[0-9]{1,4}", limit) or not 1 <= int(limit) <= MOST_ROWS:
             raise Problem(400, "bad_request", f"limit is a number from 1 to {MOST_ROWS}.")
@@ -198,19 +133,8 @@ class Routes:
 
     def _require_symbol(self, name: str) -> None:
         """One of which nothing is stored yet is known to the service, or to nobody."""
-        if name not in [row["symbol"] for row in self._ask(self._door.status)["symbols"]]:
+        if name not in [row["symbol"] for row in ask(self._door.status)["symbols"]]:
             raise _no_symbol(name)
-
-    @staticmethod
-    def _ask(question: Callable[[], T]) -> T:
-        try:
-            return question()
-        except TimeoutError:
-            raise InDoubt("the service gave no answer in time") from None
-
-
-class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A body without anything to say."""
 
 
 def _no_symbol(name: str) -> NotFound:
@@ -234,54 +158,6 @@ def exact(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if row[name] is not None:
                 row[name] = f"{row[name]}"
     return rows
-
-
-def parsed(body: bytes, shape: type[T]) -> T:
-    """
-    JSON, strictly: no fraction where a whole number is meant, no name twice, none unknown.
-
-    Raises:
-        Problem: 400, with what is wrong.
-    """
-    try:
-        value = json.loads(
-            body,
-            object_pairs_hook=_no_name_twice,
-            parse_float=_refuse_number,
-            parse_constant=_refuse_number,
-        )
-        return msgspec.convert(value, shape)
-    except (ValueError, RecursionError) as error:
-        said = str(error) if not isinstance(error, json.JSONDecodeError) else error.msg
-        raise Problem(400, "bad_request", f"The body is not understood: {said[:200]}.") from None
-
-
-def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is there twice")
-    return found
-
-
-def _refuse_number(text: str) -> None:
-    raise ValueError(f"{text[:40]} is not a whole number")
-
-
-def _version(header: str | None) -> int | None:
-    """The version in ``If-Match: "41"``."""
-    if header is None:
-        return None
-    match = re.fullmatch(r'"([0-9]{1,18})"', header.strip())
-    if match is None:
-        raise Problem(400, "bad_request", 'If-Match is a version in quotes, such as "41".')
-    return int(match[1])
-
-
-def _known(query: Mapping[str, str], names: tuple[str, ...]) -> None:
-    for name in query:
-        if name not in names:
-            known = ", ".join(names)
-            raise Problem(400, "bad_request", f"{name[:40]!r} is no parameter here; {known} are.")
 
 
 def _moment(text: str | None, name: str) -> int | None:

@@ -25,7 +25,8 @@ from starlette.routing import Route
 
 from reconciler.api.answers import Answer, Problem, encoded, problem
 from reconciler.api.guard import Guard
-from reconciler.api.routes import Request, Routes
+from reconciler.api.reading import Handler, Request
+from reconciler.api.routes import Routes
 from reconciler.errors import ConfigError, ReconcilerError
 from reconciler.service.door import Door
 
@@ -121,7 +122,7 @@ class ApiServer:
         self._socket.close()
 
 
-def _endpoint(handler: Callable[[Request], Answer]) -> Callable[[WebRequest], Awaitable[Response]]:
+def _endpoint(handler: Handler) -> Callable[[WebRequest], Awaitable[Response]]:
     """A handler as starlette calls it: in a thread, because doors and disks block."""
 
     async def endpoint(request: WebRequest) -> Response:

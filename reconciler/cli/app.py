@@ -30,7 +30,19 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "wide", "json", "jsonl", "csv", "name")
 #: In the order of the help.
-GROUPS = ("run", "targets", "look", "prove", "care", "accounts", "setup")
+GROUPS = (
+    "run",
+    "targets",
+    "apply",
+    "modes",
+    "schedules",
+    "strategies",
+    "look",
+    "prove",
+    "care",
+    "accounts",
+    "setup",
+)
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 #: Marks an argument that looks like an option. No argument of a process can hold it.
 NUMBER = "\x00"
@@ -67,7 +79,8 @@ class Ask:
 
         if self.account is not None:
             return {self.account: self.settings()}
-        return config.load_all(self.config)
+        options = {} if self.database is None else {"database.url": self.database}
+        return config.load_all(self.config, options)
 
     @property
     def form(self) -> str:

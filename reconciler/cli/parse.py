@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from reconciler.errors import UsageError
 
+DAY_US = 86_400_000_000
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _MOMENT = re.compile(
@@ -81,6 +82,39 @@ def moment_us(text: str, last_start_us: Callable[[], int | None] = lambda: None)
             f"{text[:40]!r} is not a time",
             next_step="Write 2h, 1d, 2026-11-01, 2026-11-01T12:00Z, today or last-start.",
         ) from None
+
+
+def until(text: str, now_us: int | None = None) -> str:
+    """
+    A moment to come, as ISO 8601: in ``30m``, at ``14:00Z`` today or else tomorrow, or as it is.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    now_us = time.time_ns() // 1000 if now_us is None else now_us
+    if _DURATION.match(text):
+        return _iso(now_us + seconds(text) * 1_000_000)
+    clock = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z", text)
+    if clock is not None:
+        hours, minutes, rest = (int(part or 0) for part in clock.groups())
+        at_us = now_us - now_us % DAY_US + (hours * 3_600 + minutes * 60 + rest) * 1_000_000
+        return _iso(at_us if at_us > now_us else at_us + DAY_US)
+    match = _MOMENT.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError
+        numbers = [int(part or 0) for part in match.groups()]
+        found = datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type,misc]
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{text[:40]!r} is not a moment to come",
+            next_step="Write 30m, 4h, 14:00Z, 2026-11-01 or 2026-11-01T12:00Z, in UTC.",
+        ) from None
+    return f"{found:%Y-%m-%dT%H:%M:%S}Z"
+
+
+def _iso(at_us: int) -> str:
+    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
 def iso_us(text: str) -> int:

@@ -24,6 +24,7 @@ Values = tuple[Any, ...]
 DAY_US: Final = 86_400_000_000
 HOUR_US: Final = 3_600_000_000
 MINUTE_US: Final = 60_000_000
+ENDED_FROM: Final = 1_000_000  # as ``modes.n`` has it
 
 #: As ``requests.kind`` has it.
 PLACE: Final = str(d.PlaceOrder.__struct_config__.tag)
@@ -471,6 +472,14 @@ def _waiting_for(rows: Rows, fact: d.WaitingFor) -> None:
     rows.symbol(fact.symbol).waiting_for = fact.what
 
 
+def _mode_ended(rows: Rows, fact: d.ModeEnded) -> None:
+    rows.add(
+        "modes",  # after those of the event, whose numbers begin at 0
+        *(rows.seq, ENDED_FROM + rows.n, rows.at_us, "resume", fact.symbol),
+        *("core", f"{fact.mode} had its time: {fact.why}", None),
+    )
+
+
 def _incident_opened(rows: Rows, fact: d.IncidentOpened) -> None:
     rows.add(
         "incidents",
@@ -512,6 +521,7 @@ FACTS: Final[dict[type[d.Fact], Callable[[Rows, Any], None]]] = {
     d.TargetClosed: _target_closed,
     d.TargetHeld: _target_held,
     d.WaitingFor: _waiting_for,
+    d.ModeEnded: _mode_ended,
     d.IncidentOpened: _incident_opened,
     d.IncidentClosed: _incident_closed,
 }

@@ -2,85 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
-from reconciler.core import intake
-from reconciler.core.events import Adjusted, AnyEvent, Halted, Resumed
+from reconciler.core import modes
+from reconciler.core.events import Adjusted, AnyEvent, Halted, ModeSet, Resumed
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.lifecycle import State
 from reconciler.errors import Refused, UnknownSymbol, UsageError
-from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
+from reconciler.service import targeting
+from reconciler.service.door import CommandResult, ModeRequest, TargetRequest
+from reconciler.service.moments import iso, moment_us
+from reconciler.service.words import check_words, legible
 
-LONGEST_TTL_S = 10 * 366 * 86_400
-
-
-def check_words(**words: str) -> None:
-    """Refuse what is no text: it could not be stored, and a write that fails ends the service."""
-    for name, text in words.items():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UsageError(
-                f"{name} is not text: {text[:40]!r} holds bytes that are not UTF-8",
-                next_step="Write it in UTF-8.",
-            ) from None
-
-
-def legible(text: str) -> str:
-    """*text* as far as it can be stored: nobody's halt fails because of its reason."""
-    return text[: intake.LONGEST_TEXT].encode(errors="replace").decode()
-
-
-def iso(at_us: int) -> str:
-    """Microseconds since the epoch as ISO 8601, UTC, to the millisecond."""
-    seconds, rest = divmod(at_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:03d}Z"
-
-
-def set_target(
-    request: TargetRequest, default_on_expiry: str, now_us: int, ledger: Ledger
-) -> tuple[list[AnyEvent], Callable[[Ledger], TargetVersion]]:
-    """The event of a new target, and the answer to give once it is recorded."""
-    check_words(source=request.source, reason=request.reason, key=request.key)
-    ttl_s = request.ttl_s
-    if ttl_s is not None and not 0 < ttl_s <= LONGEST_TTL_S:
-        raise Refused(f"ttl is {ttl_s} s; it must be above zero and at most {LONGEST_TTL_S} s")
-    wanted = intake.Wanted(
-        symbol=request.symbol,
-        contracts=request.contracts,
-        by=request.by,
-        source=request.source,
-        reason=request.reason,
-        policy=request.policy,
-        on_expiry=request.on_expiry or default_on_expiry,
-        expires_us=now_us + ttl_s * 1_000_000 if ttl_s is not None else None,
-        if_version=request.if_version,
-        key=request.key,
-    )
-    accepted = intake.accept(ledger, wanted, now_us)
-    note = accepted.note
-    halted = ledger.halted or ledger.book(request.symbol).halted
-    if halted:
-        note = f"halted: {halted}; nothing is sent before `reconciler resume`"
-
-    def finish(after: Ledger) -> TargetVersion:
-        book = after.book(request.symbol)
-        expires_us = book.target.expires_us if book.target is not None else None
-        return TargetVersion(
-            symbol=request.symbol,
-            contracts=accepted.contracts,
-            previous=accepted.previous,
-            version=accepted.version,
-            changed=accepted.event is not None,
-            expires_at=iso(expires_us) if expires_us is not None else None,
-            on_expiry=wanted.on_expiry,
-            state=str(book.state),
-            note=note,
-        )
-
-    return ([accepted.event] if accepted.event is not None else []), finish
+#: What a mode is called once it is in force.
+DID = {"pause": "paused", "reduce_only": "reduce-only", "freeze": "frozen", "flatten": "flattened"}
 
 
 def check_symbols(ledger: Ledger, symbols: Sequence[str]) -> None:
@@ -92,11 +28,80 @@ def check_symbols(ledger: Ledger, symbols: Sequence[str]) -> None:
 
 
 def halt(
-    ledger: Ledger, now_us: int, by: str, reason: str, symbols: tuple[str, ...]
+    ledger: Ledger, now_us: int, by: str, reason: str, symbols: tuple[str, ...], until: str = ""
 ) -> list[AnyEvent]:
     """The event of a halt."""
     check_symbols(ledger, symbols)
-    return [Halted(at_us=now_us, by=legible(by), reason=legible(reason), symbols=symbols)]
+    until_us = _until_us(until, now_us)
+    return [
+        Halted(
+            at_us=now_us,
+            by=legible(by),
+            reason=legible(reason),
+            symbols=symbols,
+            until_us=until_us,
+        )
+    ]
+
+
+def set_mode(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
+    """
+    The events of a pause, of reduce-only, of a freeze, or of a flatten.
+
+    To flatten is to want nothing, and to be allowed nothing else until somebody resumes: a strategy
+    that goes on talking would open again what was just closed.
+    """
+    if asked.mode not in DID:
+        raise UsageError(f"{asked.mode[:40]!r} is no mode", next_step=f"One of {', '.join(DID)}.")
+    check_words(by=asked.by, reason=asked.reason)
+    check_symbols(ledger, asked.symbols)
+    until_us = _until_us(asked.until, now_us)
+    if asked.mode == modes.FREEZE and until_us is not None:
+        raise UsageError(
+            "a freeze has no end: it waits for a decision",
+            next_step="Use pause with --until for one that ends by itself.",
+        )
+    flatten = asked.mode == "flatten"
+    events: list[AnyEvent] = [
+        ModeSet(
+            at_us=now_us,
+            mode=modes.REDUCE_ONLY if flatten else asked.mode,
+            by=legible(asked.by),
+            reason=legible(asked.reason),
+            symbols=asked.symbols,
+            until_us=until_us,
+        )
+    ]
+    if flatten:
+        events += _zero(ledger, now_us, asked)
+    return events
+
+
+def _zero(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
+    """Targets of zero, for all that is held or wanted."""
+    events: list[AnyEvent] = []
+    for symbol in asked.symbols or tuple(ledger.books):
+        book = ledger.books[symbol]
+        wanted = book.target is not None and book.target.contracts
+        if not (wanted or book.position) or symbol not in ledger.settings.symbols:
+            continue
+        request = TargetRequest(
+            symbol=symbol,
+            contracts=0,
+            source=legible(asked.by),
+            reason=legible(asked.reason) or "flatten",
+        )
+        events += targeting.set_target(request, "hold", now_us, ledger)[0]
+    return events
+
+
+def _until_us(until: str, now_us: int) -> int | None:
+    if not until:
+        return None
+    until_us = moment_us(until, "until")
+    if until_us <= now_us:
+        raise UsageError(f"until is {until}, which has passed: it would end before it begins")
+    return until_us
 
 
 def resume(
@@ -140,16 +145,66 @@ def resting(ledger: Ledger, symbols: Sequence[str]) -> tuple[str, ...]:
     )
 
 
+def unwanted(ledger: Ledger, symbols: Sequence[str]) -> tuple[str, ...]:
+    """Own orders that may be alive and that a mode does not allow, by client order id."""
+    return tuple(
+        order.cl_ord_id
+        for order in ledger.own_alive()
+        if (not symbols or order.symbol in symbols)
+        and modes.unwanted(ledger, ledger.books[order.symbol], order)
+    )
+
+
 def command_result(
-    ledger: Ledger, did: str, symbols: tuple[str, ...], adopted: dict[str, int] | None = None
+    ledger: Ledger,
+    did: str,
+    symbols: tuple[str, ...],
+    adopted: dict[str, int] | None = None,
+    until: str = "",
 ) -> CommandResult:
-    """The answer to a halt or a resume."""
+    """The answer to a halt, a mode or a resume."""
+    whose = symbols or tuple(ledger.books)
+    left = unwanted(ledger, symbols) if did == DID["reduce_only"] else resting(ledger, symbols)
     return CommandResult(
         did=did,
-        symbols=symbols or tuple(ledger.books),
-        resting=resting(ledger, symbols),
+        symbols=whose,
+        resting=() if did == DID["flatten"] else left,
         adopted=adopted or {},
+        positions={symbol: ledger.books[symbol].position for symbol in whose},
+        until=iso(moment_us(until, "until")) if until else None,
+        note=_still_stopped(ledger, symbols, did),
     )
+
+
+def _still_stopped(ledger: Ledger, symbols: tuple[str, ...], did: str) -> str:
+    """What a resume or a flatten did not end."""
+    if did not in ("resumed", DID["flatten"]):
+        return ""
+    for symbol in symbols or tuple(ledger.books):
+        book = ledger.books[symbol]
+        words = modes.in_words(ledger, book)
+        if not words and did == "resumed":
+            words = modes.only_reduces(ledger, book)
+        if words:
+            return f"{symbol} still waits for {words}; `reconciler resume` ends it for the account"
+    return ""
+
+
+def modes_now(ledger: Ledger) -> list[dict[str, Any]]:
+    """Halts, pauses and reduce-only in force: of a symbol, or with none of the account."""
+    found = []
+    everything: list[tuple[str, Ledger | Book]] = [("", ledger), *ledger.books.items()]
+    for symbol, whose in everything:
+        if whose.halted:
+            found.append(_mode(symbol, "halt", whose.halted, whose.halted_until_us))
+        if whose.mode:
+            found.append(_mode(symbol, whose.mode, whose.mode_why, whose.mode_until_us))
+    return found
+
+
+def _mode(symbol: str, mode: str, why: str, until_us: int | None) -> dict[str, Any]:
+    until = iso(until_us) if until_us is not None else None
+    return {"symbol": symbol, "mode": mode, "why": why, "until": until}
 
 
 def status(ledger: Ledger, account: str, service: dict[str, Any]) -> dict[str, Any]:
@@ -163,9 +218,11 @@ def status(ledger: Ledger, account: str, service: dict[str, Any]) -> dict[str, A
             "in_sync": ledger.in_sync,
             "halted": ledger.halted,
             "frozen": ledger.frozen,
+            "mode": ledger.mode,
             "stopping": ledger.stopping,
             **service,
         },
+        "modes": modes_now(ledger),
         "symbols": [symbol_row(account, ledger, book) for book in ledger.books.values()],
         "incidents": [
             {"incident_id": number, "kind": name.split()[0], "symbol": name.partition(" ")[2]}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from reconciler.core import schedules
 from reconciler.core.events import AnyEvent, Tick
 from reconciler.core.ledger import Ledger
 from reconciler.errors import ReconcilerError, Unreachable
@@ -62,6 +63,20 @@ class Loop:
         """Run *call* in the loop and step what it returns."""
         self._queue(call, alone=False)
 
+    def record(
+        self, make: Callable[[Ledger], tuple[Sequence[AnyEvent], Callable[[Ledger], None]]]
+    ) -> None:
+        """As `ask`, and nobody waits for it."""
+
+        def call() -> Iterable[AnyEvent]:
+            assert self._engine is not None
+            events, finish = make(self._engine.ledger)
+            self._engine.handle(events)
+            finish(self._engine.ledger)
+            return ()
+
+        self._queue(call, alone=True)
+
     def _queue(self, call: Call, *, alone: bool) -> None:
         self._calls.append((call, alone))
         with contextlib.suppress(BlockingIOError, OSError):  # awake already, or closed
@@ -78,7 +93,8 @@ class Loop:
         For doors: the answer is given after the commit, so what was acknowledged is on the disk.
 
         Raises:
-            ReconcilerError: what *make* raised; nothing was recorded then.
+            ReconcilerError: what *make* raised, and nothing was recorded then; or its second half,
+                after it was.
             Unreachable: the service is stopping; nothing was recorded.
             TimeoutError: the loop is busy.
         """
@@ -102,7 +118,10 @@ class Loop:
             except BaseException as failure:
                 answer.set_exception(failure)
                 raise
-            answer.set_result(finish(self._engine.ledger))
+            try:
+                answer.set_result(finish(self._engine.ledger))
+            except ReconcilerError as refusal:  # that was recorded
+                answer.set_exception(refusal)
             return ()
 
         self._queue(call, alone=True)
@@ -161,6 +180,7 @@ class Loop:
         while not done():
             now_us = self.now_us()
             wake_us = min(engine.ledger.next_wake_us(), next_beat_us, next_idle_us)
+            wake_us = min(wake_us, schedules.next_due_us(engine.ledger))
             timeout_s = 0 if self._calls else max(0, wake_us - now_us) / 1_000_000
             ready = self._selector.select(timeout_s)
             events: list[AnyEvent] = []
@@ -177,6 +197,7 @@ class Loop:
             now_us = self.now_us()
             if engine.ledger.next_wake_us() <= now_us:
                 engine.handle([Tick(at_us=now_us)])
+            self._keep_schedules(engine, now_us)
             if venue is not None and now_us >= next_beat_us:
                 engine.handle(venue.tick(now_us))
             if now_us >= next_beat_us:
@@ -213,6 +234,14 @@ class Loop:
             events.extend(call())
         if events:
             engine.handle(events)
+
+    @staticmethod
+    def _keep_schedules(engine: Engine, now_us: int) -> None:
+        """Rows that have come due, one at a time: each is checked against what came before it."""
+        if schedules.next_due_us(engine.ledger) > now_us:
+            return
+        while (event := schedules.next_event(engine.ledger, now_us)) is not None:
+            engine.handle([event])
 
     def _answer_waiters(self, ledger: Ledger, now_us: int) -> None:
         if not self._until:

@@ -13,19 +13,35 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
+
 from reconciler import __version__
 from reconciler.core.events import AnyEvent, Configured, Started
 from reconciler.core.ledger import Ledger
 from reconciler.core.step import step
+from reconciler.errors import PlanExpired, Unreachable
 from reconciler.journal import Journal
-from reconciler.service import commands
+from reconciler.service import commands, netting, planning, scheduling, targeting
 from reconciler.service.clock import SteadyClock
-from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
+from reconciler.service.door import (
+    CommandResult,
+    ModeRequest,
+    ScheduleRequest,
+    ScheduleShown,
+    SignalResult,
+    StrategyReport,
+    TargetRequest,
+    TargetsRequest,
+    TargetVersion,
+    TargetVersions,
+)
 from reconciler.service.engine import Engine
 from reconciler.service.service import ID_FAMILY, Options, Service
+from reconciler.strategy.signals import Signal
 from reconciler.venue import Host, Venue
 
 T = TypeVar("T")
+Made = tuple[Sequence[AnyEvent], Callable[[Ledger], T]]
 
 
 class OfflineDoor:
@@ -37,20 +53,78 @@ class OfflineDoor:
         self.options = options
         self._make_venue = make_venue
         self._clock = SteadyClock()
+        self._refusals = targeting.Refusals()
 
     def set_target(self, request: TargetRequest) -> TargetVersion:
-        """See `Door.set_target`."""
+        """See `Door.set_target`. Without prices: nothing can be asked for in money."""
         on_expiry = self.options.on_expiry
-        return self._write(
-            lambda ledger, now_us: commands.set_target(request, on_expiry, now_us, ledger)
+        return self._audited(
+            request,
+            lambda ledger, now_us: targeting.set_target(request, on_expiry, now_us, ledger),
         )
 
-    def halt(self, *, by: str, reason: str, symbols: tuple[str, ...] = ()) -> CommandResult:
+    def set_targets(self, request: TargetsRequest) -> TargetVersions:
+        """See `Door.set_targets`."""
+        on_expiry = self.options.on_expiry
+        return self._audited(
+            None,
+            lambda ledger, now_us: targeting.set_targets(request, on_expiry, now_us, ledger),
+        )
+
+    def forget_target(self, symbol: str, *, by: str, reason: str = "") -> TargetVersion:
+        """See `Door.forget_target`."""
+        return self._write(
+            lambda ledger, now_us: targeting.forget(ledger, symbol, by, reason, now_us)
+        )
+
+    def plan(self, request: TargetsRequest) -> dict[str, Any]:
+        """See `Door.plan`. Without prices, and without an id: nobody would remember it."""
+
+        def make(ledger: Ledger, now_us: int) -> Made[dict[str, Any]]:
+            on_expiry = self.options.on_expiry
+            shown, _ = planning.drawn(request, on_expiry, now_us, ledger, targeting.no_quote)
+            return (), lambda _: shown
+
+        return self._write(make)
+
+    def apply_plan(self, plan_id: str) -> TargetVersions:
+        """Plans live in a running service."""
+        raise PlanExpired(
+            f"no service is running, so nobody remembers plan {plan_id[:20]!r}",
+            next_step="Start `reconciler run` and make the plan again, or apply the file.",
+        )
+
+    def set_mode(self, request: ModeRequest) -> CommandResult:
+        """See `Door.set_mode`. What rests is cancelled when the service starts."""
+        did = commands.DID.get(request.mode, "")
+        return self._write(
+            lambda ledger, now_us: (
+                commands.set_mode(ledger, now_us, request),
+                lambda after: commands.command_result(
+                    after, did, request.symbols, until=request.until
+                ),
+            )
+        )
+
+    def set_schedule(self, request: ScheduleRequest) -> ScheduleShown:
+        """See `Door.set_schedule`."""
+        return self._audited(
+            scheduling.as_target(request),
+            lambda ledger, now_us: scheduling.set_schedule(ledger, now_us, request),
+        )
+
+    def schedules(self) -> list[ScheduleShown]:
+        """See `Door.schedules`."""
+        return self._write(lambda _, __: ((), scheduling.all_shown))
+
+    def halt(
+        self, *, by: str, reason: str, symbols: tuple[str, ...] = (), until: str = ""
+    ) -> CommandResult:
         """Record the halt; then, if an order may be alive, connect just to end it."""
         result = self._write(
             lambda ledger, now_us: (
-                commands.halt(ledger, now_us, by, reason, symbols),
-                lambda after: commands.command_result(after, "halted", symbols),
+                commands.halt(ledger, now_us, by, reason, symbols, until),
+                lambda after: commands.command_result(after, "halted", symbols, until=until),
             )
         )
         if not result.resting or self._make_venue is None:
@@ -64,7 +138,7 @@ class OfflineDoor:
         self._write(
             lambda ledger, _: ((), lambda after: left.append(commands.resting(after, symbols)))
         )
-        return CommandResult(did="halted", symbols=result.symbols, resting=left[0])
+        return msgspec.structs.replace(result, resting=left[0])
 
     def resume(
         self, *, by: str, reason: str, symbols: tuple[str, ...] = (), adopt: bool = False
@@ -78,6 +152,20 @@ class OfflineDoor:
         result: CommandResult = self._write(make)
         return result
 
+    def signal(self, signal: Signal) -> SignalResult:
+        """See `Door.signal`."""
+        options = self.options
+
+        def make(ledger: Ledger, now_us: int) -> Made[SignalResult]:
+            checked = netting.checked(signal, options.weights, ledger)
+            before = ledger.next_signal_number
+            followed = netting.follow(
+                ledger, [checked], options.weights, options.on_expiry, now_us, {}
+            )
+            return followed.events, lambda after: netting.answer(checked, followed, before, after)
+
+        return self._write(make)
+
     def status(self) -> dict[str, Any]:
         """Not asked here: without a service the journal's views tell it, and need no lock."""
         return self._write(
@@ -86,6 +174,18 @@ class OfflineDoor:
                 lambda after: commands.status(after, self.options.account, {"running": False}),
             )
         )
+
+    def strategies(self) -> list[dict[str, Any]]:
+        """Strategies run in a service."""
+        raise _no_service()
+
+    def strategy(self, name: str, do: str, *, by: str, zero: bool = False) -> dict[str, Any]:
+        """Strategies run in a service."""
+        raise _no_service()
+
+    def report_strategy(self, report: StrategyReport) -> None:
+        """A strategy reports to a service; this is not one."""
+        raise _no_service()
 
     def backup(self) -> str:
         """See `Door.backup`."""
@@ -108,9 +208,17 @@ class OfflineDoor:
             version=__version__,
         )
 
+    def _audited(self, request: TargetRequest | None, make: Callable[[Ledger, int], Made[T]]) -> T:
+        """Write, and have a refusal recorded before it is told."""
+
+        def call(ledger: Ledger, now_us: int) -> Made[T]:
+            return self._refusals.recorded(request, lambda: make(ledger, now_us), now_us)
+
+        return self._write(call)
+
     def _write(
         self,
-        make: Callable[[Ledger, int], tuple[Sequence[AnyEvent], Callable[[Ledger], T]]],
+        make: Callable[[Ledger, int], Made[T]],
     ) -> T:
         journal = self._open()
         engine: Engine | None = None
@@ -119,7 +227,7 @@ class OfflineDoor:
             now_us = max(self._clock.now_us(), time.time_ns() // 1000)
             family = f"{ID_FAMILY}{journal.installation}-"
             settings = Configured(at_us=now_us, settings=self.options.settings)
-            checked = copy.deepcopy(ledger)  # a refusal leaves no trace in the journal
+            checked = copy.deepcopy(ledger)  # what is no request leaves no trace
             step(checked, settings)  # what is asked is checked by today's limits
             events, finish = make(checked, now_us)
             if not events:
@@ -141,3 +249,9 @@ class OfflineDoor:
                 journal.close()
             else:
                 journal.close(engine.ledger)
+
+
+def _no_service() -> Unreachable:
+    return Unreachable(
+        "no service is running, and strategies run in one", next_step="Start `reconciler run`."
+    )

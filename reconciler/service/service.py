@@ -17,17 +17,25 @@ from types import FrameType
 from typing import Any, Protocol
 
 from reconciler import __version__
-from reconciler.core.events import Configured, Halted, Started, Stopping
+from reconciler.core.events import Configured, Halted, Quoted, Started, Stopping
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Settings
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.journal import History, Journal
 from reconciler.service import commands, garbage
-from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
+from reconciler.service.asking import Asking
+from reconciler.service.door import CommandResult, SignalResult
 from reconciler.service.engine import Engine, Watcher
 from reconciler.service.loop import Loop
+from reconciler.service.moments import iso
+from reconciler.service.netting import Weights
 from reconciler.service.servicefile import ServiceFile
+from reconciler.service.signalling import Desk, ReadWeights
+from reconciler.service.strategies import MakeFeed, Strategies
+from reconciler.service.strategy_door import StrategyDoor
 from reconciler.service.telling import Say, Teller
+from reconciler.strategy.registry import Spec
+from reconciler.strategy.signals import Signal
 from reconciler.venue import Host, Venue
 
 STOP_WITHIN_S = 10.0  # an orderly stop; the promise is 15 s
@@ -61,6 +69,10 @@ class Options:
         once: bool = False,
         for_s: float | None = None,
         rest_timeout_s: float = 7,
+        weights: Weights | None = None,
+        read_weights: ReadWeights | None = None,
+        strategies: tuple[Spec, ...] = (),
+        make_feed: MakeFeed | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
@@ -72,9 +84,13 @@ class Options:
         self.once = once
         self.for_s = for_s
         self.rest_timeout_s = rest_timeout_s
+        self.weights = weights or Weights()
+        self.read_weights = read_weights
+        self.strategies = strategies
+        self.make_feed = make_feed
 
 
-class Service:
+class Service(Asking, StrategyDoor):
     """One run, from the lock to the last snapshot. It is its own `Door`."""
 
     def __init__(
@@ -90,9 +106,17 @@ class Service:
         self.options = options
         self._reload = reload
         self.loop = Loop()
+        super().__init__(self.loop, options.on_expiry, self._quote_now)
         self._make_venue = make_venue
         self._make_api = make_api
         self._say = say or (lambda *_, **__: None)
+        self.desk = Desk(
+            self.loop,
+            options.weights,
+            options.on_expiry,
+            self._say,
+            options.read_weights,
+        )
         self._watchers = watchers
         self._venue: Venue | None = None
         self._engine: Engine | None = None
@@ -101,7 +125,20 @@ class Service:
         self._stop_by_us: int | None = None
         self._started_us = 0
         self._said_us, self._patience_us = 0, 0
+        self._strategies = self._make_strategies(options)
         self.ready = threading.Event()  # recovered, and the door is open
+
+    def _make_strategies(self, options: Options) -> Strategies | None:
+        if not options.strategies or options.make_feed is None:
+            return None
+        return Strategies(
+            options.strategies,
+            options.make_feed,
+            in_loop=self.loop.call_soon,
+            now_us=self.loop.now_us,
+            signal=self.signal,
+            say=self._say,
+        )
 
     # -- the life ------------------------------------------------------------------------------
 
@@ -145,6 +182,8 @@ class Service:
             if quiet:
                 garbage.leave()
             service_file.remove()
+            if self._strategies is not None:
+                self._strategies.close()
             if api is not None:
                 api.stop()
             if self._venue is not None:
@@ -188,6 +227,9 @@ class Service:
         engine = self._engine = Engine(ledger, journal, self.loop.now_us)
         engine.watchers.extend(self._watchers)
         engine.watchers.append(Teller(self._say))
+        engine.watchers.append(self.desk.watch)
+        if self._strategies is not None:
+            engine.watchers.append(self._strategies.watcher(ledger))
         now_us = self._started_us = self.loop.now_us()
         family = f"{ID_FAMILY}{journal.installation}-"
         tag = "".join(secrets.choice(LETTERS) for _ in range(6))
@@ -207,6 +249,7 @@ class Service:
                 Configured(at_us=now_us, settings=self.options.settings),
             ]
         )
+        engine.handle(self.desk.rebalance(ledger, "the weights were changed before the start"))
         doubtful = [order.cl_ord_id for order in ledger.own_alive() if order.doubt is not None]
         self._say(
             "info",
@@ -282,6 +325,7 @@ class Service:
         now_us = self.loop.now_us()
         self._say_if_out_of_sync(now_us)
         self._halt_if_full(now_us)
+        self._engine.handle(self.desk.keep(self._engine.ledger))
         garbage.collect(now_us)
 
     def _halt_if_full(self, now_us: int) -> None:
@@ -353,26 +397,27 @@ class Service:
         self._say("warning", "config.reload")
         return (Configured(at_us=self.loop.now_us(), settings=settings),)
 
-    # -- the door, for other threads -----------------------------------------------------------
+    def _quote_now(self, symbol: str) -> Quoted | None:
+        return self._venue.quote(symbol) if self._venue is not None else None
 
-    def set_target(self, request: TargetRequest) -> TargetVersion:
-        """See `Door.set_target`."""
-        on_expiry = self.options.on_expiry
-        return self.loop.ask(
-            lambda ledger: commands.set_target(request, on_expiry, self.loop.now_us(), ledger)
-        )
+    # -- the door, for other threads; more in `Asking` ------------------------------------------
 
-    def halt(self, *, by: str, reason: str, symbols: tuple[str, ...] = ()) -> CommandResult:
+    def halt(
+        self, *, by: str, reason: str, symbols: tuple[str, ...] = (), until: str = ""
+    ) -> CommandResult:
         """See `Door.halt`."""
         self.loop.ask(
             lambda ledger: (
-                commands.halt(ledger, self.loop.now_us(), by, reason, symbols),
+                commands.halt(ledger, self.loop.now_us(), by, reason, symbols, until),
                 lambda _: None,
             )
         )
         self.loop.when(lambda ledger: commands.nothing_rests(ledger, symbols), timeout_s=10)
         return self.loop.ask(
-            lambda ledger: ((), lambda _: commands.command_result(ledger, "halted", symbols))
+            lambda ledger: (
+                (),
+                lambda _: commands.command_result(ledger, "halted", symbols, until=until),
+            )
         )
 
     def resume(
@@ -389,13 +434,17 @@ class Service:
         result: CommandResult = self.loop.ask(make)
         return result
 
+    def signal(self, signal: Signal) -> SignalResult:
+        """See `Door.signal`."""
+        return self.desk.signal(signal)
+
     def status(self) -> dict[str, Any]:
         """See `Door.status`."""
         journal, options = self._journal, self.options
         assert journal is not None
         service = {
             "running": True,
-            "started_at": commands.iso(self._started_us),
+            "started_at": iso(self._started_us),
             "environment": options.environment,
             "last_seq": journal.last_seq,
             **(self._venue.health() if self._venue is not None else {}),

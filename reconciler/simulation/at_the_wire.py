@@ -14,6 +14,7 @@ from reconciler.bitmex.outgoing import Job
 from reconciler.core import decisions as d
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.promises import Broken
+from reconciler.simulation.purse import Purse
 
 if TYPE_CHECKING:
     from reconciler.simulation.world import World
@@ -35,9 +36,11 @@ class AtTheWire:
         self.placed_by_name: dict[str, d.PlaceOrder] = {}
         self.written: set[str] = set()
         self.own_booked: Counter[str] = Counter()
+        self.own_fills: Counter[str] = Counter()
+        self.purse = Purse(world)
         self.posts: dict[str, deque[int]] = {}
         self.futile: dict[str, deque[int]] = {}  # posts since anything else changed
-        self.crossed: set[str] = set()  # and whether they went over to crossing since
+        self.hardest: dict[str, int] = {}  # and how hard they have tried since
 
     @property
     def strict(self) -> bool:
@@ -143,14 +146,17 @@ class AtTheWire:
             posts.popleft()
         if len(posts) > limits.max_orders_per_minute:
             raise Broken("O6", f"{len(posts)} orders in a minute")
+        self.purse.writing(decision)
 
     def o7_stop_means_stop(self, symbol: str) -> None:
-        """O7: after a stop, a halt or a freeze is durable, no POST is written."""
+        """O7: after a stop, a halt, a freeze or a pause is durable, no POST is written."""
         self.checks += 1
         assert self.world.process is not None
         ledger = self.world.process.engine.ledger
         book = ledger.books[symbol]
         why = ledger.stopping or ledger.halted or book.halted or ledger.frozen or book.frozen
+        if "pause" in (ledger.mode, book.mode):
+            why = why or "a pause"
         if why:
             raise Broken("O7", f"a POST for {symbol} was written after: {why}")
 
@@ -158,12 +164,14 @@ class AtTheWire:
         """
         V2: while nothing else changes, at most six POSTs a minute are written.
 
-        The step from resting to crossing is a change, but only once: going to and fro is none.
+        The step to a harder stage of a policy is a change, but only once: to and fro is none. A
+        slice that has come due is none either: what it follows is the fill of the one before.
         """
         self.checks += 1
-        if decision.immediate and decision.symbol not in self.crossed:
+        tries = 2 * decision.rung + decision.immediate
+        if tries > self.hardest.get(decision.symbol, 0):
             self.something_changed(decision.symbol)
-            self.crossed.add(decision.symbol)
+            self.hardest[decision.symbol] = tries
         futile = self.futile.setdefault(decision.symbol, deque())
         futile.append(self.world.agenda.now_us)
         while futile[0] < self.world.agenda.now_us - 59 * SECOND:
@@ -175,7 +183,7 @@ class AtTheWire:
         """A reason for another POST."""
         if symbol:
             self.futile.pop(symbol, None)
-            self.crossed.discard(symbol)
+            self.hardest.pop(symbol, None)
         else:
             self.futile.clear()
-            self.crossed.clear()
+            self.hardest.clear()

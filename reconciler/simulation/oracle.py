@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from reconciler.simulation.world import World
 
 
-NAMED = ("liquidation", "settlement")  # freezes that may be left at the end: nobody is wrong
+#: Freezes and incidents that may be left at the end: nobody is wrong.
+NAMED = ("liquidation", "settlement", "runaway", "limit", "foreign_order")
 MOST_BYTES = 200_000
 SET_LONG_AGO_US = 125 * SECOND  # words about the clock as it was are forgotten by then
 CLOCK_SET_US = 5 * SECOND  # as far as the venue may have set its clock back, in all
@@ -101,6 +102,7 @@ class Oracle(AtTheWire):
                 self._fact(fact)
             booked = {fact.symbol for fact in facts if isinstance(fact, d.FillBooked)}
             self.retold.hear(event, booked)
+            self.purse.hear(event)
             for decision in decisions:
                 if isinstance(decision, d.PlaceOrder):
                     self.o5_decided(decision, event.at_us)
@@ -155,7 +157,7 @@ class Oracle(AtTheWire):
     def o5_decided(self, decision: d.PlaceOrder, at_us: int) -> None:
         """O5: when it was decided, the gate was open, as another reading of the events has it."""
         self.checks += 1
-        what = self.retold.missing_for(decision.symbol, decision.position, at_us)
+        what = self.retold.missing_for(decision, at_us)
         if not self.strict and what.startswith("the position row"):
             return  # reads may be any age: no row can be told to be the newest
         if what:
@@ -231,6 +233,7 @@ class Oracle(AtTheWire):
         self.moved[fact.symbol] += fact.contracts
         if fact.cl_ord_id:
             self.own_booked[fact.symbol] += fact.contracts
+            self.own_fills[fact.symbol] += 1
 
     def f2_ledger_is_its_executions(self, book: Book) -> None:
         """F2: the position moves by booked executions and adjustments, and by nothing else."""

@@ -6,6 +6,7 @@ from collections import Counter
 from decimal import Decimal
 
 from reconciler.core import events as e
+from reconciler.core.decisions import PlaceOrder
 
 CLOCK_GOOD_US = 1_000_000
 CLOCK_OLD_US = 120_000_000
@@ -16,10 +17,14 @@ class Retold:
 
     def __init__(self) -> None:
         self._sync = self._synced_once = False
+        self._now_us = 0
         self._row_us: dict[str, int] = {}
         self._stopping = ""
         self._halted_all = False
         self._halted: set[str] = set()
+        self._modes: dict[
+            str, tuple[str, int | None]
+        ] = {}  # by symbol, "" for the account: and end
         self.rules: dict[str, tuple[int, Decimal]] = {}  # lot and tick
         self._open: dict[str, bool] = {}
         self._clock: tuple[int, int] | None = None  # when, error
@@ -30,6 +35,7 @@ class Retold:
 
     def hear(self, event: e.AnyEvent, booked: set[str]) -> None:
         """Take in an event; *booked* are the symbols that it booked a fill for."""
+        self._now_us = event.at_us
         match event:
             case e.Started():
                 self._sync, self._clock, self._stopping = False, None, ""
@@ -43,7 +49,12 @@ class Retold:
             case e.Halted():
                 self._halted.update(event.symbols)
                 self._halted_all = self._halted_all or not event.symbols
+            case e.ModeSet():
+                for symbol in event.symbols or ("",):
+                    self._modes[symbol] = event.mode, event.until_us
             case e.Resumed():
+                for symbol in event.symbols or tuple(self._modes):
+                    self._modes.pop(symbol, None)
                 self._halted.difference_update(event.symbols or tuple(self._halted))
                 self._halted_all = self._halted_all and bool(event.symbols)
             case e.InstrumentSeen():
@@ -63,12 +74,22 @@ class Retold:
 
     def halted(self, symbol: str) -> bool:
         """Whether somebody stopped it."""
-        return bool(self._stopping) or self._halted_all or symbol in self._halted
+        stopped = bool(self._stopping) or self._halted_all or symbol in self._halted
+        return stopped or "pause" in self._in_force(symbol)
 
-    def missing_for(self, symbol: str, position: int, at_us: int) -> str:
+    def _in_force(self, symbol: str) -> list[str]:
+        """The modes of the account and of a symbol, but for those that have had their time."""
+        found = [self._modes.get(whose, ("", None)) for whose in ("", symbol)]
+        return [mode for mode, until_us in found if until_us is None or self._now_us < until_us]
+
+    def missing_for(self, order: PlaceOrder, at_us: int) -> str:
         """The first condition of a new order that does not hold."""
+        symbol, position = order.symbol, order.position
         if self.halted(symbol):
             return "it is stopped"
+        adds = order.contracts * position >= 0 or not order.reduce_only
+        if adds and "reduce_only" in self._in_force(symbol):
+            return "only to reduce is allowed"
         if not self._sync:
             return "it is not in sync"
         if not self._open.get(symbol):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +81,16 @@ class Api:
 
     def put(self, body: Any, **headers: str) -> Said:
         return self.ask("PUT", TARGET, body, **headers)
+
+    def targets(self) -> list[tuple[int, int]]:
+        """Every target that there was, by version and contracts."""
+        rows = self.ask("GET", "/api/v1/targets?history=1").json["rows"]
+        return [(row["version"], row["contracts"]) for row in rows]
+
+    def refusals(self) -> list[tuple[object, ...]]:
+        """Every refusal that was recorded: who asked for how much, and which rule said no."""
+        with closing(sqlite3.connect(self.database)) as db:
+            return db.execute("SELECT source, contracts, code FROM refusals ORDER BY seq").fetchall()
 
     def events(self) -> int:
         if not self.database.exists():
@@ -177,21 +189,25 @@ def test_a_key_makes_a_repeat_harmless_and_stands_for_one_request(api):
     first = api.put({"contracts": 300}, Idempotency_Key="k1")
     before = api.events()
     again = api.put({"contracts": 300}, Idempotency_Key="k1")
+    assert api.events() == before
     other = api.put({"contracts": 400}, Idempotency_Key="k1")
     assert [said.status for said in (first, again, other)] == [201, 200, 409]
     assert other.json["code"] == "key_reused"
-    assert api.events() == before
+    assert api.targets() == [(1, 300)]
+    assert api.refusals() == [("http", 400, "key_reused")]
 
 
 def test_a_stale_version_is_a_failed_precondition(api):
     """If-Match names the version that is replaced; an older one changes nothing."""
     api.put({"contracts": 300})
     assert api.put({"contracts": 400}, If_Match='"1"').status == 201
-    before = api.events()
     stale = api.put({"contracts": 500}, If_Match='"1"')
     assert (stale.status, stale.json["code"], stale.json["fields"]["version"]) == (
         412, "stale_version", 2,
     )  # fmt: skip
+    assert api.targets() == [(2, 400), (1, 300)]
+    assert api.refusals() == [("http", 500, "stale_version")]
+    before = api.events()
     assert api.put({"contracts": 500}, If_Match="1").status == 400
     assert api.put({"contracts": 500}, If_Match="*").status == 400
     assert api.events() == before
@@ -222,9 +238,14 @@ def test_a_stale_version_is_a_failed_precondition(api):
     ],
 )
 def test_a_body_that_cannot_be_is_refused(api, body, status, code):
-    """Types are strict, names are known, sizes are bounded; nothing is stored."""
+    """Types are strict, names are known, sizes are bounded; only what a rule refused is recorded."""
     said = api.put(body)
-    assert (said.status, said.json["code"], api.events()) == (status, code, 0)
+    assert (said.status, said.json["code"]) == (status, code)
+    if status == 422:
+        assert api.targets() == []
+        assert [row[2] for row in api.refusals()] == [code]
+    else:
+        assert api.events() == 0
 
 
 def test_a_body_without_a_length_is_bounded_too(api):
@@ -272,7 +293,7 @@ def test_readyz_says_what_is_missing(api):
         ("GET", "/docs", 404),
         ("GET", "/api/v1/fills?symbol=NOPE", 404),
         ("GET", "/api/v1/targets?history=1&symbol=NOPE", 404),
-        ("DELETE", TARGET, 405),
+        ("PATCH", TARGET, 405),
         ("GET", "/api/v1/halt", 405),
         ("GET", "/api/v1/fills?limit=1001", 400),
         ("GET", "/api/v1/fills?limit=0", 400),
@@ -292,7 +313,7 @@ def test_what_is_not_there_is_told_as_a_problem(api, method, path, status):
 
 def test_a_method_that_is_not_there_is_told_as_one(api):
     """Nothing is asked of its body: a DELETE has none."""
-    said = api.ask("DELETE", TARGET, Content_Type="")
+    said = api.ask("DELETE", "/api/v1/targets", Content_Type="")
     assert (said.status, said.json["status"]) == (405, 405)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -48,8 +49,8 @@ def test_what_is_no_whole_number_of_contracts_is_refused_by_name(run, stored, te
         (("XBTUSD", "300", "--on-expiry", "explode"), 5, "on_expiry is 'explode'"),
         (("XBTUSD", "300", "--ttl", "4 hours"), 2, "'4 hours' is not a duration"),
         (("XBTUSD", "300", "--ttl", "0s"), 5, "ttl is 0 s"),
-        (("XBTUSD", "300", "--by", "5"), 2, "either CONTRACTS or --by"),
-        (("XBTUSD",), 2, "either CONTRACTS or --by"),
+        (("XBTUSD", "300", "--by", "5"), 2, "one of CONTRACTS, --by, --notional and --percent"),
+        (("XBTUSD",), 2, "one of CONTRACTS, --by, --notional and --percent"),
         ((), 2, "missing argument 'SYMBOL'"),
         (("XBTUSD", "300", "--tll", "4h"), 2, "--tll"),
         (("XBTUSD", "300", "-400"), 2, "-400"),
@@ -59,22 +60,34 @@ def test_what_is_no_whole_number_of_contracts_is_refused_by_name(run, stored, te
         (("XBTUSD", "300", "--key", "\udcff"), 2, "key is not text"),
     ],
 )
-def test_a_target_that_cannot_be_is_refused(run, stored, words, code, says):
-    """A refusal names value and rule, has its exit code, and leaves the journal as it was."""
+def test_a_target_that_cannot_be_is_refused(run, stored, database, words, code, says):
+    """A refusal names value and rule, has its exit code; what a rule refused is kept for audit."""
     ended = run("set", *words)
-    assert (ended.code, ended.out, stored()) == (code, "", 0)
+    assert (ended.code, ended.out) == (code, "")
     assert says.lower() in one_sentence(ended.err).lower()
+    if code == 2:
+        assert stored() == 0
+    else:
+        assert rows(database, "SELECT count(*) FROM targets") == [(0,)]
+        [(symbol, text)] = rows(database, "SELECT symbol, text FROM refusals")
+        assert symbol == words[0]
+        assert says in text
 
 
-def test_an_older_version_is_refused_and_changes_nothing(run, stored):
+def rows(database, query):
+    with closing(sqlite3.connect(database)) as db:
+        return db.execute(query).fetchall()
+
+
+def test_an_older_version_is_refused_and_changes_nothing(run, database):
     """Whoever read version 1 does not overwrite version 2."""
     assert run("set", "XBTUSD", "300").code == 0
     assert run("set", "XBTUSD", "400", "--if-version", "1").code == 0
-    before = stored()
     ended = run("set", "XBTUSD", "500", "--if-version", "1")
     assert ended.code == 5
     assert "version 1 was to be replaced, but version 2 is in force" in one_sentence(ended.err)
-    assert stored() == before
+    assert rows(database, "SELECT contracts FROM targets") == [(300,), (400,)]
+    assert rows(database, "SELECT contracts, code FROM refusals") == [(500, "stale_version")]
 
 
 def test_a_target_between_two_lots_is_refused_once_the_lot_is_known(run, home, database):

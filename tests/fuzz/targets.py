@@ -22,7 +22,7 @@ from reconciler.core.settings import Limits, Settings
 from reconciler.core.step import step
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.journal import codec
-from reconciler.service import commands
+from reconciler.service import commands, targeting
 from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
 from tests.endtoend.echo import START_US, EchoVenue
 from tests.fuzz.material import hostile
@@ -72,7 +72,7 @@ class HouseDoor:
         self.recorded.extend(events)
 
     def set_target(self, request: TargetRequest) -> TargetVersion:
-        events, finish = commands.set_target(request, "hold", self.now_us, self.ledger)
+        events, finish = targeting.set_target(request, "hold", self.now_us, self.ledger)
         self._record(events)
         return finish(self.ledger)
 

@@ -1,0 +1,59 @@
+"""What a strategy in another process says: its signals."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+
+import msgspec
+
+from reconciler.api.answers import Answer, Problem
+from reconciler.api.reading import Handler, Request, ask, parsed
+from reconciler.service.door import Door
+from reconciler.strategy.signals import Signal
+
+
+class SignalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a POST of a signal may say; see `Signal`."""
+
+    strategy: str
+    symbol: str
+    strength: object
+    reason: str = ""
+    price: object = None
+
+
+class Signals:
+    """The handlers, over a door."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def table(self, base: str) -> list[tuple[str, str, Handler]]:
+        """Method, path and handler of every route."""
+        return [("POST", f"{base}/signals", self.signal)]
+
+    def signal(self, request: Request) -> Answer:
+        """Record a signal and the targets that follow: 201 if it is new, 200 if it is in force."""
+        body = parsed(request.body, SignalBody, number=Decimal)
+        price = None if body.price is None else _number(body.price, "price", text=True)
+        said = Signal(
+            strategy=body.strategy,
+            symbol=body.symbol,
+            strength=_number(body.strength, "strength"),
+            reason=body.reason,
+            price=price,
+        )
+        done = ask(lambda: self._door.signal(said))
+        return Answer(201 if done.changed else 200, msgspec.to_builtins(done))
+
+
+def _number(value: object, name: str, *, text: bool = False) -> Decimal:
+    """An exact number out of JSON."""
+    if type(value) is int or isinstance(value, Decimal):
+        return Decimal(value)
+    if text and isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", value):
+        return Decimal(value)
+    shown = json.dumps(value)[:40]
+    raise Problem(400, "bad_request", f"{name} is {shown}, which is no number.")

@@ -1,0 +1,180 @@
+"""
+The desk: where signals come in, from any thread, and weights are kept.
+
+However many signals wait, the loop takes them all at once and records them in one commit; of one
+strategy and symbol, the last that waits counts and those before it are told so. So a strategy that
+changes its mind a hundred times a second costs as many commits as the disk can do, and no more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from reconciler.core.events import AnyEvent, InstrumentSeen
+from reconciler.core.ledger import Ledger
+from reconciler.errors import ConfigError, InDoubt, ReconcilerError
+from reconciler.service import netting
+from reconciler.service.door import SignalResult
+from reconciler.service.netting import Weights
+from reconciler.strategy.signals import Signal
+
+if TYPE_CHECKING:
+    from reconciler.service.engine import Step
+    from reconciler.service.loop import Loop
+    from reconciler.service.telling import Say
+
+#: Reads the weights again: None, as long as nothing has changed. Raises ConfigError.
+ReadWeights = Callable[[], Weights | None]
+
+
+class _Ticket:
+    """A signal on its way through the loop."""
+
+    def __init__(self, signal: Signal, *, waits: bool = True) -> None:
+        self.signal = signal
+        self.waits = waits  # somebody does, for the answer
+        self.result: SignalResult | None = None
+        self.error: ReconcilerError | None = None
+
+
+class Desk:
+    """
+    One a service.
+
+    Args:
+        loop: Where the ledger lives.
+        weights: To begin with.
+        on_expiry: What the end of a target means, where a portfolio does not say.
+        say: For what nobody asked about: weights that changed, or were refused.
+        read_weights: Called once a second.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        weights: Weights,
+        on_expiry: str,
+        say: Say,
+        read_weights: ReadWeights | None = None,
+    ) -> None:
+        self._loop, self._on_expiry, self._say = loop, on_expiry, say
+        self.weights = weights
+        self._read_weights = read_weights
+        self._lock = threading.Lock()
+        self._waiting: list[_Ticket] = []
+        self._posted: dict[tuple[str, str], _Ticket] = {}
+        self._told: dict[str, tuple[int, str]] = {}
+
+    # -- for every thread ----------------------------------------------------------------------
+
+    def signal(self, signal: Signal) -> SignalResult:
+        """See `Door.signal`."""
+        ticket = _Ticket(signal)
+        with self._lock:
+            self._waiting.append(ticket)
+        try:
+            self._loop.ask(self._take)
+        except BaseException:
+            self._withdraw(ticket)
+            raise
+        if ticket.error is not None:
+            raise ticket.error
+        if ticket.result is None:
+            raise InDoubt("the service failed while it recorded the signal")
+        return ticket.result
+
+    def post(self, signal: Signal) -> None:
+        """As `signal`, and nobody waits: what is wrong with it is told to the log."""
+        about = signal.strategy, signal.symbol
+        with self._lock:
+            queued = bool(self._posted)  # then the loop is about to take them all
+            self._posted.pop(about, None)  # the newest comes last
+            self._posted[about] = _Ticket(signal, waits=False)
+        if not queued:
+            self._loop.record(self._take)
+
+    def _withdraw(self, ticket: _Ticket) -> None:
+        """Nobody waits for it any more: it must not be taken after we said that it was not."""
+        with self._lock:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+
+    # -- in the loop ---------------------------------------------------------------------------
+
+    def rebalance(self, ledger: Ledger, why: str) -> Sequence[AnyEvent]:
+        """The targets that follow from the signals in force, with nobody having said anything."""
+        if not self.weights.portfolios:
+            return ()
+        followed = self._follow(ledger, (), why)
+        self._tell(followed.refused)
+        return followed.events
+
+    def keep(self, ledger: Ledger) -> Iterable[AnyEvent]:
+        """Once a second: weights that were written anew are put in force, or refused whole."""
+        if self._read_weights is None:
+            return ()
+        try:
+            found = self._read_weights()
+        except ConfigError as refusal:
+            self._say("error", "weights.refused", error=str(refusal))
+            return ()
+        if found is None:
+            return ()
+        self.weights = found
+        self._say("warning", "weights.reload")
+        return self.rebalance(ledger, "other weights")
+
+    def watch(self, steps: Sequence[Step]) -> None:
+        """A symbol whose rules are seen for the first time, or anew, may round otherwise."""
+        if any(isinstance(event, InstrumentSeen) for event, _, _ in steps):
+            self._loop.record(
+                lambda ledger: (self.rebalance(ledger, "rules of a symbol"), lambda _: None)
+            )
+
+    def _take(self, ledger: Ledger) -> tuple[Sequence[AnyEvent], Callable[[Ledger], None]]:
+        """All signals that wait, for one commit."""
+        with self._lock:
+            tickets = [*self._waiting, *self._posted.values()]
+            self._waiting, self._posted = [], {}
+        newest: dict[str, _Ticket] = {}
+        for ticket in tickets:
+            try:
+                ticket.signal = netting.checked(ticket.signal, self.weights, ledger)
+            except ReconcilerError as refusal:
+                ticket.error = refusal
+                if not ticket.waits:
+                    self._say("error", "signal.refused", error=str(refusal))
+                continue
+            name = f"{ticket.signal.strategy} {ticket.signal.symbol}"
+            if (overtaken := newest.pop(name, None)) is not None:
+                overtaken.result = _overtaken(overtaken.signal)
+            newest[name] = ticket
+        before = ledger.next_signal_number
+        followed = self._follow(ledger, [ticket.signal for ticket in newest.values()])
+        self._tell(followed.refused)
+
+        def finish(after: Ledger) -> None:
+            for ticket in newest.values():
+                ticket.result = netting.answer(ticket.signal, followed, before, after)
+
+        return followed.events, finish
+
+    def _follow(self, ledger: Ledger, said: Iterable[Signal], why: str = "") -> netting.Followed:
+        now_us = self._loop.now_us()
+        return netting.follow(ledger, said, self.weights, self._on_expiry, now_us, self._told, why)
+
+    def _tell(self, refused: dict[str, str]) -> None:
+        for symbol, text in refused.items():
+            self._say("warning", "portfolio.refused", symbol=symbol, error=text)
+
+
+def _overtaken(signal: Signal) -> SignalResult:
+    return SignalResult(
+        strategy=signal.strategy,
+        symbol=signal.symbol,
+        number=0,
+        changed=False,
+        note="a newer signal of this strategy was there before this one was recorded",
+    )
