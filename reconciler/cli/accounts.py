@@ -1,8 +1,10 @@
-"""Accounts: `accounts list`, `accounts check`, `accounts convert`."""
+"""Accounts: `accounts list`, `accounts check`, `accounts halt`, `accounts convert`."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +12,16 @@ import typer
 
 from reconciler.cli import output
 from reconciler.cli.app import Ask, command, group
-from reconciler.errors import ConfigError, ReconcilerError, UsageError
+from reconciler.errors import ConfigError, InDoubt, ReconcilerError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.config import AppConfig
 
-accounts = group("accounts", "The accounts of the configuration: list, check, convert.")
+accounts = group("accounts", "The accounts of the configuration: list, check, halt, convert.")
 
 LIST = ("account", "environment", "symbols", "service", "url", "key", "journal")
 CHECK = ("account", "environment", "ok", "says")
+HALT = ("account", "halted", "orders_left", "says")
 
 
 @command("list", of=accounts)
@@ -75,6 +78,40 @@ def check(ask: Ask) -> None:
         raise typer.Exit(next(iter(failed.values())).exit_code)
     if not all(row["ok"] for row in rows):
         raise typer.Exit(preflight.NO_ANSWER)
+
+
+@command("halt", of=accounts)
+def halt(
+    ask: Ask,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")] = "",
+) -> None:
+    """Halt every account, side by side; one that can't be halted keeps no other from it."""
+    names = list(ask.accounts())
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        rows = list(pool.map(lambda name: _halted(replace(ask, account=name), reason), names))
+    output.write(rows, HALT, output.Listing("", HALT, "account", "account"), ask.form)
+    if left := [row["account"] for row in rows if not row["halted"] or row["orders_left"]]:
+        raise InDoubt(
+            f"not every account is known to be halted without orders: {', '.join(left)}",
+            next_step="Say it again, look at `reconciler -a NAME status`, or cancel at the venue.",
+        )
+
+
+def _halted(ask: Ask, reason: str) -> dict[str, Any]:
+    from reconciler.cli import wiring
+    from reconciler.cli.doing import me
+
+    row: dict[str, Any] = {"account": ask.account, "halted": False, "orders_left": "", "says": "ok"}
+    try:
+        door, running = wiring.door(ask, venue=True)
+        try:
+            done = door.halt(by=me(), reason=reason)
+        finally:
+            door.close()
+    except (ReconcilerError, OSError, TimeoutError) as failure:
+        return row | {"says": str(failure)}
+    said = "ok" if running else "ok; no service was running"
+    return row | {"halted": True, "orders_left": ",".join(done.resting), "says": said}
 
 
 @command("convert", of=accounts)

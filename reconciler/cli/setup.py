@@ -19,25 +19,28 @@ def check(ask: Ask) -> None:
     """Check the configuration, credentials included, without connecting to anything."""
     from reconciler.cli import wiring
 
-    settings = ask.settings()
-    settings.credentials()
-    wiring.bitmex_config(settings)
-    if settings.database_path.is_dir():
-        raise ConfigError(
-            f"database.url names {settings.database_path}, which is a folder",
-            next_step="Write sqlite:///path/to/journal.db.",
-            setting="database.url",
-        )
-    chosen = settings.exchange
-    symbols = ", ".join(chosen.symbols)
+    configs = list(ask.accounts().values())
+    for settings in configs:
+        wiring.bitmex_config(settings)
+        wiring.weights(settings)
+        if settings.database_path.is_dir():
+            raise ConfigError(
+                f"database.url names {settings.database_path}, which is a folder",
+                next_step="Write sqlite:///path/to/journal.db.",
+                setting="database.url",
+            )
     if ask.form in {"json", "jsonl"}:
         files = [str(path) for path in _files(ask)]
-        print(json.dumps({"ok": True, "files": files, "environment": chosen.environment}))
-    else:
-        print(f"ok    {chosen.environment}/{chosen.account}   {symbols}")
+        accounts = {one.exchange.account: one.exchange.environment for one in configs}
+        said = {"ok": True, "files": files, "environment": configs[0].exchange.environment}
+        print(json.dumps(said | {"accounts": accounts}))
+        return
+    for settings in configs:
+        chosen = settings.exchange
+        print(f"ok    {chosen.environment}/{chosen.account}   {', '.join(chosen.symbols)}")
         print(f"ok    journal {settings.database_path}")
-        for path in _files(ask):
-            print(f"ok    {path}")
+    for path in _files(ask):
+        print(f"ok    {path}")
 
 
 @command("show", of=config)

@@ -202,6 +202,9 @@ def test_each_key_is_tried_at_its_venue(run, home):
     with PaperExchange(symbols=["XBTUSD"], keys=KEYS) as venue:
         config.write_text(two_accounts(venue.url))
         assert run("accounts", "check").code == 0
+        checked = run("config", "check")
+        assert checked.code == 0
+        assert all(name in checked.out for name in ("simulated/alpha", "simulated/beta"))
         config.write_text(two_accounts(venue.url, secret=f"{CANARY}"))
         ended = run("accounts", "check", "-o", "json")
         assert (ended.code, CANARY in ended.out + ended.err) == (3, False)
@@ -246,6 +249,15 @@ def test_all_accounts_in_one_process_and_none_takes_another_down(run, home):
             until(lambda: not (folder / "journal-alpha.db.service").exists())
             assert run("-a", "beta", "set", "XBTUSD", "-200", "--policy", "urgent", "--wait",
                        "--timeout", "30s").code == 0  # fmt: skip
+
+            ended = run("accounts", "halt", "--reason", "enough", "-o", "json")
+            rows = {row["account"]: row for row in json.loads(ended.out)}
+            assert {name: row["halted"] for name, row in rows.items()} == {
+                "alpha": False, "beta": True, "gamma": True,
+            }  # fmt: skip
+            assert "was lost" in rows["alpha"]["says"]
+            assert (ended.code, "not every account" in ended.err) == (9, True)
+            assert "HALTED" in run("-a", "beta", "status").out
 
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=15)
