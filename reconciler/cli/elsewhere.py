@@ -55,7 +55,7 @@ class Elsewhere:
             Unreachable: No service answered at the start.
         """
         from reconciler.strategy.host import Host
-        from reconciler.strategy.market import Market
+        from reconciler.strategy.market import GRACE_US, Market
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -65,7 +65,7 @@ class Elsewhere:
         )
         host = self._host = Host(
             [self._spec],
-            Market(self._spec.symbols),
+            Market(self._spec.symbols, grace_us=GRACE_US),
             venue_us=self._venue_us,
             on_signal=outbox.put,
             on_change=self._changed,

@@ -19,12 +19,12 @@ from reconciler.core.decisions import FillShared
 from reconciler.core.events import AnyEvent, StrategyChanged, Synced
 from reconciler.core.ledger import Ledger
 from reconciler.errors import NotFound, ReconcilerError, Refused
-from reconciler.feed import Lost, News
+from reconciler.feed import News
 from reconciler.service.engine import Step, Watcher
 from reconciler.service.telling import Say
 from reconciler.strategy.history import Needs
 from reconciler.strategy.host import Host
-from reconciler.strategy.market import Market
+from reconciler.strategy.market import GRACE_US, Market
 from reconciler.strategy.outbox import Outbox
 from reconciler.strategy.registry import Spec
 from reconciler.strategy.runner import Change, Runner, whole
@@ -116,7 +116,7 @@ class Strategies:
         ]
         host = self._host = Host(
             own,
-            Market(symbols),
+            Market(symbols, grace_us=GRACE_US),
             venue_us=self._venue_us,
             on_signal=self._outbox.put,
             on_change=self._changed,
@@ -160,10 +160,10 @@ class Strategies:
         needs, tables = self._host.runner.wanted()
         if not needs or (self._feed is not None and _covers(self._asked, (needs, tables))):
             return ()
-        if self._feed is not None:
-            self._feed.close(1)
-            self._host.offer([Lost("more is needed of the market")])
         self._asked = needs, tables
+        if self._feed is not None:
+            self._feed.want(needs, tables)
+            return ()
         self._feed = self._make_feed(needs, tables, self._host.offer, self.market_broke)
         self._feed.start()
         return ()

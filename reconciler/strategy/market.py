@@ -55,6 +55,7 @@ _Values = tuple[
     int | None,
 ]  # fmt: skip
 
+GRACE_US = 100_000  # for a stream over a network: so long trades may be on their way
 TRADES = 1_000  # the newest that are kept
 AHEAD_US = 60 * SECOND_US  # a trade that far from the future would close bars that are not over
 IDS = 4_096  # of the newest trades, to know a repeat by
