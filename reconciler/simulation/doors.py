@@ -232,11 +232,13 @@ class Feed:
             data = [exchange.position_row(s, n) for s, n in exchange.position.items() if n]
             self._told = {s for s, n in exchange.position.items() if n}
         elif table == "margin":
-            data = [self._margin()]
+            data = [self.margin_row()]
         elif table == "instrument":
             data = [exchange.instrument_row(symbol)]
         elif table == "quote":
             data = [self.quote_row(symbol)]
+        elif table == "trade":
+            data = [self.trade_row(symbol)]
         self._say(table, image(table, filter, data))
         self._tables.add(table)
 
@@ -272,13 +274,17 @@ class Feed:
             return frame("instrument", "update", [{"symbol": symbol, "novelty": {"a": [1]}}])
         return frame(table, action, [{**row, "shadowBan": None, "colour": "mauve"}])
 
-    def _margin(self) -> Row:
+    def margin_row(self) -> Row:
+        """What the account has: half of what it holds is put up for it."""
+        exchange = self._exchange
+        balance = 1_000_000_000 + sum(exchange.result(symbol) for symbol in exchange.symbols)
+        held = sum(abs(n) * 10**8 / exchange.marks[s] for s, n in exchange.position.items())
         return {
             "account": ACCOUNT,
             "currency": "XBt",
-            "walletBalance": 1_000_000_000,
-            "marginBalance": 1_000_000_000,
-            "availableMargin": 900_000_000,
+            "walletBalance": balance,
+            "marginBalance": balance,
+            "availableMargin": balance - int(held) // 2,
             "timestamp": iso(self._exchange.clock.now_us()),
         }
 
@@ -292,6 +298,18 @@ class Feed:
             "askPrice": mark - mark % 1 + 1,
             "askSize": 1_000,
             "timestamp": iso(self._exchange.clock.now_us()),
+        }
+
+    def trade_row(self, symbol: str) -> Row:
+        """Somebody has traded, at one of the two best prices."""
+        quote = self.quote_row(symbol)
+        side = self._draws.one("trade", ("Buy", "Sell"))
+        return {
+            "symbol": symbol,
+            "side": side,
+            "size": 10,
+            "price": quote["askPrice" if side == "Buy" else "bidPrice"],
+            "timestamp": quote["timestamp"],
         }
 
     def _say(self, table: str, said: bytes) -> None:

@@ -24,8 +24,14 @@ from reconciler.simulation.listings import (
     Show,
     row_of,
 )
+from reconciler.simulation.promises import Broken
 from reconciler.simulation.weather import Weather
 from reconciler.simulation.wording import Row, iso
+
+
+def cost_of(contracts: int, price: Decimal) -> int:
+    """What an inverse contract of a dollar costs: below zero for a buy."""
+    return int((-contracts * 10**8 / price).to_integral_value()) if price else 0
 
 
 class Exchange:
@@ -49,6 +55,7 @@ class Exchange:
         self.positions = {s: [(0, n)] for s, n in self.position.items()}
         self.own = dict.fromkeys(symbols, 0)  # moved by orders of ours, in all
         self.marks = {s: Decimal(100) + 10 * n for n, s in enumerate(symbols)}
+        self.paid = {s: cost_of(n, self.marks[s]) for s, n in self.position.items()}
         self.orders: dict[str, Order] = {}
         self.alive: dict[str, Order] = {}
         self.by_name: dict[str, list[Order]] = {}
@@ -131,8 +138,12 @@ class Exchange:
         return (400, "Invalid ordStatus") if name in self.by_name else (404, "Not Found")
 
     def cancel(self, name: str, order_id: str = "") -> tuple[int, object]:
-        """Cancel what is open under a name."""
+        """Cancel what is open under a name, or an id of ours."""
         known = self.by_name.get(name, [])
+        if not name and order_id in self.orders:
+            known = [self.orders[order_id]]
+            if known[0].cl_ord_id.startswith(OWN[:3]):
+                raise Broken("VENUE-7", f"{known[0].cl_ord_id} is no order for us to cancel")
         if order_id:
             known = [order for order in known if order.order_id == order_id]
         answers: list[Row] = []
@@ -358,7 +369,8 @@ class Exchange:
             row["clOrdID"] = order.cl_ord_id
         if contracts:
             row["lastQty"], row["lastPx"] = contracts, price
-            row["execCost"], row["execComm"] = -signed * 1_000, contracts
+            row["execCost"], row["execComm"] = cost_of(signed, price), contracts
+            self.paid[order.symbol] += contracts + (cost_of(signed, price) if moves else 0)
             row["lastLiquidityInd"] = "AddedLiquidity"
         if moves:
             self.fills[str(row["execID"])] = (order.symbol, signed, order.cl_ord_id)
@@ -366,6 +378,10 @@ class Exchange:
         self.executions.append(entry)
         self.executions_by_name.setdefault(order.cl_ord_id, []).append(entry)
         self.show("execution", "insert", row)
+
+    def result(self, symbol: str) -> int:
+        """What a symbol has brought since the beginning, in satoshi."""
+        return cost_of(self.position[symbol], self.marks[symbol]) - self.paid[symbol]
 
     def position_row(self, symbol: str, contracts: int, age_us: int = 0) -> Row:
         """A position row that says *contracts*, as it was *age_us* ago."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reconciler.core.events import Halted, Resumed
+from reconciler.core.events import Halted, ModeSet, Resumed
+from reconciler.simulation import manners
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.listings import STRANGER
 from reconciler.simulation.process import CRASH_POINTS
@@ -90,11 +91,24 @@ class Happenings:
         if process is None:
             return
         contracts = self.draws.of("target").randint(-3, 3) * 100
-        policy = self.draws.one("target", ("passive", "passive", "urgent"))
+        policy = self.draws.one("target", manners.OLD)
+        if self.world.mannered:
+            policy = self.draws.one("policy", manners.NAMES)
         ttl_us = 0
         if ttl and self.draws.of("target").random() < 0.1:
             ttl_us = self.draws.ms("target", 1_000, 60_000)
-        process.set_target(symbol, contracts, policy, ttl_us, self.oracle.acknowledge)
+        process.set_target(
+            symbol, contracts, policy, ttl_us, self.oracle.acknowledge, **self._more_of_it(symbol)
+        )
+
+    def _more_of_it(self, symbol: str) -> dict[str, Any]:
+        """At times a deadline, or the price that a signal was given at."""
+        if not self.world.mannered:
+            return {}
+        draw, mark = self.draws.of("more of a target").random, self.exchange.marks[symbol]
+        price = mark + self.draws.one("signal", (-1, 0, 1)) if draw() < 0.5 else None
+        in_us = self.draws.ms("deadline", 2_000, 60_000) if draw() < 0.2 else None
+        return {"price": price, "in_us": in_us}
 
     def _quote(self, symbol: str) -> None:
         exchange, rng = self.exchange, self.draws.of("price")
@@ -108,6 +122,9 @@ class Happenings:
             if self.draws.strikes("bad_quote", self.world.weather.bad_quote):
                 quote.update(self._bad_quote())
             feed.row("quote", "insert", quote)
+            if self.world.mannered:
+                feed.row("trade", "insert", feed.trade_row(symbol))
+                feed.row("margin", "update", feed.margin_row())
             row: dict[str, object] = {"symbol": symbol, "markPrice": exchange.marks[symbol]}
             feed.row("instrument", "update", row)
         self.later(
@@ -213,7 +230,11 @@ class Happenings:
         if self.world.up is None:
             return
         symbols = self.draws.one("halt", ((), self.symbols[:1]))
-        self._tell(Halted, symbols)
+        mode = self.draws.one("mode", ("", "", "pause", "reduce_only"))
+        if mode:
+            self._tell_mode(mode, symbols)
+        else:
+            self._tell(Halted, symbols)
         self.later(self.draws.ms("halt", 500, 20_000), self.resume)
 
     def resume(self) -> None:
@@ -227,6 +248,20 @@ class Happenings:
             now_us = process.loop.now_us()
             event = kind(at_us=now_us, by="sim", reason="drill", symbols=symbols)
             process.post(lambda ledger: [event])
+
+    def _tell_mode(self, mode: str, symbols: tuple[str, ...]) -> None:
+        """A pause or reduce-only; at times with an end, which may come before the resume."""
+        process = self.world.up
+        assert process is not None
+        now_us = process.loop.now_us()
+        ends = self.draws.one("mode", (False, True))
+        until_us = now_us + self.draws.ms("mode", 500, 20_000) if ends else None
+        event = ModeSet(
+            at_us=now_us, mode=mode, by="sim", reason="drill", symbols=symbols, until_us=until_us
+        )
+        process.post(lambda ledger: [event])
+        if until_us is not None:  # another reason for an order, as a resume is
+            self.later(until_us - now_us, partial(self.oracle.something_changed, ""))
 
     def _venue_clock(self) -> None:
         self.world.venue_clock_set_us = self.world.agenda.now_us
@@ -255,7 +290,8 @@ class Happenings:
     def _flap(self) -> None:
         """Somebody's program changes its mind a hundred times a second."""
         symbol = self.draws.one("flap", self.symbols)
-        for number in range(self.draws.of("flap").randint(5, 30)):
+        most = self.draws.one("whims", (30, 30, 400)) if self.world.mannered else 30
+        for number in range(self.draws.of("flap").randint(5, most)):
             self.later(number * 10_000, partial(self.new_target, symbol))
 
     def _rules(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import selectors
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
 from reconciler.bitmex.config import BitmexConfig
@@ -260,8 +261,10 @@ class Process:
         policy: str,
         ttl_us: int,
         acknowledged: Callable[[str, int, int], None],
+        price: Decimal | None = None,
+        in_us: int | None = None,
     ) -> None:
-        """Somebody wants a position."""
+        """Somebody wants a position, at times by a deadline, or as a signal with its price."""
 
         def make(ledger: Any) -> Iterable[AnyEvent]:
             now_us = self.loop.now_us()
@@ -276,6 +279,8 @@ class Process:
                 expires_us=now_us + ttl_us if ttl_us else None,
                 if_version=None,
                 key="",
+                price=price,
+                deadline_us=now_us + in_us if in_us is not None else None,
             )
             accepted = intake.accept(ledger, wanted, now_us)
             if accepted.event is not None:

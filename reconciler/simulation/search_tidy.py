@@ -10,8 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from reconciler.core.events import OrderStatus
-from reconciler.core.ledger import NEVER_US, Book, Ledger, Order, Request
+from reconciler.core.ledger import NEVER_US, Book, Ledger, Order, Request, Work
 from reconciler.core.lifecycle import State as SymbolState
+from reconciler.core.results import Tally
 from reconciler.simulation.search_pages import Page
 from reconciler.simulation.search_state import (
     NOW_US,
@@ -32,12 +33,14 @@ ORDER_TIMES = (
 )  # fmt: skip
 DOUBT_TIMES = ("expired_us", "barrier_us", "empty_read_us")
 #: Times that nothing here depends on, or that `tidy` sets: the clock is always freshly measured,
-#: no price is ever amended, no target expires, no order is too many, nobody uses the switch.
+#: no price is ever amended, no target expires, no order is too many, nobody uses the switch
+#: or forbids anything for a while.
 IDLE_TIMES = {
     "at_us", "horizon_us", "clock_offset_us", "clock_error_us", "clock_at_us",
     "throttled_until_us", "placed_us", "dead_man_acked_us", "dead_man_asked_us",
     "since_us", "venue_position_venue_us", "waiting_since_us", "priced_us", "set_us", "expires_us",
-    "gap_since_us", "wake_us", "anchor_venue_us", "anchor_again_us",
+    "gap_since_us", "amended_us", "futile_us", "modes_end_us", "mode_until_us", "halted_until_us",
+    "deadline_us", "wake_us", "anchor_venue_us", "anchor_again_us",
 }  # fmt: skip
 #: Times for people, and those of the anchor, which is older than all that happens here.
 BOOK_NOTES = tuple(
@@ -157,6 +160,8 @@ def _tidy_ledger(
     ledger.incidents = {}
     ledger.next_incident_id = 1
     ledger.placed_us = []
+    ledger.orders_day = ledger.orders_today = 0
+    ledger.margins_told = []
     if ledger.frozen:
         ledger.frozen = "frozen"
     _tidy_book(book)
@@ -255,7 +260,10 @@ def _tidy_book(book: Book) -> None:
         setattr(book, name, 0)
     book.quote = None
     book.waiting_for, book.wants_quote = "", False
-    book.placed_us = []
+    book.placed_us, book.amended_us, book.futile_us = [], [], []
+    book.orders_day = book.orders_today = 0  # what limits of money and of days are told from
+    book.paid_minor, book.mark, book.result = None, None, Tally()
+    book.changes, book.foreign_names = [], {}
     book.refusals = 0
     book.repairs = min(book.repairs, 1)
     book.frozen = book.frozen_by
@@ -271,6 +279,7 @@ def _tidy_book(book: Book) -> None:
     target = book.target
     if target is not None:
         target.set_us = target.gap_since_us = 0
+        target.work = Work()
         target.held = False
 
 

@@ -156,6 +156,8 @@ DRIFTS = (0, 0, 50, -50, 300, -300)
 #: Seeds from here on are lives of every kind. Those before it are short storms, as they were when
 #: the seeds that are kept had been found.
 MIXED_FROM = 1_000_000_000
+#: And from here on every policy is drawn, deadlines and prices of signals too.
+MANNERED_FROM = 2_000_000_000
 #: Of so many seeds one is quiet, and one at a venue that breaks what is assumed of it: by number
 #: and not by chance, so that many seeds have the hours and steps that they are meant to have.
 QUIET_EVERY = 16
@@ -171,7 +173,12 @@ def draw(seed: int, rng: random.Random) -> Weather:
         return quiet(rng)
     if seed % BROKEN_EVERY == 11:
         return broken(rng)
-    return long_storm(rng)
+    weather = long_storm(rng)
+    if seed >= MANNERED_FROM and rng.random() < 0.4:  # nobody comes: policies have to try harder
+        weather.fill_at_once, weather.fill_mean_us = 0.0, 30 * SECOND
+        weather.quote_us = 1 * SECOND
+        weather.drop_us = weather.half_open_us = weather.crash_us = 0
+    return weather
 
 
 def storm(rng: random.Random) -> Weather:

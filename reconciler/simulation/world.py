@@ -13,9 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from reconciler.core.lifecycle import State
-from reconciler.core.settings import Limits, Settings
+from reconciler.core.settings import Limits, Settings, default_policies
 from reconciler.journal import codec
+from reconciler.simulation import manners, purse
 from reconciler.simulation import weather as swarm
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
 from reconciler.simulation.doors import Door
@@ -62,6 +65,7 @@ class World:
         self.weather = weather or swarm.draw(seed, self.draws.of("weather"))
         weather = self.weather
         self.mixed = seed >= swarm.MIXED_FROM
+        self.mannered = seed >= swarm.MANNERED_FROM
         self.agenda = Agenda(weather.starts_us)
         self.began_us = self.agenda.now_us
         self.draws.now = lambda: self.agenda.now_us
@@ -89,7 +93,16 @@ class World:
                 price_collar_bps=200,
             ),
             dead_man_us=weather.dead_man_s * SECOND,
+            policies=dict(manners.POLICIES) if self.mannered else default_policies(),
         )
+        if self.mixed:
+            own, whole = purse.limits(self.draws, self.settings.limits)
+            self.settings = replace(
+                self.settings,
+                limits=own,
+                account_limits=whole,
+                foreign_orders=self.draws.one("foreign", ("count", "count", "cancel", "ignore")),
+            )
         self.finished = False
         self.healed_us = self.healed_steps = self.converge_us = 0
         self.seconds_to_converge = 0
@@ -265,7 +278,10 @@ class World:
         for symbol in self.symbols:
             target = self.oracle.wanted.get(symbol) or 0
             gap = abs(target - self.exchange.position[symbol])
-            orders += -(-gap // limits.max_order_contracts)
+            largest = limits.max_order_contracts
+            if limits.max_order_notional_minor:
+                largest = min(largest, limits.max_order_notional_minor // 1_200_000)
+            orders += -(-gap // (min(largest, manners.SLICE) if self.mannered else largest))
         minutes = 1 - (-2 * orders // limits.max_orders_per_minute)
         return max(0, minutes - CONVERGE_US // (60 * SECOND))
 
@@ -324,7 +340,8 @@ class World:
         if book.target is None or book.state is not State.IDLE or not book.confirmed:
             return False
         truth = self.exchange.position[book.symbol]
-        blocked = book.waiting_for.startswith(("room below", "nothing: the gap"))  # named states
+        named = ("room below", "nothing: the gap", *purse.BLOCKED)  # states
+        blocked = book.waiting_for.startswith(named) or book.frozen_by == "runaway"
         if self.exchange.rules[book.symbol].state == "Settled":
             blocked = book.waiting_for.startswith("the market to open")
         return bool(truth == book.position and (book.position == book.target.contracts or blocked))

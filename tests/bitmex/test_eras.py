@@ -24,7 +24,7 @@ from reconciler.core.events import (
     Quoted,
     Source,
 )
-from reconciler.core.settings import Policy
+from reconciler.core.settings import Policy, Stage
 
 from .made import ACCOUNT, ORDER_ID, frame, order, place
 from .test_tables import INSTRUMENT, MINE, accounts, position, update
@@ -145,8 +145,9 @@ def test_an_order_fits_a_step_that_came_as_an_exponent() -> None:
     quote = Quoted(at_us=5, symbol="XBTUSD", bid=bid, ask=ask, mark=bid)
     for stage in ("inside", "cross"):
         for side, most in ((1, ask), (-1, bid)):
-            pricing = policies.price(Policy(), stage, side, quote, rules.tick)
-            assert pricing is not None
+            basis = policies.Basis(side, quote, rules.tick)
+            pricing = policies.price(Policy(), Stage(how=stage), basis)
+            assert isinstance(pricing, policies.Pricing)
             assert pricing.price % Decimal("0.000001") == 0
             assert abs(pricing.price - most) < Decimal("0.00002")
             sent = messages.place_body(place(price=pricing.price))
