@@ -13,7 +13,7 @@ Sides are +1 (buy) and -1 (sell); prices are integer ticks; sizes integer contra
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 BUY = 1
@@ -97,8 +97,9 @@ class Book:
     def get(self, order_id: str) -> Resting | None:
         return self._orders.get(order_id)
 
-    def __contains__(self, order_id: object) -> bool:
-        return order_id in self._orders
+    def ids(self) -> Set[str]:
+        """The ids of all orders, kept up to date."""
+        return self._orders.keys()
 
     def orders(self) -> Iterator[Resting]:
         return iter(self._orders.values())

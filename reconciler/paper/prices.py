@@ -37,11 +37,9 @@ class House:
 
     def quote(self, wanted: dict[tuple[int, int], int], now_ms: int) -> None:
         """Make the house's orders those of *wanted*: (side, ticks) -> contracts."""
-        book = self.exchange.markets[self.symbol].book
+        resting = self.exchange.markets[self.symbol].book.ids()
         missing = {
-            key: size
-            for key, size in wanted.items()
-            if (order_id := self.orders.get(key)) is None or order_id not in book
+            key: size for key, size in wanted.items() if self.orders.get(key, "") not in resting
         }
         self.renew(wanted.keys(), missing, now_ms)
 
@@ -188,11 +186,11 @@ class Walk:
             self._on_ladder = {key for _, key in self._ladder}
         house = self.house
         find = house.orders.get
-        resting = self.exchange.markets[self.symbol].book
+        resting = self.exchange.markets[self.symbol].book.ids()
         missing = {
             key: self._contracts(self._percent(level))
             for level, key in self._ladder
-            if (order_id := find(key)) is None or order_id not in resting
+            if find(key, "") not in resting
         }
         if missing or len(house.orders) != len(self._on_ladder):
             house.renew(self._on_ladder, missing, now_ms)

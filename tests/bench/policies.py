@@ -111,13 +111,15 @@ def _at(events: Iterable[e.AnyEvent], now_ms: int) -> list[e.AnyEvent]:
 def _go(engine: Engine, venue: PolicyVenue, end_ms: int, journal: Memory) -> None:
     """Let venue and core go on until a time, or until the target is held."""
     ledger = engine.ledger
+    wake_us = ledger.next_wake_us()
     while venue.now_ms < end_ms and not journal.held:
-        wake_ms = -(-ledger.next_wake_us() // 1000)
-        venue.run_until(min(end_ms, max(venue.now_ms, min(venue.next_ms(), wake_ms))))
+        due_ms = min(venue.next_ms(), -(-wake_us // 1000), end_ms)
+        venue.run_until(max(venue.now_ms, due_ms))
         engine.use_quotes()
-        now_us = venue.now_ms * 1000
-        if ledger.next_wake_us() <= now_us:
-            engine.handle([e.Tick(at_us=now_us)])
+        wake_us = ledger.next_wake_us()
+        if wake_us <= venue.now_ms * 1000:
+            engine.handle([e.Tick(at_us=venue.now_ms * 1000)])
+            wake_us = ledger.next_wake_us()
 
 
 def _check(venue: PolicyVenue, contracts: int, held: bool) -> None:
