@@ -13,14 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
-from reconciler.cli import output
+from reconciler.cli import flow, output
 from reconciler.cli.app import Ask
 from reconciler.errors import ConfigError, ReconcilerError, UsageError
 from reconciler.strategy import random_targets
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LOTS = {"XBTUSD": 100, "ETHUSD": 1, "XBTUSDT": 100}  # until the venue has said its own
 MOST = {"XBTUSD": 10_000, "ETHUSD": 100, "XBTUSDT": 10_000}  # contracts, for a lively picture
 READY_WITHIN_S = 20
+STRATEGIES = Path(__file__).with_name("demo_strategies.toml")
 
 
 class Demo:
@@ -48,6 +49,7 @@ class Demo:
         port: int,
         faults: tuple[str, ...],
         plain: bool,
+        strategies: bool = False,
     ) -> None:
         if every_s < 1:
             raise UsageError("--every must be at least 1s")
@@ -56,7 +58,10 @@ class Demo:
             known = ", ".join(LOTS)
             raise UsageError(f"{unknown[0]!r} is not simulated", next_step=f"One of {known}.")
         self._ask, self._for_s, self._seed, self._every_s = ask, for_s, seed, every_s
+        if strategies and "XBTUSD" not in symbols:
+            raise UsageError("the strategies of the demo are on XBTUSD", next_step="List it.")
         self._symbols, self._port, self._faults = symbols, port, faults
+        self._strategies = strategies
         self._picture = sys.stdout.isatty() and not plain and ask.form == "table"
         self._over = threading.Event()
 
@@ -81,12 +86,9 @@ class Demo:
                     make_api=running.api_maker(database, bound),
                     say=self._log(config, log),
                 )
-                strategy, view = (
-                    threading.Thread(target=work, args=(service,), daemon=True, name=name)
-                    for name, work in (("strategy", self._trade), ("view", self._show))
-                )
-                strategy.start()
-                view.start()
+                view = self._beside(service, "view", self._show)
+                if not self._strategies:  # else they are in the service
+                    self._beside(service, "strategy", self._trade)
                 try:
                     service.run()
                 finally:
@@ -94,6 +96,12 @@ class Demo:
                     bound.close()
                     view.join(5)  # the strategy may still wait for an answer: it is left to
         self._summary(database)
+
+    @staticmethod
+    def _beside(service: Service, name: str, work: Callable[[Service], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, args=(service,), daemon=True, name=name)
+        thread.start()
+        return thread
 
     def _config(self, url: str) -> AppConfig:
         """The demo's own settings: no file and no variable of the user's has a say in it."""
@@ -113,7 +121,7 @@ class Demo:
         }
         if listen := os.environ.get("RECONCILER_API__LISTEN"):
             options["api.listen"] = listen
-        return config.load((), options, {})
+        return config.load((STRATEGIES,) if self._strategies else (), options, {})
 
     def _log(self, config: AppConfig, stream: Any) -> Any:
         from reconciler import logs
@@ -213,6 +221,8 @@ class Demo:
             f"  journal {database}"
         )
         print(f"api        http://127.0.0.1:{port}/api/v1      log {database.with_suffix('.log')}")
+        if self._strategies:
+            print(f"strategies {STRATEGIES}")
         print(f"try        reconciler --database {database} status", flush=True)
         if moved is not None:
             self._ask.note(f"the journal of the last demo is now {moved}")
@@ -229,6 +239,7 @@ class Demo:
                 for row in journal.rows("v_daily", limit=0).dicts()
                 if row["on_target_share"] is not None
             ]
+            held = flow.strategies(journal) if self._strategies else []
         reached = sum(1 for row in targets if row["outcome"] == "held")
         volume = sum(row["contracts"] for row in fills)
         share = f", on target {sum(shares) / len(shares):.0%} of the time" if shares else ""
@@ -236,38 +247,51 @@ class Demo:
             f"{len(targets)} targets, {reached} reached; {orders} orders, {len(fills)} fills, "
             f"{volume:,} contracts{share}"
         )
+        for row in held:
+            print(
+                f"{row.strategy or '(nobody)':<24} holds {row.symbol} {row.holds:+,d}, "
+                f"realised {row.realised_minor:+,d} {row.currency}".rstrip()
+            )
         print(f"prove it   reconciler --database {database} replay")
 
 
 def lines(database: Path, over: threading.Event) -> Iterator[str]:
-    """Targets and transitions as they are stored, one line each, until *over* and a last look."""
+    """Signals, targets and transitions as they are stored, one line each, until *over*."""
     from reconciler.journal import History
 
-    seen = {"v_targets": 0, "v_transitions": 0}
-    key = {"v_targets": "target_id", "v_transitions": "seq"}
+    seen = dict.fromkeys(KEYS, 0)
     with History.open(database) as journal:
         while True:
             last = over.wait(0.2)
-            found: list[tuple[int, str]] = []
-            for view in seen:
+            found: list[tuple[str, int, int, str]] = []
+            for rank, (view, key) in enumerate(KEYS.items()):
                 rows = journal.rows(view, limit=200).dicts()  # the newest
-                new = [row for row in rows if row[key[view]] > seen[view]]
-                seen[view] = max([seen[view], *(row[key[view]] for row in new)])
-                found += [(row[key[view]], in_words(view, row)) for row in reversed(new)]
-            yield from (line for _, line in sorted(found, key=lambda item: item[0]))
+                new = [row for row in rows if row[key] > seen[view]]
+                seen[view] = max([seen[view], *(row[key] for row in new)])
+                found += [(_at(view, row), rank, row[key], in_words(view, row)) for row in new]
+            yield from (line for *_, line in sorted(found))
             if last:
                 return
+
+
+#: What a plain demo shows, in the order in which one leads to the other, and what numbers its rows.
+KEYS = {"v_signals": "number", "v_targets": "target_id", "v_transitions": "seq"}
+
+
+def _at(view: str, row: dict[str, Any]) -> str:
+    return str(row["set_at" if view == "v_targets" else "at"])
 
 
 def in_words(view: str, row: dict[str, Any]) -> str:
     """``12:00:01Z  XBTUSD   idle → placing          limit Buy 600 @ 64231.5``"""
     if view == "v_targets":
         said = f"target {row['contracts']:+d}  ({row['reason'] or row['source']})"
+    elif view == "v_signals":
+        said = f"signal {row['strength']:+g}  {row['strategy']} ({row['reason']})"
     else:
         change = f"{row['from_state']} → {row['to_state']}"
         said = f"{change:<22}  {row['detail'] or row['trigger']}"
-    at = row["set_at" if view == "v_targets" else "at"]
-    return output.plain(f"{at[11:19]}Z  {row['symbol']:<8} {said}").rstrip()
+    return output.plain(f"{_at(view, row)[11:19]}Z  {row['symbol']:<8} {said}").rstrip()
 
 
 def _did_not_start(told: str) -> ReconcilerError:

@@ -46,8 +46,12 @@ def demo(
     port: Port = 0,
     fault: Faults = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a picture.")] = False,
+    strategies: Annotated[
+        bool,
+        typer.Option("--strategies", help="Two EMA crosses and a random one on XBTUSD, netted."),
+    ] = False,
 ) -> None:
-    """Run it all on the simulated exchange, with random targets."""
+    """Run it all on the simulated exchange, with random targets or with strategies."""
     from reconciler.cli.demo import Demo
 
     Demo(
@@ -55,10 +59,11 @@ def demo(
         for_s=parse.seconds(for_) if for_ is not None else None,
         seed=seed,
         every_s=parse.seconds(every),
-        symbols=named(symbols) or ("XBTUSD", "ETHUSD"),
+        symbols=named(symbols) or (("XBTUSD",) if strategies else ("XBTUSD", "ETHUSD")),
         port=port,
         faults=tuple(fault or ()),
         plain=plain,
+        strategies=strategies,
     ).run()
 
 

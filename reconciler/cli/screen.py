@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from reconciler.cli import look, output
+from reconciler.cli import flow, look, output
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ EVERY_S = 0.25
 WIDE = 115  # columns; below it not all is shown
 LEFT_OUT = {"worst_case", "since", "fills"}
 TRANSITIONS = 12
+FRAME = 5  # lines of a table beside its rows
+STEPS = {"signal": "magenta", "target": "bold cyan", "order": "yellow", "fill": "green"}
 
 
 class Screen:
@@ -63,7 +65,8 @@ class Screen:
                 last = over.wait(EVERY_S)
                 headline = "stopped" if last else f"{self._headline}   (Ctrl-C stops in order)"
                 with contextlib.suppress(ReconcilerError):  # too slow for now: the next one tells
-                    live.update(_picture(journal, headline, self._console.width), refresh=True)
+                    size = (self._console.width, self._console.height)
+                    live.update(_picture(journal, headline, *size), refresh=True)
                 if last:
                     return
 
@@ -73,14 +76,70 @@ class Screen:
                 self._headline = look.headline(self._door.status()["service"])
 
 
-def _picture(journal: History, headline: str, width: int) -> Group:
+def _picture(journal: History, headline: str, width: int, height: int) -> Group:
     fills = journal.query("select symbol, count(*) from v_fills group by symbol").values
-    rows = journal.rows("v_transitions", limit=TRANSITIONS).dicts()
-    return Group(
+    symbols = [output.exact(row) for row in journal.status().dicts()]
+    parts: list[Text | Table] = [
         Text(headline, style="bold", no_wrap=True, overflow="ellipsis"),
-        _symbols([output.exact(row) for row in journal.status().dicts()], dict(fills), width),
-        _transitions(reversed(rows)),
-    )
+        _symbols(symbols, dict(fills), width),
+    ]
+    if strategies := flow.strategies(journal):
+        parts.append(_strategies(strategies, width))
+        left = height - 2 * FRAME - len(symbols) - len(strategies) - 2
+        parts.append(_flow(flow.steps(journal, min(max(left, 3), TRANSITIONS)), width))
+    else:
+        rows = journal.rows("v_transitions", limit=TRANSITIONS).dicts()
+        parts.append(_transitions(reversed(rows)))
+    return Group(*parts)
+
+
+def _strategies(rows: list[flow.Strategy], width: int) -> Table:
+    """What each strategy says, what of the target is its, and what it holds. No number is cut."""
+    narrow = width < WIDE
+    heads = ("STRATEGY", "SIGNAL", "WANTS", "HOLDS", "REALISED")
+    cells = [
+        (
+            row.strategy or "(nobody)",
+            "" if row.strength is None else f"{row.strength:+g}",
+            f"{row.wants:+,d}" if row.wants else "0",
+            f"{row.holds:+,d}" if row.holds else "0",
+            f"{row.realised_minor:+,d} {row.currency}" if row.realised_minor else "0",
+        )
+        for row in rows
+    ]
+    table = Table(expand=False, box=box.SIMPLE if narrow else box.HEAVY_HEAD)
+    for name in heads:
+        table.add_column(name, justify="left" if name == "STRATEGY" else "right", no_wrap=True)
+    table.add_column("BECAUSE", no_wrap=True)
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    left = width - sum(widths) - 3 * len(widths) - 4
+    for row, (name, signal, wants, holds, realised) in zip(rows, cells, strict=True):
+        ended = row.state in ("failed", "stopped")
+        table.add_row(
+            Text(name, style="red" if ended else ""),
+            signal,
+            wants,
+            Text(holds, style="green" if row.holds == (row.wants or 0) else "yellow"),
+            realised,
+            Text(_cut(row.state if ended else row.reason, left), style="dim"),
+        )
+    return table
+
+
+def _flow(rows: list[flow.Step], width: int) -> Table:
+    """Signal → target → order → fill."""
+    table = Table.grid(padding=(0, 2))
+    longest = max((len(row.symbol) for row in rows), default=0)
+    left = width - longest - len("12:00:00Z") - len("signal") - 3 * 2
+    for row in rows:
+        what = Text(row.what, style=STEPS[row.what])
+        said = _cut(ORDER.sub("…", row.said), left)
+        table.add_row(f"{row.at[11:19]}Z", row.symbol, what, Text(said))
+    return table
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
 #: The part of a client order id that all orders of a run share: too long for a picture.

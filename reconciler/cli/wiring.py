@@ -7,8 +7,9 @@ runs on this journal, else the journal itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.cli.app import Ask
@@ -18,9 +19,16 @@ if TYPE_CHECKING:
     from reconciler.bitmex.config import BitmexConfig
     from reconciler.client import HttpDoor
     from reconciler.config import AppConfig
+    from reconciler.feed import News
     from reconciler.service.door import Door
+    from reconciler.service.netting import Weights
     from reconciler.service.service import Options, Service
-    from reconciler.venue import Host, Venue
+    from reconciler.service.strategies import MakeFeed
+    from reconciler.strategy.history import Needs
+    from reconciler.strategy.portfolio import Portfolio
+    from reconciler.strategy.registry import Spec
+    from reconciler.strategy.weights import WeightFiles
+    from reconciler.venue import Feed, Host, Venue
 
 PAPER_URL = "http://127.0.0.1:8766"
 
@@ -81,7 +89,7 @@ def door(ask: Ask, *, venue: bool = False) -> tuple[Door, bool]:
             make = make_venue(bitmex_config(config))
         except ConfigError as error:  # what can be done without the venue is done all the same
             ask.note(f"note: the exchange cannot be asked: {error}")
-    return OfflineDoor(options(config), make), False
+    return OfflineDoor(options(config, strict=False), make), False
 
 
 def held(error: NotLeader) -> Unreachable:
@@ -94,8 +102,18 @@ def held(error: NotLeader) -> Unreachable:
     )
 
 
-def options(config: AppConfig, *, once: bool = False, for_s: int | None = None) -> Options:
-    """What a service needs to know of the configuration."""
+def options(
+    config: AppConfig, *, once: bool = False, for_s: int | None = None, strict: bool = True
+) -> Options:
+    """
+    What a service needs to know of the configuration.
+
+    Args:
+        config: What was read.
+        once: End when every target is held.
+        for_s: End after so many seconds.
+        strict: Raise ConfigError for weights that make no sense. A halt needs none.
+    """
     from reconciler.service.service import Options
 
     return Options(
@@ -109,7 +127,148 @@ def options(config: AppConfig, *, once: bool = False, for_s: int | None = None) 
         once=once,
         for_s=for_s,
         rest_timeout_s=float(config.exchange.rest_timeout_s),
+        weights=weights(config) if strict else _weights_if_any(config),
+        read_weights=weights_again(config),
+        strategies=strategies(config) if strict else (),
+        make_feed=make_feed(config),
     )
+
+
+def weights(config: AppConfig) -> Weights:
+    """
+    The portfolios, with what their weights files say now.
+
+    Raises:
+        ConfigError: A weight has an unknown identifier or symbol, or a file makes no sense.
+    """
+    return _weights(config, _weight_files(config).changed() or ())
+
+
+def _weights_if_any(config: AppConfig) -> Weights | None:
+    try:
+        return weights(config)
+    except ConfigError:
+        return None
+
+
+def weights_again(config: AppConfig) -> Callable[[], Weights | None] | None:
+    """Tells the weights once a weights file has changed; None: there is no such file."""
+    if not any(table.weights_file for table in config.portfolio.values()):
+        return None
+    files = _weight_files(config)
+    with contextlib.suppress(ConfigError):
+        files.changed()  # those in force
+
+    def again() -> Weights | None:
+        found = files.changed()
+        return None if found is None else _weights(config, found)
+
+    return again
+
+
+def _weights(config: AppConfig, portfolios: tuple[Portfolio, ...]) -> Weights:
+    from reconciler.service.netting import Weights
+
+    return Weights(portfolios, tuple(spec.identifier for spec in strategies(config)))
+
+
+def _weight_files(config: AppConfig) -> WeightFiles:
+    from reconciler.strategy.portfolio import Portfolio
+    from reconciler.strategy.weights import WeightFiles
+
+    policies = config.core_settings().policies
+    found = []
+    for name, table in config.portfolio.items():
+        if table.policy and table.policy not in policies:
+            known = ", ".join(sorted(policies))
+            raise ConfigError(
+                f"portfolio.{name}.policy = {table.policy[:40]!r} is none of {known}",
+                setting=f"portfolio.{name}.policy",
+            )
+        found.append(
+            Portfolio(
+                name=name,
+                strategies=dict(table.strategies),
+                symbols=dict(table.symbols),
+                sources=table.sources,
+                max_strength=table.max_strength,
+                max_contracts=dict(table.max_contracts),
+                max_gross=table.max_gross,
+                policy=table.policy,
+                ttl_s=table.ttl_s,
+                on_expiry=table.on_expiry or "",
+                weights_file=table.weights_file,
+            )
+        )
+    identifiers = [spec.identifier for spec in strategies(config)]
+    return WeightFiles(found, identifiers, config.exchange.symbols)
+
+
+def strategies(config: AppConfig) -> tuple[Spec, ...]:
+    """
+    The strategies of the configuration. None of their code is run.
+
+    Raises:
+        ConfigError: A class is unknown, or two would have one identifier.
+    """
+    if not config.strategy:
+        return ()
+    from reconciler.strategy import registry
+
+    specs = tuple(
+        registry.Spec(
+            name=name,
+            kind=table.class_,
+            symbols=table.symbols,
+            bar=table.bar,
+            parameters=table.parameters,
+            on_failure=table.on_failure,
+            patience_s=float(table.patience_s),
+            number=table.number,
+            enabled=table.enabled,
+            runs=table.runs,
+        )
+        for name, table in config.strategy.items()
+    )
+    registry.check_distinct(specs)
+    return specs
+
+
+def make_feed(config: AppConfig, url: str | None = None) -> MakeFeed:
+    """What connects strategies to public market data; it needs no key."""
+
+    def make(
+        needs: Mapping[str, Needs],
+        tables: tuple[str, ...],
+        sink: Callable[[Iterable[News]], None],
+        on_crash: Callable[[BaseException], None],
+    ) -> Feed:
+        from reconciler.bitmex.public import PublicFeed
+        from reconciler.strategy.history import Joiner
+
+        rest, stream = _addresses(config, url)
+        return PublicFeed(
+            rest,
+            needs,
+            sink,
+            tables=tables,
+            joiner=Joiner(needs),
+            ws_url=stream,
+            rest_timeout_s=float(config.exchange.rest_timeout_s),
+            on_crash=on_crash,
+        )
+
+    return make
+
+
+def _addresses(config: AppConfig, url: str | None) -> tuple[str, str]:
+    """Of the venue's REST, and of its stream if that is elsewhere."""
+    from reconciler.bitmex.config import addresses
+
+    if named := url or config.exchange.url:
+        return named, ""
+    environment = config.exchange.environment
+    return (PAPER_URL, "") if environment == "simulated" else addresses(environment)
 
 
 def bitmex_config(config: AppConfig, url: str | None = None) -> BitmexConfig:
@@ -119,13 +278,10 @@ def bitmex_config(config: AppConfig, url: str | None = None) -> BitmexConfig:
     Raises:
         ConfigError: Credentials are missing.
     """
-    from reconciler.bitmex.config import BitmexConfig, addresses
+    from reconciler.bitmex.config import BitmexConfig
 
     key, secret = config.credentials()
-    environment = config.exchange.environment
-    rest, stream = (PAPER_URL, "") if environment == "simulated" else addresses(environment)
-    if named := url or config.exchange.url:
-        rest, stream = named, ""
+    rest, stream = _addresses(config, url)
     return BitmexConfig(
         base_url=rest,
         ws_url=stream,

@@ -32,7 +32,6 @@ from reconciler.strategy.signals import Signal
 
 MOST_WAITING = 200_000  # items: minutes of a very busy market
 WATCH_EVERY_S = 0.1
-SECOND_US = 1_000_000
 CONFLATED = (Best, Marked, BookTop)
 
 Command = Callable[[Runner], None]
@@ -281,8 +280,8 @@ class Host:
             now_us = self._venue_us()
             self.runner.advance(now_us)
             if self.runner.is_idle:  # else what time has brought comes first
-                to_the_second_us = SECOND_US - now_us % SECOND_US  # then bars end
-                self._news.extend(self._inbox.take(to_the_second_us / SECOND_US))
+                wait_us = self.runner.market.due_us - self._venue_us()
+                self._news.extend(self._inbox.take(min(max(wait_us, 1_000), 1_000_000) / 1e6))
             return
         item = self._news.popleft()
         if callable(item):

@@ -278,6 +278,11 @@ class Market(Mapping[str, SymbolMarket]):
             for series in market._series.values()
         )
 
+    @property
+    def due_us(self) -> int:
+        """The venue's time at which `advance` has something to tell next."""
+        return min(self._next_us, (self._second + 1) * SECOND_US)
+
     def want(self, symbol: str, length: str, keep: int = KEEP) -> None:
         """Make bars of *length*, too. Those of the past come with the next history."""
         self._symbols[symbol]._want(length_us(length), keep, self._grace_us)
