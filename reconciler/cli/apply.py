@@ -65,9 +65,9 @@ def _told(ask: Ask, done: Any) -> None:
     if ask.form in {"json", "jsonl"}:
         tell(ask, "", done)
         return
-    was = [f"{one.previous:+d} → " if one.previous is not None else "" for one in done.targets]
+    was = [f"{_signed(t.previous)} → " if t.previous is not None else "" for t in done.targets]
     change = [
-        f"{before if one.changed else ''}{one.contracts:+d}"
+        f"{before if one.changed else ''}{_signed(one.contracts)}"
         for one, before in zip(done.targets, was, strict=True)
     ]
     width = max((len(one.symbol) for one in done.targets), default=0)
@@ -79,6 +79,10 @@ def _told(ask: Ask, done: Any) -> None:
             ask.note(f"note: {one.symbol}: {one.note}")
     number = len(done.targets)
     tell(ask, f"{number} symbol{'' if number == 1 else 's'}, {done.changed} changed", done)
+
+
+def _signed(contracts: int) -> str:
+    return f"{contracts:+d}" if contracts else "0"
 
 
 @command("plan")
@@ -144,7 +148,10 @@ def _shown(ask: Ask, found: dict[str, Any]) -> None:
     output.write(rows, columns, listing, ask.form)
     if ask.form != "table":
         return
-    worst = [f"{name} [{low:+d}, {high:+d}]" for name, (low, high) in found["worst_case"].items()]
+    worst = [
+        f"{name} [{_signed(low)}, {_signed(high)}]"
+        for name, (low, high) in found["worst_case"].items()
+    ]
     if worst:
         print(output.plain(f"worst case while working: {'  '.join(worst)}"))
     if found["plan_id"]:

@@ -93,7 +93,7 @@ def until(text: str, now_us: int | None = None) -> str:
     """
     now_us = time.time_ns() // 1000 if now_us is None else now_us
     if _DURATION.match(text):
-        return _iso(now_us + seconds(text) * 1_000_000)
+        return _iso(now_us + seconds(text) * 1_000_000 + 999_999)
     clock = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z", text)
     if clock is not None:
         hours, minutes, rest = (int(part or 0) for part in clock.groups())

@@ -212,7 +212,15 @@ class OneRefused(Exception):
 
     def __init__(self, request: TargetRequest, refusal: Refused) -> None:
         super().__init__(str(refusal))
-        self.request, self.refusal = request, refusal
+        self.request, self.refusal = request, _named(request.symbol[:40], refusal)
+
+
+def _named(symbol: str, refusal: Refused) -> Refused:
+    """The refusal, with the symbol that it is about."""
+    if symbol in refusal.message:
+        return refusal
+    step, fields = refusal.next_step, refusal.fields
+    return type(refusal)(f"{symbol}: {refusal.message}", next_step=step, **fields)
 
 
 class Refusals:
@@ -240,6 +248,8 @@ class Refusals:
 
     def _events(self, asked: TargetRequest, refusal: Refused, now_us: int) -> list[AnyEvent]:
         contracts = asked.contracts
+        if contracts is None and isinstance(found := refusal.fields.get("contracts"), int):
+            contracts = found  # what it was turned into
         if contracts is not None and abs(contracts) > intake.MOST_CONTRACTS:
             contracts = None
         event = TargetRefused(
