@@ -141,7 +141,7 @@ class BitmexGateway(Venue):
             self._look_for_awaited(session, now_us)
             self._follow(session, events, now_us)
         self._ticked_us = now_us
-        if now_us - self._margins_us >= MARGIN_EVERY_US:
+        if self._session is not None and now_us - self._margins_us >= MARGIN_EVERY_US:
             self._margins_us = now_us
             events.extend(self._accounts.margins(now_us))
         self._sync.tick(now_us)
@@ -368,6 +368,7 @@ class BitmexGateway(Venue):
         self._wire.withdraw()  # what waits was decided on what is no longer seen
         if self._loss_untold:
             self._loss_untold = False
+            self._accounts.tell_margins_again()  # for those who trust none from before the loss
             events.append(StreamLost(at_us=now_us, reason=reason))
 
     def _look_for_awaited(self, session: Session, now_us: int) -> None:

@@ -190,6 +190,7 @@ class Accounts:
             table.forget()
         self.mute = ""
         self._moved_us.clear()
+        self._untold_margins.clear()
         self._told_margins.clear()  # who asks for today's balances is told them on each connection
 
     def executed(self, found: Iterable[AnyEvent]) -> None:
@@ -359,6 +360,11 @@ class Accounts:
     def unexplained(self, name: str) -> bool:
         """Whether table *name* told of rows that we never saw: it must be read anew."""
         return self.tables[name].unexplained > 0
+
+    def tell_margins_again(self) -> None:
+        """The next call of `margins` tells all, changed or not."""
+        self._untold_margins = {**self._told_margins, **self._untold_margins}
+        self._told_margins.clear()
 
     def margins(self, now_us: int) -> list[MarginSeen]:
         """Balances that changed since the last call: the newest of each currency, told now."""

@@ -11,6 +11,7 @@ from reconciler.core.policies import Pricing
 from reconciler.core.settings import Policy
 
 LOOK_AGAIN_US = 1_000_000  # when only a price or the market can change an answer
+OTHERS_AGAIN_US = 5_000_000  # when only other symbols can
 
 
 def place(look: Look) -> None:
@@ -136,5 +137,9 @@ def _limited(look: Look, size: sizing.Size) -> bool:
     if not why:
         return False
     look.waiting_for = why
-    look.wake(guards.frees_us(ledger, book) or look.at_us + LOOK_AGAIN_US)
+    free_us = guards.frees_us(ledger, book)
+    if free_us is None and not (book.hits or ledger.hits):  # those let go by an event, or midnight
+        free_us = look.at_us + OTHERS_AGAIN_US
+    if free_us is not None:
+        look.wake(free_us)
     return True

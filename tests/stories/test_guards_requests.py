@@ -78,7 +78,7 @@ def test_open_orders_are_counted_with_those_of_others() -> None:
         wait 1000
         symbol ETHUSD
         gone f1
-        wait 1000               -> place r2 +10
+        wait 5000               -> place r2 +10
         """,
         settings=Settings(
             symbols=("ETHUSD", SYMBOL), account_limits=AccountLimits(max_open_orders=2)
