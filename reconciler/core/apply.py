@@ -135,6 +135,8 @@ def _instrument(turn: Turn, event: InstrumentSeen) -> None:
     book = turn.ledger.book(event.symbol)
     if book.target is not None and event.open and not (book.instrument and book.instrument.open):
         book.target.gap_since_us = 0  # nobody could work it
+    if book.instrument is not None and book.instrument.open and not event.open:
+        turn.asked_anew(book, f"the market is {event.state}")  # that is why it refused
     book.instrument = event
     book.instrument_version += 1
     turn.touch(book)
@@ -405,6 +407,9 @@ def _signalled(turn: Turn, event: Signalled) -> None:
 
 def _strategy(turn: Turn, event: StrategyChanged) -> None:
     turn.ledger.strategies[event.strategy] = event
+    turn.close_incidents(event.strategy, f"the strategy is {event.state}", "core", "strategy_failed")
+    if event.state == "failed":  # in the place of a symbol: whoever it is that failed
+        turn.incident("strategy_failed", event.strategy, event.detail)
 
 
 def _schedule(turn: Turn, event: ScheduleSet) -> None:

@@ -309,6 +309,25 @@ def test_refusals_are_over_also_where_the_venue_itself_closed_the_position() -> 
     assert list(teller.ledger.incidents) == ["liquidation XBTUSD"]
 
 
+def test_refusals_are_explained_by_a_market_that_turns_out_to_be_closed() -> None:
+    """Its row came late, or was lost: no alarm is left, and it opens without a long wait."""
+    tell("""
+        target +100             -> place r1 +100
+        refused r1
+        wait 1_000              -> place r2 +100
+        refused r2
+        wait 2_000              -> place r3 +100
+        refused r3              -> incident refused
+        market closed           -> closed 1          = idle ~ market to open
+        wait 1_000
+        market open             -> place r4 +100
+        refused r4
+        market open
+        wait 999
+        wait 1                  -> place r5 +100     # a row of the same is no news
+        """)
+
+
 def test_refusals_are_over_with_the_target_that_was_refused() -> None:
     """Nobody wants it any more; and the flat position that follows it is tried within a second."""
     for then in ("hold", "flatten", "freeze"):
