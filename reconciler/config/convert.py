@@ -156,6 +156,8 @@ def _account(fields: Mapping[str, Any], where: str, environment: str | None) -> 
             f"{where}.name is no name of an account",
             next_step="Use up to 40 letters, digits, - and single _, a letter or digit first.",
         )
+    if fields["name"] in (fields["api_key"], fields["api_secret"]):
+        raise ConfigError(f"{where}.name is its api_key or api_secret", next_step="Give it one.")
     exchange = fields.get("exchange", "bitmex")
     if not isinstance(exchange, str) or exchange.lower() != "bitmex":
         raise ConfigError(f"{where}.exchange is not bitmex", next_step="Leave that entry out.")

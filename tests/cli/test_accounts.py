@@ -117,6 +117,7 @@ def test_the_usual_spellings_mean_the_same(convert, home, entries):
         ([entry(api_secret=f"{CANARY}é")], "[0].api_secret is no plain text"),
         ([entry(name=7)], "[0].name is a number"),
         ([entry("my account", api_key="k")], "[0].name is no name of an account"),
+        ([entry(CANARY, api_key=CANARY)], "[0].name is its api_key or api_secret"),
         ([entry("a__b")], "[0].name is no name of an account"),
         ([entry(), entry(api_key="k")], "'trend' and 'trend' are one name"),
         ([entry("a-b"), entry("A_b")], "'A_b' and 'a-b' are one name"),
