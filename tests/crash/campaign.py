@@ -9,6 +9,7 @@ from, are written after slashes: ``whole:7:311:torn:a/64:lost:b``.
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,21 +90,26 @@ def drawn(life: Life, count: int, draw: Random) -> list[Moment]:
     """
     Moments of a life, in their order, with any damage.
 
-    Half of them are drawn from all operations, half from each phase alike, so that what takes few
-    operations, as a restore does, is met as often as what takes many. Right before and right
-    after a change of names more is at stake than in the middle of writing pages: each third
-    moment is moved to the next such change.
+    Half of them are drawn from all operations, half from each kind of phase alike, so that what
+    takes few operations, as a restore does, is met as often as what takes many. Right before and
+    right after a change of names more is at stake than in the middle of writing pages: a third of
+    them is there, and no change of names hides behind another that comes before it.
     """
     last, kinds = len(life.disk.ops), list(Damage)
+    named = [at for at, op in enumerate(life.disk.ops) if op.kind in NAMING]
     starts = [at for at, _ in life.phases]
-    spans = list(zip(starts, [*starts[1:], last], strict=True))
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for (start, phase), end in zip(life.phases, [*starts[1:], last], strict=True):
+        spans.setdefault(phase, []).append((start, end))
     found = []
     for _ in range(count):
-        first, end = draw.choice(spans) if draw.random() < 0.5 else (0, last)
+        first, end = (0, last)
+        if draw.random() < 0.5:
+            first, end = draw.choice(spans[draw.choice(list(spans))])
         done = draw.randint(first, end)
-        if draw.random() < 1 / 3:
-            named = (at for at in range(done, end) if life.disk.ops[at].kind in NAMING)
-            done = min(last, next(named, done) + draw.choice((0, 1)))
+        near = named[bisect_left(named, first) : bisect_left(named, end)]
+        if draw.random() < 1 / 3 and near:
+            done = draw.choice(near) + draw.choice((0, 1))
         found.append(Moment(done, draw.choice(kinds), f"{draw.getrandbits(32):x}"))
     return sorted(found, key=lambda moment: moment.done)
 

@@ -16,6 +16,7 @@ from tests.crash.campaign import Tally, campaign
 from tests.crash.life import Life
 
 Plant = Callable[[pytest.MonkeyPatch], object]
+LIVES = range(5, 9)  # seeds
 
 
 @pytest.fixture
@@ -202,9 +203,17 @@ def restored_in_place(patch: pytest.MonkeyPatch) -> None:
 def test_a_planted_weakness_is_found(
     plant: Plant, life: str, invariant: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a guard removed, some image of 400 breaks the invariant that the guard keeps."""
+    """
+    With a guard removed, some image breaks the invariant that the guard keeps.
+
+    As a rule one of the first 400. Some windows are two operations wide, though, and which images
+    show them depends on every write of a life: what is rare is looked for in up to four lives.
+    """
     plant(monkeypatch)
     tally = Tally()
-    campaign(life, 5, 400, scratch, tally, enough=1, sought=invariant)
-    said = [failure.said for failure in tally.failures]
-    assert any(words.startswith(invariant) for words in said), said[:3]
+    for seed in LIVES:
+        campaign(life, seed, 400, scratch, tally, enough=1, sought=invariant)
+        said = [failure.said for failure in tally.failures]
+        if any(words.startswith(invariant) for words in said):
+            return
+    raise AssertionError(f"{len(tally)} images, and none breaks {invariant}: {said[:3]}")
