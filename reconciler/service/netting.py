@@ -124,7 +124,8 @@ def follow(
         spoken.setdefault(signal.symbol, []).append(event)
     accepted: dict[str, intake.Accepted] = {}
     refused: dict[str, str] = {}
-    for symbol, netted in _netted(ledger, signals, weights).items():
+    moved = None if why else repeated.union(spoken, told)
+    for symbol, netted in _netted(ledger, signals, weights, moved).items():
         book = ledger.books[symbol]
         speaks = symbol in spoken or symbol in repeated
         if book.netted_expired:
@@ -176,12 +177,30 @@ def answer(signal: Signal, followed: Followed, before: int, after: Ledger) -> Si
 
 
 def _netted(
-    ledger: Ledger, signals: Mapping[str, Signalled], weights: Weights
+    ledger: Ledger, signals: Mapping[str, Signalled], weights: Weights, moved: set[str] | None
 ) -> dict[str, Netted]:
-    """The targets that follow, of the symbols that are configured and whose lot is known."""
+    """
+    The targets that follow, of the symbols that are configured and whose lot is known.
+
+    Args:
+        ledger: As it is.
+        signals: In force.
+        weights: In force.
+        moved: Symbols that were spoken of, or refused; None: all may have moved. The others stay
+            as they are, unless a cap goes over all symbols, or they were never netted.
+    """
+    symbols: Iterable[str] = ledger.settings.symbols
+    if moved is not None and all(one.max_gross is None for one in weights.portfolios):
+        books = ledger.books
+        signals = {
+            name: one
+            for name, one in signals.items()
+            if one.symbol in moved or not (one.symbol in books and books[one.symbol].netted)
+        }
+        symbols = sorted(moved.union(one.symbol for one in signals.values()))
     lots: dict[str, int] = {}
     before: dict[str, tuple[Share, ...]] = {}
-    for symbol in ledger.settings.symbols:
+    for symbol in symbols:
         book = ledger.books.get(symbol)
         if book is not None and book.instrument is not None:
             lots[symbol], before[symbol] = book.instrument.lot, book.netted
