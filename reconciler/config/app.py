@@ -22,7 +22,10 @@ from reconciler.errors import ConfigError
 
 from .kinds import Section, micro, split_listen
 from .layers import MASK, Names, dotted
-from .sections import Api, Database, Exchange, Limits, Log, Policy, Reconcile, Secrets
+from .limits import Limits
+from .policies import Policy, policies_of
+from .portfolios import Portfolio
+from .sections import Api, Database, Exchange, Log, Reconcile, Secrets
 from .strategies import Strategy
 
 
@@ -40,6 +43,7 @@ class AppConfig(BaseSettings):
     log: Log = Log()
     secrets: Secrets = Secrets()
     strategy: dict[str, Strategy] = {}
+    portfolio: dict[str, Portfolio] = {}
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _accounts: tuple[str, ...] = PrivateAttr(default=())
@@ -116,12 +120,8 @@ class AppConfig(BaseSettings):
 
     def core_settings(self) -> core.Settings:
         """What of all this changes decisions, in the core's units."""
-        limits = _renamed(self.limits, leave=("symbol",))
+        limits = _renamed(self.limits, leave=("symbol", "account"))
         base = core.Limits(**limits)
-        policies = core.default_policies()
-        for name, policy in self.policy.items():
-            known = policies.get(name, core.Policy())
-            policies[name] = msgspec.structs.replace(known, **_renamed(policy))
         return core.Settings(
             symbols=self.exchange.symbols,
             limits=base,
@@ -130,10 +130,13 @@ class AppConfig(BaseSettings):
                 for symbol, own in self.limits.symbol.items()
                 if symbol in self.exchange.symbols
             },
-            policies=policies,
+            policies=policies_of(self.policy),
             default_policy=self.reconcile.default_policy,
             timing=core.Timing(in_flight_deadline_us=micro(self.reconcile.in_flight_deadline_s)),
+            account_limits=core.AccountLimits(**_renamed(self.limits.account)),
             foreign_orders=self.reconcile.foreign_orders,
+            on_mismatch=self.reconcile.on_mismatch,
+            mismatches_per_day=self.reconcile.mismatches_per_day,
             dead_man_us=micro(self.exchange.dead_man_s),
         )
 
@@ -146,9 +149,13 @@ class AppConfig(BaseSettings):
         for name, value in _leaves(self.model_dump(by_alias=True)):
             if name == "database.url" and not value:
                 value = f"sqlite:///{self.database_path}"
-            table, inside, _ = name.partition(".parameters.")  # written as one value
-            origin = self._origins.get(f"{table}.parameters" if inside else name, "default")
-            yield name, shown(value), origin
+            yield name, shown(value), self._origin_of(name)
+
+    def _origin_of(self, name: str) -> str:
+        """Where a setting was written: a table of free names is written as one value."""
+        while name not in self._origins and "." in name:
+            name = name.rpartition(".")[0]
+        return self._origins.get(name, "default")
 
 
 def database_path(url: str, origin: str = "") -> Path:
@@ -219,6 +226,9 @@ def shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(shown(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        set_ = (f"{name} = {shown(one)}" for name, one in value.items() if one is not None)
+        return f"{{ {', '.join(set_)} }}"
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     if isinstance(value, str):

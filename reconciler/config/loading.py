@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from reconciler.core import ladder
 from reconciler.errors import ConfigError
 
-from . import accounts
+from . import accounts, policies
 from .app import AppConfig, database_path, names_of, shown
 from .layers import Layer, Names, add_credentials, dotted, layers, strongest
 
@@ -154,6 +155,9 @@ def _check_together(config: AppConfig, origins: Mapping[str, str], symbols: set[
         symbols: Those of all accounts: a limit for a symbol of another account is no mistake.
     """
     known = config.core_settings().policies
+    for name, table in config.policy.items():
+        if why := policies.problem(table) or ladder.problem(known[name]):
+            raise ConfigError(f"policy.{name} {why}", setting=f"policy.{name}")
     if (name := config.reconcile.default_policy) not in known:
         raise _problem("reconcile.default_policy", name, f"is none of {', '.join(known)}", origins)
     for symbol in config.limits.symbol:

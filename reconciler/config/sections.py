@@ -16,8 +16,6 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from reconciler.core import settings as core
 
 from .kinds import (
-    AtLeastOne,
-    BasisPoints,
     Seconds,
     Section,
     SomeSeconds,
@@ -26,7 +24,7 @@ from .kinds import (
     address_here,
 )
 
-_LIMITS, _TIMING = core.Limits(), core.Timing()
+_SETTINGS, _TIMING = core.Settings(), core.Timing()
 
 
 class Exchange(Section):
@@ -62,37 +60,12 @@ class Database(Section):
     durability: Literal["power", "process"] = "power"
 
 
-class SymbolLimits(Section):
-    max_position_contracts: Whole | None = None
-    max_order_contracts: AtLeastOne | None = None
-    max_orders_per_minute: AtLeastOne | None = None
-    price_collar_bps: BasisPoints | None = None
-    stale_price_s: SomeSeconds | None = None
-
-
-class Limits(Section):
-    max_position_contracts: Whole = _LIMITS.max_position_contracts
-    max_order_contracts: AtLeastOne = _LIMITS.max_order_contracts
-    max_orders_per_minute: AtLeastOne = _LIMITS.max_orders_per_minute
-    price_collar_bps: BasisPoints = _LIMITS.price_collar_bps
-    stale_price_s: SomeSeconds = Decimal(_LIMITS.stale_price_us) / 1_000_000
-    symbol: dict[str, SymbolLimits] = Field(default={})
-
-
-class Policy(Section):
-    start: Literal["join", "inside", "cross"] | None = None
-    reprice_after_s: SomeSeconds | None = None
-    reprice_ticks: Whole | None = None
-    escalate_after_s: Seconds | None = None
-    escalate_to: Literal["join", "inside", "cross"] | None = None
-    band_contracts: Whole | None = None
-    max_slippage_bps: BasisPoints | None = None
-
-
 class Reconcile(Section):
     default_policy: str = "passive"
     in_flight_deadline_s: SomeSeconds = Decimal(_TIMING.in_flight_deadline_us) / 1_000_000
-    foreign_orders: Literal["count", "ignore", "freeze"] = "count"
+    foreign_orders: Literal["count", "ignore", "cancel", "freeze"] = "count"
+    on_mismatch: Literal["halt", "adopt", "trade_back"] = "halt"
+    mismatches_per_day: Whole = _SETTINGS.mismatches_per_day
     on_stop: Literal["cancel", "keep"] = "cancel"
     on_expiry: Literal["hold", "flatten", "freeze"] = "hold"
 

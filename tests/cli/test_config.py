@@ -152,7 +152,7 @@ def test_a_file_is_found_where_it_belongs(file, tmp_path, monkeypatch):
         ("[exchange]\nrest_timeout_s = 61", "less than or equal to 60"),
         ("[limits.symbol.SOLUSD]\nmax_order_contracts = 5", "SOLUSD is not in exchange.symbols"),
         ("[reconcile]\ndefault_policy = 'yolo'", "is none of passive, urgent"),
-        ("[reconcile]\nforeign_orders = 'cancel'", "must be 'count', 'ignore' or 'freeze'"),
+        ("[reconcile]\nforeign_orders = 'shoot'", "must be 'count', 'ignore', 'cancel' or 'freeze'"),
         ("[api]\nlisten = '0.0.0.0:8764'", "must be on this machine"),
         ("[api]\nlisten = '127.0.0.1'", "must be HOST:PORT"),
         ("[api]\nlisten = '127.0.0.1:99999'", "must have a port from 0 to 65535"),
@@ -301,10 +301,30 @@ def test_every_setting_is_one_that_something_uses():
         limits.symbol.*.stale_price_s log.format log.level policy.*.band_contracts
         policy.*.escalate_after_s policy.*.escalate_to policy.*.max_slippage_bps
         policy.*.reprice_after_s policy.*.reprice_ticks policy.*.start reconcile.default_policy
+        policy.*.before_deadline_s policy.*.catch_up policy.*.max_amends_per_minute
+        policy.*.max_amends_per_order policy.*.over_s policy.*.slice_book_percent
+        policy.*.slice_contracts policy.*.slice_every_s policy.*.stages
         reconcile.foreign_orders reconcile.in_flight_deadline_s reconcile.on_expiry
         reconcile.on_stop secrets.directory
+        limits.max_change_contracts limits.max_daily_loss_minor limits.max_drawdown_minor
+        limits.max_order_notional_minor limits.max_orders_per_day
+        limits.max_position_notional_minor limits.min_liquidation_bps limits.runaway_orders
+        limits.runaway_s limits.usual_above_contracts limits.usual_last limits.usual_times
+        limits.symbol.*.max_change_contracts limits.symbol.*.max_daily_loss_minor
+        limits.symbol.*.max_drawdown_minor limits.symbol.*.max_order_notional_minor
+        limits.symbol.*.max_orders_per_day limits.symbol.*.max_position_notional_minor
+        limits.symbol.*.min_liquidation_bps limits.symbol.*.runaway_orders
+        limits.symbol.*.runaway_s limits.symbol.*.usual_above_contracts limits.symbol.*.usual_last
+        limits.symbol.*.usual_times limits.account.max_daily_loss_minor
+        limits.account.max_drawdown_minor limits.account.max_open_orders
+        limits.account.max_orders_per_day limits.account.max_orders_per_minute
+        limits.account.min_margin_percent limits.account.runaway_orders
+        reconcile.mismatches_per_day reconcile.on_mismatch
         strategy.*.bar strategy.*.class strategy.*.enabled strategy.*.number
         strategy.*.on_failure strategy.*.parameters strategy.*.patience_s strategy.*.runs
         strategy.*.symbols
+        portfolio.*.max_contracts portfolio.*.max_gross portfolio.*.max_strength
+        portfolio.*.on_expiry portfolio.*.policy portfolio.*.sources portfolio.*.strategies
+        portfolio.*.symbols portfolio.*.ttl_s portfolio.*.weights_file
         """
     assert sorted(leaves(names_of(AppConfig))) == sorted(known.split())
