@@ -21,6 +21,7 @@ EXIT_CODES = {
     "LimitExceeded": 5,
     "Halted": 5,
     "UnknownSymbol": 5,
+    "UnknownStrategy": 5,
     "NotALot": 5,
     "NeedsConfirmation": 5,
     "KeyReused": 5,

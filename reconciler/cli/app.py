@@ -38,6 +38,7 @@ GROUPS = (
     "schedules",
     "strategies",
     "look",
+    "why",
     "prove",
     "care",
     "accounts",

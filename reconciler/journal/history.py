@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from reconciler.errors import NotFound, Refused, UsageError
 from reconciler.journal import chain, faults, files, readers, schema
+from reconciler.journal.present import pack
 
 #: View -> the column that its times are compared by, and how its rows follow one another in time.
 #: A column that ends in ``_ms`` is an integer; the others are text, ``day`` without a clock time.
@@ -198,6 +199,43 @@ class History:
                 (symbol, cl_ord_id),
             )
         return found
+
+    def fill(self, exec_id: str) -> Rows:
+        """
+        An execution as `v_fills` has it. Found by reading them all.
+
+        Raises:
+            NotFound: None has this id.
+        """
+        found = self._ask(
+            "SELECT * FROM v_fills WHERE symbol = (SELECT symbol FROM fills WHERE exec_id = :id)"
+            " AND exec_id = :name LIMIT 1",
+            {"id": pack(exec_id), "name": exec_id},
+        )
+        if not found.values:
+            raise NotFound(f"there is no fill {exec_id[:60]!r}", exec_id=exec_id[:60])
+        return found
+
+    def target(self, symbol: str, version: int) -> tuple[Rows, Rows]:
+        """One target as `v_targets` has it, and its shares as `v_shares`."""
+        row = self._ask(
+            "SELECT * FROM v_targets WHERE symbol = ? AND version = ?", (symbol, version)
+        )
+        shares = self._ask(
+            "SELECT * FROM v_shares WHERE symbol = ? AND version = ?"
+            " ORDER BY abs(contracts) DESC, strategy",
+            (symbol, version),
+        )
+        return row, shares
+
+    def parts(self, symbol: str, cl_ord_id: str) -> Rows:
+        """Whose the fills of one order are, as `v_fill_shares` has them, oldest first."""
+        return self._ask(
+            "SELECT * FROM v_fill_shares WHERE seq IN"
+            " (SELECT f.seq FROM venue_orders v JOIN fills f ON f.venue_order = v.n"
+            " WHERE v.symbol = ? AND v.cl_ord_id = ?) AND cl_ord_id = ? ORDER BY seq",
+            (symbol, cl_ord_id, cl_ord_id),
+        )
 
     def query(self, sql: str, *, limit: int = 10_000, within_ms: int = 500) -> Rows:
         """

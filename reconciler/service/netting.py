@@ -197,7 +197,8 @@ def _netted(
             for name, one in signals.items()
             if one.symbol in moved or not (one.symbol in books and books[one.symbol].netted)
         }
-        symbols = sorted(moved.union(one.symbol for one in signals.values()))
+        wanted_now = moved.union(one.symbol for one in signals.values())
+        symbols = [symbol for symbol in symbols if symbol in wanted_now]
     lots: dict[str, int] = {}
     before: dict[str, tuple[Share, ...]] = {}
     for symbol in symbols:

@@ -1,0 +1,319 @@
+"""Why: `why` leads from an order or a fill back to signals; `describe` shows one thing whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reconciler.cli import output
+from reconciler.cli.app import Ask, command
+from reconciler.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.journal import History
+
+Found = dict[str, Any]
+
+
+@command("why")
+def why(
+    ask: Ask,
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="An order, a fill, or a symbol as it is now.")
+    ],
+) -> None:
+    """Trace an order, a fill or a symbol back to its target, its shares and their signals."""
+    from reconciler.journal import History
+
+    with History.open(ask.settings().database_path) as history:
+        found = _traced(history, name)
+    if ask.form in {"json", "jsonl"}:
+        print(json.dumps(found, default=str))
+        return
+    for line in _lines(found):
+        print(output.plain(line))
+
+
+@command("describe")
+def describe(
+    ask: Ask,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="order, fill, target or strategy.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its id; a target's: SYMBOL/VERSION.")
+    ],
+) -> None:
+    """Show one thing with everything around it."""
+    from reconciler.journal import History
+
+    shown = DESCRIBED.get(kind)
+    if shown is None:
+        known = ", ".join(DESCRIBED)
+        raise UsageError(f"{kind[:20]!r} cannot be described", next_step=f"Say one of {known}.")
+    gather, write = shown
+    with History.open(ask.settings().database_path) as history:
+        found = gather(history, name)
+    if ask.form in {"json", "jsonl"}:
+        print(json.dumps(found, default=str))
+        return
+    for line in write(found):
+        print(output.plain(line))
+
+
+# -- gathering ---------------------------------------------------------------------------------
+
+
+def _traced(history: History, name: str) -> Found:
+    if name in history.symbols():
+        return _of_symbol(history, name)
+    try:
+        return _of_order(history, name)
+    except NotFound:
+        pass
+    try:
+        return _of_fill(history, name)
+    except NotFound:
+        raise NotFound(
+            f"{name[:60]!r} is neither an order, nor a fill, nor a symbol of this journal",
+            next_step="See `reconciler get orders` and `reconciler get fills`.",
+        ) from None
+
+
+def _of_order(history: History, name: str) -> Found:
+    stored = history.order(name)
+    order = stored["v_orders"].dicts()[0]
+    intent = next(iter(stored["intents"].dicts()), None)
+    fills = [output.exact(row) for row in stored["v_fills"].dicts()]
+    parts = history.parts(order["symbol"], name).dicts()
+    return {
+        "order": output.exact(order),
+        "intent": intent,
+        "requests": stored["requests"].dicts(),
+        "transitions": stored["v_transitions"].dicts(),
+        "fills": [{**row, "shares": _parts_of(parts, row["exec_id"])} for row in fills],
+        **(_of_target(history, order["symbol"], intent["target_version"]) if intent else {}),
+    }
+
+
+def _of_fill(history: History, name: str) -> Found:
+    fill = history.fill(name).dicts()[0]
+    shares = history.query(
+        "SELECT * FROM v_fill_shares WHERE exec_id = " + _quoted(name) + " ORDER BY strategy",
+        within_ms=5_000,
+    ).dicts()
+    found = {"fill": {**output.exact(fill), "shares": [output.exact(row) for row in shares]}}
+    if fill["cl_ord_id"]:
+        found |= _of_order(history, fill["cl_ord_id"])
+    return found
+
+
+def _of_symbol(history: History, name: str) -> Found:
+    status = next(row for row in history.status().dicts() if row["symbol"] == name)
+    found: Found = {"status": output.exact(status)}
+    if status["version"]:
+        found |= _of_target(history, name, status["version"])
+    return found
+
+
+def _of_target(history: History, symbol: str, version: int) -> Found:
+    rows, shares = history.target(symbol, version)
+    return {
+        "target": next((output.exact(row) for row in rows.dicts()), None),
+        "shares": [output.exact(row) for row in shares.dicts()],
+    }
+
+
+def _named_target(history: History, name: str) -> Found:
+    symbol, _, version = name.rpartition("/")
+    if not symbol or not version.isdecimal():
+        raise UsageError(f"{name[:40]!r} is no target", next_step="Say it as XBTUSD/42.")
+    found = _of_target(history, symbol, int(version))
+    if found["target"] is None:
+        raise NotFound(f"there is no target {name[:40]!r}", target=name[:40])
+    return found
+
+
+def _strategy(history: History, name: str) -> Found:
+    holds = [
+        row for row in history.rows("v_strategies", limit=0).dicts() if row["strategy"] == name
+    ]
+    if not holds:
+        raise NotFound(
+            f"{name[:60]!r} has neither signalled nor held anything",
+            next_step="See `reconciler get strategies`.",
+        )
+    quoted = _quoted(name)
+    newest = "ORDER BY {} DESC LIMIT 10"
+    return {
+        "holds": holds,
+        "signals": history.query(
+            f"SELECT * FROM v_signals WHERE strategy = {quoted} {newest.format('number')}"
+        ).dicts(),
+        "fills": history.query(
+            f"SELECT * FROM v_fill_shares WHERE strategy = {quoted} {newest.format('seq')}"
+        ).dicts(),
+    }
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _parts_of(parts: list[Found], exec_id: str) -> list[Found]:
+    return [output.exact(row) for row in parts if row["exec_id"] == exec_id]
+
+
+# -- in words ----------------------------------------------------------------------------------
+
+
+def _lines(found: Found) -> list[str]:
+    """The answer to "why"."""
+    lines: list[str] = []
+    if "status" in found:
+        lines += _status_lines(found["status"])
+    if "fill" in found:
+        lines += _fill_lines(found["fill"], "fill ")
+    if found.get("order"):
+        order = found["order"]
+        lines.append(f"{order['cl_ord_id']} was sent because")
+    elif "fill" in found:
+        return [*lines, "  it is no order's of ours: somebody else traded, or the venue did"]
+    if found.get("target"):
+        lines += _target_lines(found["target"], found["shares"])
+    if found.get("intent"):
+        lines += _intent_lines(found["intent"])
+    if found.get("order"):
+        for fill in found["fills"]:
+            lines += _fill_lines(fill, "  filled ")
+        order = found["order"]
+        left = order["leaves_contracts"]
+        lines.append(
+            f"it is {order['status']}: {order['filled_contracts']} of {order['contracts']} filled"
+            + (f", {left} left" if left else "")
+        )
+    return lines
+
+
+def _status_lines(row: Found) -> list[str]:
+    waits = row["waiting_for"]
+    lines = [
+        f"{row['symbol']} is {row['state']} at {row['position']:+d}"
+        + (f", and waits for {waits}" if waits else ", and waits for nothing")
+    ]
+    if row["target"] is None:
+        lines.append("  nobody wants anything of it")
+    return lines
+
+
+def _target_lines(target: Found, shares: list[Found]) -> list[str]:
+    reason = f', "{target["reason"]}"' if target["reason"] else ""
+    asked = f", asked as {target['asked']}" if target["asked"] else ""
+    lines = [
+        (
+            f"  {target['symbol']} target {target['contracts']:+d} (version {target['version']}, "
+            f"{target['source']}{reason}{asked})   {target['set_at']}"
+            f"   event {target['target_id']:,}"
+        )
+    ]
+    for share in shares:
+        words = f"    {share['contracts']:+d}  {share['strategy'] or 'nobody: rounding and caps'}"
+        if share["signal"] is not None:
+            said = f', "{share["reason"]}"' if share["reason"] else ""
+            words += (
+                f"   {share['weight']} x {share['strength']:+g}   signal {share['signal']}{said}"
+            )
+        lines.append(words)
+    return lines
+
+
+def _intent_lines(intent: Found) -> list[str]:
+    form = [name.replace("_", "-") for name in ("post_only", "reduce_only", "immediate")]
+    ticked = [word for word in form if intent[word.replace("-", "_")]]
+    market = f"bid {intent['bid'] or '–'}, ask {intent['ask'] or '–'}, mark {intent['mark'] or '–'}"
+    stage = f", {intent['stage']}" if intent["stage"] else ""
+    return [
+        (
+            f"  and the position was {intent['position']:+d}, nothing in doubt"
+            f"   event {intent['seq']:,}"
+        ),
+        f"  order: {intent['contracts']:+d} @ {intent['price']}"
+        + (f", {', '.join(ticked)}" if ticked else ""),
+        f"  price: {market}   policy {intent['policy']}{stage}",
+    ]
+
+
+def _fill_lines(fill: Found, word: str) -> list[str]:
+    head = (
+        f"{word}{fill['signed_contracts']:+d} @ {fill['price']} {fill['liquidity']}".rstrip()
+        + f"   {fill['at']}   {fill['exec_id']}"
+    )
+    parts = [f"{share['strategy'] or 'nobody'} {share['contracts']:+d}" for share in fill["shares"]]
+    return [head, f"    shared: {', '.join(parts)}"] if parts else [head]
+
+
+def _order_lines(found: Found) -> list[str]:
+    """An order's life, step by step."""
+    order = found["order"]
+    lines = [
+        (
+            f"order {order['cl_ord_id']}   {order['symbol']} {order['side']} {order['contracts']} "
+            f"@ {order['price']}   {order['order_type']}   {order['status']}, "
+            f"{order['filled_contracts']} of {order['contracts']} filled"
+        )
+    ]
+    if found.get("target"):
+        lines += _target_lines(found["target"], found["shares"])
+    steps = [
+        (
+            row["at"],
+            f"{row['trigger']:<10} {row['from_state']} → {row['to_state']}   {row['detail']}",
+        )
+        for row in found["transitions"]
+    ]
+    for fill in found["fills"]:
+        words = "   ".join(line.strip() for line in _fill_lines(fill, "fill "))
+        steps.append((fill["at"], words))
+    return lines + [f"  {at}  {words}".rstrip() for at, words in sorted(steps, key=_at)]
+
+
+def _at(step: tuple[str, str]) -> str:
+    return step[0]
+
+
+def _strategy_lines(found: Found) -> list[str]:
+    lines = []
+    for row in found["holds"]:
+        lines.append(
+            f"{row['strategy'] or 'nobody'}   {row['symbol']} {row['position']:+d}   "
+            f"realised {row['realised_pnl_minor']:+d}, fees {row['fee_minor']:+d}, funding "
+            f"{row['funding_minor']:+d} {row['currency']}   {row['fills']} fills   {row['state']}"
+        )
+    for row in found["signals"]:
+        lines.append(
+            f"  {row['at']}  signal {row['number']}  {row['symbol']} {row['strength']:+g}"
+            f"  {row['reason']}".rstrip()
+        )
+    for row in found["fills"]:
+        if not row["contracts"]:
+            paid = f"{row['fee_minor']:+d} {row['currency']}"
+            lines.append(f"  {row['at']}  {row['symbol']} funding {paid}")
+            continue
+        lines.append(
+            f"  {row['at']}  {row['symbol']} {row['contracts']:+d} @ {row['price']} → "
+            f"{row['running_contracts']:+d}  {row['cl_ord_id'] or 'among strategies'}"
+        )
+    return lines
+
+
+#: Kind -> what is gathered of it, and how that reads.
+DESCRIBED: dict[str, tuple[Callable[[History, str], Found], Callable[[Found], list[str]]]] = {
+    "order": (lambda history, name: _of_order(history, name), _order_lines),
+    "fill": (lambda history, name: _of_fill(history, name), _lines),
+    "target": (
+        lambda history, name: _named_target(history, name),
+        lambda found: _target_lines(found["target"], found["shares"]),
+    ),
+    "strategy": (lambda history, name: _strategy(history, name), _strategy_lines),
+}
