@@ -15,14 +15,21 @@ from typing import Any
 from reconciler.api.answers import Answer, Problem
 from reconciler.api.reading import Handler, Nothing, Request, ask, known, parsed
 from reconciler.api.signals import Signals
-from reconciler.api.wishes import Wishes
 from reconciler.api.strategies import StrategyRoutes
+from reconciler.api.wishes import Wishes
 from reconciler.errors import NotFound, ReconcilerError
 from reconciler.journal import History
 from reconciler.service.door import Door
 
 MOST_ROWS = 1000
-LISTS = ("orders", "fills", "transitions", "executions")
+#: Listing -> its view, where that has another name.
+LISTS = {
+    kind: f"v_{kind}"
+    for kind in (
+        *("orders", "fills", "transitions", "executions"),
+        *("signals", "shares", "fill_shares", "refusals", "modes"),
+    )
+} | {"holdings": "v_strategies"}
 #: Columns that are exact prices, and travel as text.
 PRICES = frozenset({"price", "entry_price", "mark_price", "arrival_price", "vwap"})
 
@@ -123,7 +130,7 @@ class Routes:
             if symbol is not None and symbol not in history.symbols():
                 self._require_symbol(symbol)
             found = history.rows(
-                f"v_{kind}",
+                LISTS.get(kind, f"v_{kind}"),
                 symbol=[symbol] if symbol else (),
                 since_us=_moment(request.query.get("since"), "since"),
                 until_us=_moment(request.query.get("until"), "until"),
