@@ -71,6 +71,13 @@ EVENTS: Final[Mapping[str, str]] = {
     "lease.gained": "lease gained",
     "lease.lost": "lease lost",
     "backup.done": "backup written",
+    "strategy.start": "strategy runs",
+    "strategy.stop": "strategy stopped",
+    "strategy.fail": "strategy failed",
+    "strategy.note": "strategy says",
+    "signal.refused": "signal refused",
+    "signal.wait": "signals wait for the service",
+    "signal.again": "the service takes signals again",
     "api.request": "request",
     "api.fail": "request failed",
 }

@@ -278,6 +278,10 @@ def headline(service: dict[str, Any]) -> str:
     ]
     if told:
         parts.append(f"budget {', '.join(told)}")
+    if strategies := service.get("strategies"):
+        states = ("running", "waiting", "stopped", "failed")
+        each = [f"{strategies[state]} {state}" for state in states if strategies.get(state)]
+        parts.append(f"strategies {', '.join(each) or 'off'}")
     parts.append(f"run {service.get('run_id', '')}")
     for name in ("halted", "frozen", "stopping"):
         if service.get(name):

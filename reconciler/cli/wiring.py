@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from reconciler.feed import News
     from reconciler.service.door import Door
     from reconciler.service.netting import Weights
-    from reconciler.service.service import Options, Service
+    from reconciler.service.options import Options
+    from reconciler.service.service import Service
     from reconciler.service.strategies import MakeFeed
     from reconciler.strategy.history import Needs
     from reconciler.strategy.portfolio import Portfolio
@@ -114,7 +115,7 @@ def options(
         for_s: End after so many seconds.
         strict: Raise ConfigError for weights that make no sense. A halt needs none.
     """
-    from reconciler.service.service import Options
+    from reconciler.service.options import Options
 
     return Options(
         database=config.database_path,

@@ -407,7 +407,8 @@ def _signalled(turn: Turn, event: Signalled) -> None:
 
 def _strategy(turn: Turn, event: StrategyChanged) -> None:
     turn.ledger.strategies[event.strategy] = event
-    turn.close_incidents(event.strategy, f"the strategy is {event.state}", "core", "strategy_failed")
+    how = f"the strategy is {event.state}"
+    turn.close_incidents(event.strategy, how, "core", "strategy_failed")
     if event.state == "failed":  # in the place of a symbol: whoever it is that failed
         turn.incident("strategy_failed", event.strategy, event.detail)
 

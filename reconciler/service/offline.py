@@ -36,7 +36,8 @@ from reconciler.service.door import (
     TargetVersions,
 )
 from reconciler.service.engine import Engine
-from reconciler.service.service import ID_FAMILY, Options, Service
+from reconciler.service.options import Options
+from reconciler.service.service import ID_FAMILY, Service
 from reconciler.strategy.signals import Signal
 from reconciler.venue import Host, Venue
 

@@ -12,7 +12,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -28,13 +27,12 @@ from reconciler.service.door import CommandResult, SignalResult
 from reconciler.service.engine import Engine, Watcher
 from reconciler.service.loop import Loop
 from reconciler.service.moments import iso
-from reconciler.service.netting import Weights
+from reconciler.service.options import Options
 from reconciler.service.servicefile import ServiceFile
-from reconciler.service.signalling import Desk, ReadWeights
-from reconciler.service.strategies import MakeFeed, Strategies
+from reconciler.service.signalling import Desk
+from reconciler.service.strategies import Strategies
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.service.telling import Say, Teller
-from reconciler.strategy.registry import Spec
 from reconciler.strategy.signals import Signal
 from reconciler.venue import Host, Venue
 
@@ -51,43 +49,6 @@ class Api(Protocol):
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
-
-
-class Options:
-    """How to run: everything that the configuration decided, without its form."""
-
-    def __init__(
-        self,
-        *,
-        database: Path,
-        settings: Settings,
-        account: str = "main",
-        environment: str = "simulated",
-        durability: str = "power",
-        on_expiry: str = "hold",
-        keep_orders: bool = False,
-        once: bool = False,
-        for_s: float | None = None,
-        rest_timeout_s: float = 7,
-        weights: Weights | None = None,
-        read_weights: ReadWeights | None = None,
-        strategies: tuple[Spec, ...] = (),
-        make_feed: MakeFeed | None = None,
-    ) -> None:
-        self.database = database
-        self.settings = settings
-        self.account = account
-        self.environment = environment
-        self.durability = durability
-        self.on_expiry = on_expiry
-        self.keep_orders = keep_orders
-        self.once = once
-        self.for_s = for_s
-        self.rest_timeout_s = rest_timeout_s
-        self.weights = weights or Weights()
-        self.read_weights = read_weights
-        self.strategies = strategies
-        self.make_feed = make_feed
 
 
 class Service(Asking, StrategyDoor):
@@ -448,6 +409,7 @@ class Service(Asking, StrategyDoor):
             "environment": options.environment,
             "last_seq": journal.last_seq,
             **(self._venue.health() if self._venue is not None else {}),
+            **({"strategies": self._strategies.health()} if self._strategies else {}),
         }
         found = self.loop.ask(
             lambda ledger: ((), lambda _: commands.status(ledger, options.account, service))

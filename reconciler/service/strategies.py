@@ -12,6 +12,7 @@ again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -274,8 +275,10 @@ class Strategies:
         return next(row for row in self.table() if row["strategy"] == identifier)
 
     def health(self) -> dict[str, object]:
-        """For people."""
-        found: dict[str, object] = self._host.health() if self._host is not None else {}
+        """For people: how many are in which state, and what of the threads beside the loop."""
+        found: dict[str, object] = dict(Counter(row["state"] for row in self.table()))
+        if self._host is not None:
+            found |= self._host.health()
         if self._feed is not None:
             found["market"] = self._feed.health()
         return found

@@ -230,8 +230,8 @@ class Host:
     def health(self) -> dict[str, object]:
         """For people."""
         return {
-            "strategies_given_up": sum(worker.is_alive() for worker in self._given_up),
-            "strategies_overflows": self._inbox.overflows,
+            "given_up": sum(worker.is_alive() for worker in self._given_up),  # threads
+            "overflows": self._inbox.overflows,
         }
 
     def stop(self, timeout_s: float = 2) -> None:

@@ -32,7 +32,7 @@ from reconciler.errors import (
 from reconciler.journal import History
 from reconciler.service.door import TargetRequest
 from reconciler.service.offline import OfflineDoor
-from reconciler.service.service import Options
+from reconciler.service.options import Options
 
 TOKEN = "canary-token-4711"
 TARGET = "/api/v1/targets/XBTUSD"

@@ -25,7 +25,8 @@ from reconciler import logs
 from reconciler.bitmex import BitmexConfig, BitmexGateway
 from reconciler.core.settings import Limits, Policy, Settings, Timing
 from reconciler.service.door import TargetRequest
-from reconciler.service.service import Options, Service
+from reconciler.service.options import Options
+from reconciler.service.service import Service
 from reconciler.venue import Host
 
 SYMBOL = "XBTUSD"

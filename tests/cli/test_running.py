@@ -182,7 +182,7 @@ def test_the_picture_shows_state_and_last_transitions(home, database, capsys):
     from reconciler.config import load
     from reconciler.service.door import TargetRequest
     from reconciler.service.offline import OfflineDoor
-    from reconciler.service.service import Options
+    from reconciler.service.options import Options
 
     settings = load(environ={}).core_settings()
     door = OfflineDoor(Options(database=database, settings=settings))

@@ -27,7 +27,7 @@ from reconciler.service import engine as engine_page
 from reconciler.service.door import TargetRequest
 from reconciler.service.engine import Engine
 from reconciler.service.offline import OfflineDoor
-from reconciler.service.service import Options
+from reconciler.service.options import Options
 from tests.service.test_engine import Venue, full_disk, intents
 from tests.stories.teller import Teller
 

@@ -17,7 +17,8 @@ from reconciler.core import events as e
 from reconciler.errors import StorageFault
 from reconciler.journal.store import Journal
 from reconciler.service.engine import Engine
-from reconciler.service.service import Options, Service
+from reconciler.service.options import Options
+from reconciler.service.service import Service
 from tests.stories.teller import SYMBOL, Teller
 
 

@@ -20,7 +20,8 @@ from reconciler.service import netting
 from reconciler.service.door import SignalResult, TargetRequest
 from reconciler.service.netting import Weights
 from reconciler.service.offline import OfflineDoor
-from reconciler.service.service import Options, Service
+from reconciler.service.options import Options
+from reconciler.service.service import Service
 from reconciler.strategy.portfolio import Portfolio
 from reconciler.strategy.signals import Signal
 from tests.stories.teller import Teller, check_replay

@@ -111,7 +111,7 @@ def test_an_endless_loop_is_given_up_and_the_others_go_on(on_failure):
         detail = house.changes[-1].detail
         assert detail.startswith("on_tick: did not come back within 0.3 s (test_host.py:")
         assert house.said("Loops") == ([1, 0] if on_failure == "zero" else [1])
-        house.until(lambda: house.host.health()["strategies_given_up"] == 0)  # its thread ended
+        house.until(lambda: house.host.health()["given_up"] == 0)  # its thread ended
 
 
 def test_one_that_waits_for_ever_is_not_listened_to_any_more():
@@ -121,8 +121,8 @@ def test_one_that_waits_for_ever_is_not_listened_to_any_more():
             house.trade()
             house.until(lambda: ("Waits_XBTUSD_1", "failed") in house.states())
             house.until(lambda: house.said("Counts") == [1])
-            assert house.host.health()["strategies_given_up"] == 1
-        house.until(lambda: house.host.health()["strategies_given_up"] == 0)
+            assert house.host.health()["given_up"] == 1
+        house.until(lambda: house.host.health()["given_up"] == 0)
         house.trade()
         house.until(lambda: house.said("Counts") == [1, 2])
         assert house.said("Waits") == []
@@ -194,7 +194,7 @@ def test_too_much_is_told_and_begins_anew():
             house.host._inbox.put([lambda runner: done.append(runner.market[SYMBOL].in_sync)])
         house.until(lambda: done)
         assert done == [False]
-        assert house.host.health()["strategies_overflows"] == 1
+        assert house.host.health()["overflows"] == 1
 
 
 def test_what_people_asked_for_survives_an_overflow():
