@@ -17,7 +17,6 @@ class Retold:
 
     def __init__(self) -> None:
         self._sync = self._synced_once = False
-        self._now_us = 0
         self._row_us: dict[str, int] = {}
         self._stopping = ""
         self._halted_all = False
@@ -35,7 +34,9 @@ class Retold:
 
     def hear(self, event: e.AnyEvent, booked: set[str]) -> None:
         """Take in an event; *booked* are the symbols that it booked a fill for."""
-        self._now_us = event.at_us
+        for symbol, (_, until_us) in tuple(self._modes.items()):
+            if until_us is not None and event.at_us >= until_us:  # for good: clocks may go back
+                del self._modes[symbol]
         match event:
             case e.Started():
                 self._sync, self._clock, self._stopping = False, None, ""
@@ -78,9 +79,8 @@ class Retold:
         return stopped or "pause" in self._in_force(symbol)
 
     def _in_force(self, symbol: str) -> list[str]:
-        """The modes of the account and of a symbol, but for those that have had their time."""
-        found = [self._modes.get(whose, ("", None)) for whose in ("", symbol)]
-        return [mode for mode, until_us in found if until_us is None or self._now_us < until_us]
+        """The modes of the account and of a symbol."""
+        return [self._modes[whose][0] for whose in ("", symbol) if whose in self._modes]
 
     def missing_for(self, order: PlaceOrder, at_us: int) -> str:
         """The first condition of a new order that does not hold."""
