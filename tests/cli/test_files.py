@@ -115,12 +115,26 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
 
 
 SCHEDULES = {
-    "toml": 'source = "desk"\n[[rows]]\nname = "open"\nat = 2030-01-01T08:00:00Z\nsymbol = "XBTUSD"\n'
-            'contracts = 300\n[[rows]]\nafter = "open"\nby = "30m"\nsymbol = "XBTUSD"\n'
-            'contracts = -300\nreason = "close"',
-    "csv": "symbol,contracts,at,name,after,by,reason\nXBTUSD,300,2030-01-01T08:00:00+00:00,open,,,\n"
-           "XBTUSD,-300,,,open,30m,close\n",
-}  # fmt: skip
+    "toml": """
+source = "desk"
+[[rows]]
+name = "open"
+at = 2030-01-01T08:00:00Z
+symbol = "XBTUSD"
+contracts = 300
+[[rows]]
+after = "open"
+by = "30m"
+symbol = "XBTUSD"
+contracts = -300
+reason = "close"
+""",
+    "csv": """
+symbol,contracts,at,name,after,by,reason
+XBTUSD,300,2030-01-01T08:00:00+00:00,open,,,
+XBTUSD,-300,,,open,30m,close
+""",
+}
 
 
 @pytest.mark.parametrize("suffix", ["toml", "csv"])

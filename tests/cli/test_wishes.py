@@ -1,4 +1,4 @@
-"""`apply`, `plan`, `forget`, `schedule` and the modes with no service running: the journal's own door."""
+"""`apply`, `plan`, `forget`, `schedule` and the modes with no service: the journal's own door."""
 
 from __future__ import annotations
 
@@ -41,9 +41,8 @@ def test_a_file_is_applied_whole_or_not_at_all(run, database, tmp_path):
     assert rows(database, "SELECT symbol, contracts FROM targets ORDER BY target_id") == [
         ("XBTUSD", 300), ("ETHUSD", -40), ("XBTUSD", 500), ("ETHUSD", 0),
     ]  # fmt: skip
-    assert rows(
-        database, "SELECT count(DISTINCT at_us) FROM journal WHERE event LIKE '%targetset%'"
-    )
+    moments = "SELECT version, count(DISTINCT set_us) FROM targets GROUP BY version"
+    assert rows(database, moments) == [(1, 1), (2, 1)]
 
 
 def test_a_plan_without_a_service_sets_nothing_and_cannot_be_applied(run, database):
