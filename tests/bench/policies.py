@@ -9,6 +9,7 @@ No sockets and no clock: the same arguments give the same table, to the last dig
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 import sys
@@ -224,14 +225,40 @@ def differences(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+class Kept:
+    """Results in a file, so that a measurement that was interrupted can go on. Of one version."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path is not None and path.exists() else []
+        self._runs = {(policy, seed): rest for policy, seed, *rest in map(json.loads, lines)}
+
+    def run(self, policy: str, seed: int, settings: Settings) -> Run:
+        """The kept result, or a new one."""
+        if (rest := self._runs.get((policy, seed))) is not None:
+            return Run(seed, *rest)
+        made = run(policy, seed, settings)
+        if self._path is not None:
+            with self._path.open("a") as file:
+                print(json.dumps([policy, *made]), file=file)
+        return made
+
+
 def measure(
-    policies: Sequence[str], markets: int, first: int, settings: Settings, *, say: bool = False
+    policies: Sequence[str],
+    markets: int,
+    first: int,
+    settings: Settings,
+    *,
+    keep: Path | None = None,
+    say: bool = False,
 ) -> list[Row]:
     """Every policy over the same markets."""
     rows = []
+    kept = Kept(keep)
     for policy in policies:
         began = time.monotonic()
-        runs = [run(policy, seed, settings) for seed in range(first, first + markets)]
+        runs = [kept.run(policy, seed, settings) for seed in range(first, first + markets)]
         rows.append(Row(policy, runs))
         if say:
             took = time.monotonic() - began
@@ -267,12 +294,13 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--markets", type=int, default=500)
     parser.add_argument("--first", type=int, default=1, help="seed of the first market")
     parser.add_argument("--policy", action="append", choices=sorted(known), default=[])
-    parser.add_argument("--write", type=Path, metavar="PAGE")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put it between its marks")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="go on where FILE ends")
     asked = parser.parse_args(words)
     policies = asked.policy or list(known)
-    rows = measure(policies, asked.markets, asked.first, settings_of(), say=True)
-    command = " ".join(["scripts/policies", *(sys.argv[1:] if words is None else words)])
-    text = text_of(rows, command)
+    rows = measure(policies, asked.markets, asked.first, settings_of(), keep=asked.keep, say=True)
+    told = [f"--markets {asked.markets}", *(f"--policy {name}" for name in asked.policy)]
+    text = text_of(rows, " ".join(["scripts/policies", *told]))
     if asked.write is not None:
         write(asked.write, text)
     print(text)

@@ -13,7 +13,6 @@ import itertools
 import random
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -28,6 +27,7 @@ from reconciler.paper.instruments import instrument
 from reconciler.paper.intake import Amend
 from reconciler.paper.market import BUY, SELL
 from reconciler.paper.orders import NewOrder, Order
+from reconciler.paper.protocol import Change
 from reconciler.paper.times import Clock
 
 START_MS = 1_790_000_000_000
@@ -46,6 +46,36 @@ STATUS = {
 Sent = d.PlaceOrder | d.AmendOrder | d.CancelOrder
 
 
+class Floor(Exchange):
+    """The paper exchange without its public tables: nobody here reads them."""
+
+    def tell_quote(self, symbol: str, now_ms: int) -> None:
+        """No row of every quote."""
+
+    def remark(self) -> None:
+        """The mark follows the middle of the book; the rest of a pulse are public rows."""
+        for symbol, market in self.markets.items():
+            market.remark()
+            self.position(ACCOUNT, symbol).mark = market.mark
+
+    def private(self, now_ms: int) -> list[Change]:
+        """Our rows since the last call."""
+        if self._touched_orders or self._touched_positions or self._touched_wallets:
+            return [one for one in self.flush(now_ms) if one.account == ACCOUNT]
+        self._changes.clear()
+        return []
+
+
+class RealTime(Clock):
+    """Market time is wall time: no fractions."""
+
+    def market_ms(self, wall_ms: int) -> int:
+        return wall_ms
+
+    def wall_ms(self, market_ms: int) -> int:
+        return market_ms
+
+
 class PolicyVenue:
     """A market of one symbol and the wire to it; implements what the engine asks of a venue."""
 
@@ -53,11 +83,9 @@ class PolicyVenue:
         self.symbol = symbol
         self.now_ms = START_MS
         self.inst = instrument(symbol)
-        self.clock = Clock(START_MS, Fraction(1))
-        self.exchange = Exchange(
-            [self.inst], [ACCOUNT], seed=seed, now_ms=START_MS, clock=self.clock
-        )
-        self.feed = Feed(self.exchange, self.clock, seed, START_MS)
+        clock = RealTime(START_MS)
+        self.exchange = Floor([self.inst], [ACCOUNT], seed=seed, now_ms=START_MS, clock=clock)
+        self.feed = Feed(self.exchange, clock, seed, START_MS)
         self.market = self.exchange.markets[symbol]
         self.messages = 0
         self.fills: list[e.ExecutionSeen] = []  # as they happened there
@@ -119,7 +147,7 @@ class PolicyVenue:
         self.feed.tick(self.now_ms)
         if self.now_ms >= self._next_pulse:
             self._next_pulse += PULSE_MS
-            self.exchange.pulse(self.now_ms, positions=False)
+            self.exchange.remark()
         if self.now_ms >= self._next_clock:
             self._next_clock += CLOCK_MS
             self._later("down", lambda: self._arrive([self._clock()]))
@@ -135,11 +163,8 @@ class PolicyVenue:
 
     def _show(self) -> None:
         """Private rows and prices set out to us."""
-        rows = [
-            self._event(change.table, change.row)
-            for change in self.exchange.flush(self.now_ms)
-            if change.account == ACCOUNT
-        ]
+        changes = self.exchange.private(self.now_ms)
+        rows = [self._event(change.table, change.row) for change in changes]
         if events := [row for row in rows if row is not None]:
             self._later("down", lambda: self._arrive(events))
         book = self.market.book

@@ -95,6 +95,17 @@ def test_the_table_has_a_row_for_each_and_replaces_itself(rows, tmp_path):
     )
 
 
+def test_a_measurement_goes_on_where_it_was_interrupted(rows, settings, tmp_path, monkeypatch):
+    """To the same result: what is kept is not measured again."""
+    keep = tmp_path / "runs.jsonl"
+    (half,) = measure(["urgent"], 2, 1, settings, keep=keep)
+    whole = measure(["urgent"], 4, 1, settings, keep=keep)[0]
+    assert half.runs == whole.runs[:2]
+    assert whole == rows["urgent"]
+    monkeypatch.delattr(policies, "run")
+    assert measure(["urgent"], 4, 1, settings, keep=keep) == [whole]
+
+
 def test_every_policy_that_is_built_in_can_be_measured():
     """A new one is measured without a change here."""
     known = default_policies()
