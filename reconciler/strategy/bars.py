@@ -106,7 +106,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         Of contracts and turnover, as the venue's buckets have it: for inverse contracts that is the
         harmonic mean, for the values of whole lots are rounded to the minor unit.
         """
-        if not self.contracts or not self.turnover_minor or not self.multiplier:
+        if not self.turnover_minor or not self.multiplier:
             return None
         if self.multiplier < 0:
             return -self.multiplier * self.contracts, self.turnover_minor

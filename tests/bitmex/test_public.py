@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,6 +151,29 @@ def test_more_can_be_asked_for_while_it_runs(listening: Callable[..., Listener])
     assert not listener.count(BookRows)
     listener.feed.want({"XBTUSD": Needs({"1m": 40})}, ("book10", "book25"))
     listener.until(lambda: listener.market["XBTUSD"].book.known)
+
+
+def test_the_example_of_the_documentation(busy: Paper) -> None:
+    """What the page says can be typed works: prices, snapshots and bars come."""
+    page = (Path(__file__).parents[2] / "docs/market-data.md").read_text()
+    (example,) = re.findall(r"```python\n(import queue.*?)```", page, re.DOTALL)
+    seen: set[str] = set()
+
+    class Enough(Exception):
+        """All kinds were seen."""
+
+    def look(one: object) -> None:
+        seen.add(type(one).__name__)
+        if len(seen) == 3 or time.monotonic() > until:
+            raise Enough
+
+    until = time.monotonic() + 20
+    names: dict[str, Any] = {"print": look}
+    said = example.replace("http://127.0.0.1:8766", busy.url).replace("15s", "1s")
+    with pytest.raises(Enough):
+        exec(said, names)
+    names["feed"].close(3)
+    assert seen == {"Tick", "Snapshot", "BarEvent"}
 
 
 def test_a_venue_that_is_not_there_is_waited_for() -> None:

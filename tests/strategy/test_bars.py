@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.feed import Rules, Trade
 from reconciler.strategy.bars import (
@@ -101,6 +102,7 @@ def test_the_recorded_session(shared_data: Path) -> None:
 def test_time_alone_opens_and_closes_bars() -> None:
     """Without a trade each bar is told at its moment, with the last price and no contracts."""
     series = Series("XBTUSD", 15 * SECOND)
+    series.multiplier = -100_000_000
     fed(series, [at(3, "100"), at(9, "102"), at(12, "101", 300)])
     assert series.advance(START_US + 15 * SECOND - 1) == []
     closed, opened = series.advance(START_US + 15 * SECOND)
@@ -222,6 +224,7 @@ def test_vwap_is_exact() -> None:
             series.take(trade, value_minor(rules, trade.price, contracts))
         bar = series.current
         assert bar is not None
+        assert replace(bar, multiplier=0).vwap is None, "what a contract is worth is not known"
         assert bar.vwap_ratio is not None
         assert Fraction(*bar.vwap_ratio) == wanted
         assert bar.vwap is not None
