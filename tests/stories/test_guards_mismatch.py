@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.core import mismatch
 from reconciler.core.events import Adjusted, Halted, TargetSet
 from reconciler.core.settings import Settings
-from tests.stories.teller import SYMBOL, Teller
+from tests.stories.teller import SYMBOL, Teller, tell
 
 
 def by_rule(rule: str, **more: int) -> Settings:
@@ -123,3 +124,23 @@ def test_a_replay_has_what_the_rule_decided() -> None:
     teller = differs("adopt")
     kinds = [type(event) for event, _ in teller.history]
     assert kinds.index(Adjusted) == kinds.index(TargetSet, kinds.index(TargetSet) + 1) + 1
+
+
+def test_while_an_order_lives_nothing_is_settled() -> None:
+    """What it fills on its way may be the very difference."""
+    teller = tell("target +150 -> place r1 +50\nok r1", settings=by_rule("adopt"), position=100)
+    book = teller.book
+    book.frozen_by, book.venue_position = "position_differs", 60
+    assert mismatch.settled(teller.ledger) == []
+    teller.order("r1").status = "ended"
+    assert mismatch.settled(teller.ledger) == []
+    teller.order("r1").status = "closed"
+    assert len(mismatch.settled(teller.ledger)) == 2
+
+
+def test_before_the_venue_has_said_anything_nothing_is_settled() -> None:
+    """There is no figure to take."""
+    teller = Teller(by_rule("adopt"), position=100)
+    book = teller.book
+    book.frozen_by, book.venue_position = "position_differs", None
+    assert mismatch.settled(teller.ledger) == []

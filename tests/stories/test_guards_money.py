@@ -437,3 +437,35 @@ def test_without_a_mark_the_last_one_counts() -> None:
     teller.do(["mark", "-"])
     teller.wait(10_000)
     assert teller.book.result.now_minor == before
+
+
+def test_room_for_more_than_is_wanted_cuts_nothing() -> None:
+    """A limit that is far away changes no order."""
+    tell("target +100 -> place r1 +100", settings=of_symbol(max_position_notional_minor=10**12))
+
+
+def test_what_is_held_of_an_instrument_without_a_multiplier_has_no_result() -> None:
+    """It can't be valued: less of it is allowed, more is not."""
+    teller = Teller(position=100)
+    nothing = msgspec.structs.replace(teller.instrument(SYMBOL), multiplier=0)
+    teller.event(nothing)
+    settings = of_symbol(max_daily_loss_minor=10**9)
+    teller.event(Configured(at_us=teller.now_us, settings=settings))
+    assert teller.do(["target", "+200"]) == []
+    assert "a mark to tell the result from" in teller.book.waiting_for
+    assert teller.do(["target", "+50"]) == ["place r1 -50 reduce"]
+    teller.do(["adjust", "-10"])
+    assert teller.book.paid_minor is None
+
+
+def test_an_adjustment_that_can_t_be_valued_makes_the_cost_unknown() -> None:
+    """Until the next mark: then what is held is taken in at it."""
+    teller = tell(HELD + "wait 10_000", settings=of_symbol(max_daily_loss_minor=10**9))
+    nothing = msgspec.structs.replace(teller.instrument(SYMBOL), multiplier=0)
+    teller.event(nothing)
+    before = teller.book.result.now_minor
+    teller.do(["adjust", "-40"])
+    assert teller.book.paid_minor is None
+    teller.event(teller.instrument(SYMBOL))
+    assert teller.book.paid_minor is not None
+    assert teller.book.result.now_minor == before

@@ -113,3 +113,16 @@ def test_an_order_that_rests_no_more_after_a_resync_is_forgotten() -> None:
 def test_orders_of_symbols_that_are_not_ours_are_not_touched() -> None:
     """Only what is configured is minded."""
     tell("symbol ETHUSD\nrests f1 +50\nwait 5_000", settings=CANCELS)
+
+
+def test_each_has_its_own_patience() -> None:
+    """The answer about one says nothing of the other."""
+    tell(
+        """
+        rests f1 +50            -> cancel f1
+        rests f2 -50            -> cancel f2
+        nothing f2
+        wait 1000               -> cancel f2
+        """,
+        settings=CANCELS,
+    )
