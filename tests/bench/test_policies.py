@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.core.settings import Settings, default_policies
 from tests.bench import policies
-from tests.bench.policies import BEGIN, END, SYMBOL, Row, measure, run, settings_of, table, write
+from tests.bench.policies import BEGIN, END, SYMBOL, Row, measure, run, settings_of, text_of, write
 from tests.bench.policy_venue import LATENCY_MS, START_MS, PolicyVenue
 
 QUICK = ("passive", "urgent", "ladder", "post", "last", "signal", "market")
@@ -80,12 +80,13 @@ def test_what_is_left_at_the_end_is_paid_for(settings, monkeypatch):
 
 def test_the_table_has_a_row_for_each_and_replaces_itself(rows, tmp_path):
     """Between its marks, and nowhere else."""
-    text = f"{BEGIN}\n{table(list(rows.values()))}\n{END}"
+    text = text_of(list(rows.values()), "scripts/policies")
+    assert "`urgent` against `passive`, same markets: +" in text
     assert all(f"| `{name}` |" in text for name in QUICK)
     page = tmp_path / "policies.md"
     page.write_text("# Policies\n\nbefore\n")
     write(page, text)
-    write(page, text.replace("passive", "other"))
+    write(page, text.replace("`passive`", "`other`"))
     written = page.read_text()
     assert written.count(BEGIN) == written.count(END) == 1
     assert ("before" in written, "`other`" in written, "`passive`" in written) == (
