@@ -57,7 +57,9 @@ _Values = tuple[
 
 GRACE_US = 100_000  # for a stream over a network: so long trades may be on their way
 TRADES = 1_000  # the newest that are kept
-AHEAD_US = 60 * SECOND_US  # a trade that far from the future would close bars that are not over
+#: A trade farther in the future would close bars that are not over. No less: a paper exchange may
+#: run a thousand times as fast as the clock, and be minutes ahead when its next frame comes.
+AHEAD_US = 3_600 * SECOND_US
 IDS = 4_096  # of the newest trades, to know a repeat by
 
 
