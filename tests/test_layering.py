@@ -40,6 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "service": SHELL,
     "simulation": {*SHELL, "paper"},
     "client": SHELL,
+    "remote": DOORS,
     "api": DOORS,
     "dashboard": {*DOORS, "api"},  # its pages are served by the one server, in api/
     "embedded": {*DOORS, "paper"},

@@ -64,7 +64,7 @@ def of_percent(ledger: Ledger, book: Book, percent: Decimal, quote: Quoted | Non
         raise Refused(
             f"{book.symbol}: {percent:f} % of what? No balance in {instrument.settle_currency} "
             "is known",
-            next_step="Say the target in contracts, or fund the account.",
+            next_step="Say the target in contracts, or try again once `reconciler status` is live.",
             symbol=book.symbol,
         )
     minor = int(abs(percent) * margin.margin_minor / 100)

@@ -11,9 +11,18 @@ from typing import Any
 
 import pytest
 
+from reconciler import Client
 from reconciler.client import HttpDoor
 from reconciler.embedded import Reconciler
-from reconciler.errors import PlanExpired, PlanMoved, Refused, StaleVersion
+from reconciler.errors import (
+    NotFound,
+    PlanExpired,
+    PlanMoved,
+    Refused,
+    StaleVersion,
+    UsageError,
+    WaitTimeout,
+)
 from reconciler.service.door import (
     ModeRequest,
     ScheduleEntry,
@@ -113,6 +122,7 @@ def test_money_is_turned_into_contracts_at_the_price_of_now(running: Reconciler)
     assert done.contracts == 500
     asked = "SELECT asked FROM targets WHERE source = 'money'"
     assert rows(running, asked)[0][0].startswith("notional 500.7 USD at ")
+    until(lambda: rows(running, "SELECT count(*) FROM equity WHERE currency = 'XBt'") != [(0,)])
     part = running.door.set_target(
         TargetRequest(symbol="XBTUSD", percent="0.01", source="money", policy="urgent")
     )
@@ -141,6 +151,33 @@ def test_a_pause_takes_the_order_away_and_a_flatten_closes_for_good(running: Rec
     running.wait_on_target("XBTUSD")
     assert running.exchange.position("XBTUSD") == 900
     assert held <= 900
+
+
+def test_a_program_says_targets_and_waits_for_them(running: Reconciler) -> None:
+    """The client of a script: set, wait, look; a repeat writes nothing; errors are of one tree."""
+    with closing(Client(database=running.database)) as rc:
+        xbt = rc.target("XBTUSD", source="script", policy="urgent")
+        assert xbt.set(600, reason="up").changed
+        assert not xbt.set(600, reason="up").changed
+        assert xbt.wait(timeout_s=30)["position"] == 600
+        version = xbt.set(by=-100).version
+        assert rows(running, f"SELECT contracts, key <> '' FROM targets WHERE version = {version} "
+                             "AND symbol = 'XBTUSD'") == [(500, 1)]  # fmt: skip
+        with pytest.raises(StaleVersion):
+            xbt.set(400, if_version=version - 1)
+        plan = rc.plan({"XBTUSD": 500, "ETHUSD": 7}, source="script")
+        assert [row["unchanged"] for row in plan.rows] == [False, False]  # another policy
+        assert sorted(one.contracts for one in plan.apply()) == [7, 500]
+        assert rc.set_many({"ETHUSD": 8}, source="script")[0].contracts == 8
+        assert rc.pause("ETHUSD", reason="lunch").did == "paused"
+        with pytest.raises(WaitTimeout, match="ETHUSD is still idle, waiting for resume: paused"):
+            rc.wait("ETHUSD", timeout_s=0.2)
+        assert rc.resume("ETHUSD").did == "resumed"
+        assert "unwatched" in rc.forget("ETHUSD").note
+        with pytest.raises(NotFound):
+            rc.symbol("DOGE")
+        with pytest.raises(UsageError, match="is not a duration"):
+            rc.target("XBTUSD", source="script", ttl="2 hours")
 
 
 def test_of_several_targets_one_that_is_refused_refuses_them_all(running: Reconciler) -> None:
