@@ -71,7 +71,7 @@ def wait(policy: Policy, book: Book, target: Target, at_us: int) -> tuple[str, i
 
 
 def cut(policy: Policy, book: Book, target: Target, size: Size, taking: bool) -> tuple[Size, str]:
-    """*size* as one slice, in whole lots and one at least; and what could not be minded."""
+    """*size* as one slice, in whole lots and one at least; and in words which, and what is unknown."""
     quote, instrument = book.quote, book.instrument
     assert quote is not None
     assert instrument is not None
@@ -85,8 +85,10 @@ def cut(policy: Policy, book: Book, target: Target, size: Size, taking: bool) ->
         else:
             most.append(resting * policy.slice_book_percent // 100)
     path = path_of(policy, target, quote.at_us)
-    if path is not None and policy.catch_up != "at_once":
-        most.append(2 * _slice(path, target, book))
+    if path is not None:
+        note = f", slice {path.due} of {path.steps}{note}"
+        if policy.catch_up != "at_once":
+            most.append(2 * _slice(path, target, book))
     contracts = max(min(most) // instrument.lot, 1) * instrument.lot
     signed = contracts if size.contracts > 0 else -contracts
     return Size(signed, size.reduce_only, ""), note

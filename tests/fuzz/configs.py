@@ -34,6 +34,11 @@ HONEST: dict[str, dict[str, str]] = {
     "limits.symbol.XBTUSD": {"max_position_contracts": "100", "price_collar_bps": "10"},
     "policy.urgent": {"start": '"cross"', "reprice_after_s": "0.5", "max_slippage_bps": "15"},
     "policy.mine": {"start": '"join"', "escalate_to": '"inside"', "band_contracts": "0"},
+    "policy.climbs": {
+        "stages": '[{how = "last", adverse_ticks = 4, offset_ticks = -1}, {how = "cross"}]',
+        "over_s": "600",
+        "catch_up": '"at_once"',
+    },
     "reconcile": {
         "default_policy": '"passive"',
         "foreign_orders": '"count"',

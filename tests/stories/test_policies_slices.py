@@ -107,7 +107,7 @@ TWAP = settings(over_us=100 * SECOND, slice_every_us=20 * SECOND)
 
 def test_a_target_is_spread_evenly_over_its_time() -> None:
     """A fifth at once, one more each twenty seconds; between them it says what it waits for."""
-    tell(
+    teller = tell(
         """
         target +100 by mine     -> place r1 +20
         traded r1 20 x1                              = idle ~ slice 2 of 5
@@ -123,6 +123,8 @@ def test_a_target_is_spread_evenly_over_its_time() -> None:
         """,
         settings=TWAP,
     )
+    reasons = [one.reason for one in teller.done if isinstance(one, d.PlaceOrder)]
+    assert reasons[1] == "target +100, position +20, join at 100.0 (mine, slice 2 of 5)"
 
 
 def test_a_slice_that_was_not_filled_goes_on_with_the_next() -> None:
