@@ -167,7 +167,7 @@ class _Making:
             self.high = price
         elif price < self.low:
             self.low = price
-        if trade.venue_us >= self.last_us or not self.trades:
+        if trade.venue_us >= self.last_us:
             self.close, self.last_us = price, trade.venue_us
         self.trades += 1
         self.contracts += trade.contracts

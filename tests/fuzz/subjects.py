@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tests.fuzz.answers import Pages, Replies, Wires
 from tests.fuzz.configs import Configs
 from tests.fuzz.frames import Frames
+from tests.fuzz.markets import Markets
 from tests.fuzz.streams import Streams
 from tests.fuzz.subject import Maker
 from tests.fuzz.targets import Targets, Words
@@ -22,6 +23,7 @@ class Share(NamedTuple):
 
 SUBJECTS: dict[str, Share] = {
     "frames": Share(Frames, 34_000),
+    "markets": Share(Markets, 4_000),
     "whole": Share(Whole, 3_000),
     "replies": Share(Replies, 25_000),
     "wires": Share(Wires, 8_000),

@@ -142,6 +142,17 @@ def test_grace_lets_trades_on_their_way_arrive() -> None:
     assert [plain(bar) for bar in patient.last(9)] == [plain(bar) for bar in hasty.last(9)]
 
 
+def test_a_late_trade_within_the_grace_moves_the_empty_bars_after_it() -> None:
+    """They were begun with another close; they are told with the right one."""
+    series = Series("XBTUSD", SECOND, grace_us=5 * SECOND)
+    told = fed(series, [at(0.5, "100"), at(2.5, "110"), at(0.7, "105")])
+    assert [event.kind for event in told] == ["open"]
+    told = series.advance(START_US + 9 * SECOND)
+    closes = [event.bar for event in told if event.kind == "close"]
+    assert [(bar.open, bar.close) for bar in closes[:3]] == [(100, 105), (105, 105), (105, 110)]
+    assert not any(bar.revision for bar in closes)
+
+
 def test_a_late_trade_moves_what_follows_it() -> None:
     """Empty bars after it close elsewhere, the first one with trades opens there: all are told."""
     series = Series("XBTUSD", SECOND)
