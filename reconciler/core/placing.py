@@ -11,7 +11,7 @@ from reconciler.core.policies import Pricing
 from reconciler.core.settings import Policy
 
 LOOK_AGAIN_US = 1_000_000  # when only a price or the market can change an answer
-OTHERS_AGAIN_US = 5_000_000  # when only other symbols can
+OTHERS_AGAIN_US = 5_000_000  # when only other symbols can, or a limit of money is in the way
 
 
 def place(look: Look) -> None:
@@ -69,7 +69,7 @@ def place(look: Look) -> None:
     why = size.why_not or guards.refusal(ledger, book, ask)
     if why:
         look.waiting_for = why
-        look.wake(look.at_us + LOOK_AGAIN_US)
+        look.wake(look.at_us + OTHERS_AGAIN_US)
         return
     _decide_place(look, target, policy, size, pricing, note)
 

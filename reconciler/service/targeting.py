@@ -62,6 +62,7 @@ def wanted_of(request: TargetRequest, default_on_expiry: str, now_us: int) -> in
         percent=number("percent"),
         deadline_us=moment_us(request.deadline, "deadline") if request.deadline else None,
         price=number("price"),
+        confirm=request.confirm,
     )
 
 

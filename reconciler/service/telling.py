@@ -176,7 +176,8 @@ class Teller:
         rule = found[0] if found else ""
         if rule and self._limits.get(symbol) != rule:
             self._say("warning", "limit.hit", symbol=symbol, rule=rule, text=what)
-        self._limits[symbol] = rule
+        if rule or not what or what.startswith("an answer"):  # not while it asks for another price
+            self._limits[symbol] = rule
 
 
 def _of(event: e.Halted | e.ModeSet | e.Resumed) -> dict[str, Any]:

@@ -178,3 +178,23 @@ def test_a_crash_before_the_rule_has_settled_it_is_harmless(
     assert engine.ledger.books[SYMBOL].frozen == ""
     assert [row[0] for row in shop.rows("SELECT contracts FROM adjustments")] == [-40]
     shop.journal.close()
+
+
+def test_asking_for_another_price_is_not_meeting_the_limit_anew(shop: Shop) -> None:
+    """What waits asks for a price every few seconds: the log is not filled with it."""
+    shop.teller.do(["mark", "110"])
+    for version in (1, 2, 3):
+        shop.engine.handle(
+            [
+                e.TargetSet(
+                    at_us=shop.engine.ledger.at_us + 1_000_000,
+                    symbol=SYMBOL,
+                    contracts=100,
+                    version=version,
+                    source="test",
+                )
+            ]
+        )
+    waits = [row[0] for row in shop.rows("SELECT waiting_for FROM symbol_now")]
+    assert "limits.price_collar_bps" in waits[0]
+    assert [name for name, _ in shop.said].count("limit.hit") == 1
