@@ -167,6 +167,8 @@ def _check_together(config: AppConfig, origins: Mapping[str, str], symbols: set[
                 f"{name}: {symbol} is not in exchange.symbols ({listed})", setting=name
             )
     for name, strategy in config.strategy.items():
+        if not strategy.enabled:
+            continue
         if foreign := [s for s in strategy.symbols if s not in config.exchange.symbols]:
             listed, setting = ", ".join(config.exchange.symbols), f"strategy.{name}.symbols"
             raise _problem(setting, foreign[0], f"is not in exchange.symbols ({listed})", origins)

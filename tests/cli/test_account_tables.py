@@ -143,6 +143,27 @@ def test_which_account_is_meant_is_never_guessed(file):
     assert load([file("")], of("whatever"), {}).exchange.account == "whatever"  # no tables: a label
 
 
+def test_a_strategy_of_all_can_be_left_out_of_one_account(file):
+    """Switched off there, it may be about symbols that the account does not have."""
+    text = """
+        [strategy.s]
+        class = "EmaCross"
+        symbols = ["XBTUSD"]
+        bar = "1m"
+        [account.a]
+        symbols = ["XBTUSD"]
+        [account.b]
+        api_key = "k"
+        symbols = ["ETHUSD"]
+    """
+    assert "strategy.s.symbols" in str(refused(text, file, of("a")))
+    found = load_all([file(f"{text}\nstrategy.s.enabled = false")], {}, {})
+    assert {name: config.strategy["s"].enabled for name, config in found.items()} == {
+        "a": True,
+        "b": False,
+    }
+
+
 def test_a_key_is_of_one_account(file, tmp_path):
     """Neither the common variables nor another account's key is ever tried for it."""
     path = file('[account.a]\nenvironment = "testnet"\n[account.b]\nenvironment = "testnet"\n')
