@@ -225,10 +225,8 @@ class Series:
         """At least *keep* closed bars are wanted."""
         self._keep = max(self._keep, keep)
 
-    def begin(self, at_us: int, price: Decimal) -> list[BarEvent]:
-        """The bar of *at_us* opens at *price*, unless there are bars already."""
-        if self._making:
-            return []
+    def _begin(self, at_us: int, price: Decimal) -> list[BarEvent]:
+        """The first bar, that of *at_us*, opens at *price*."""
         start_us = at_us - at_us % self.length_us
         self._making.append(_Making(start_us, price, 0, complete=self._knows(start_us)))
         self.next_us = start_us + self.length_us + self._grace_us
@@ -241,10 +239,9 @@ class Series:
             self.covered += 1
             return told
         if not self._making:
-            told += self.begin(trade.venue_us, trade.price)
+            told += self._begin(trade.venue_us, trade.price)
             self._origin = (self._making[0].start_us, trade.venue_us)
-        elif trade.venue_us >= self.next_us:
-            told += self.advance(trade.venue_us)
+        told += self.advance(trade.venue_us)
         making = self._making
         start_us = trade.venue_us - trade.venue_us % self.length_us
         if start_us < making[0].start_us:
@@ -404,7 +401,7 @@ class Series:
         self.skipped += (begun_us - last.start_us) // self.length_us
         self._closed.clear()
         self._origin = (-1, -1)
-        return told + self.begin(now_us, last.close)
+        return told + self._begin(now_us, last.close)
 
     def _late(self, start_us: int, trade: Trade, value: int) -> list[BarEvent]:
         """Count a trade of a closed bar, and tell each bar that it changes."""

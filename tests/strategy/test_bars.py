@@ -11,11 +11,12 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
-from reconciler.feed import Rules, Trade
+from reconciler.feed import Bucket, Rules, Trade
 from reconciler.strategy.bars import (
     DAY_US,
     Bar,
     BarEvent,
+    Covers,
     Series,
     length_name,
     length_us,
@@ -183,6 +184,27 @@ def test_a_clock_that_leaps_begins_anew() -> None:
     assert told[1].bar.open == 101
     assert series.skipped == 998
     assert series.last(5) == []
+
+
+def test_buckets_end_where_single_trades_begin() -> None:
+    """A trade of the very moment at which the buckets end is not in them; one before it is."""
+    bucket = Bucket(
+        symbol="XBTUSD", start_us=START_US, length_us=60 * SECOND, open_=Decimal(1),
+        high=Decimal(3), low=Decimal(1), close=Decimal(2), contracts=9, trades=4, turnover_minor=8,
+    )  # fmt: skip
+    later = replace(bucket, start_us=START_US + 60 * SECOND, open_=Decimal(2), high=Decimal(5))
+    series = Series("XBTUSD", 120 * SECOND)
+    assert series.install(Covers([bucket]), START_US + 60 * SECOND) == START_US
+    assert [plain(bar)[1:7] for bar in (series.current,) if bar] == [(1, 3, 1, 2, 9, 4)]
+    fed(series, [at(59.999, "7"), at(60, "4")])
+    assert series.covered == 1
+    assert [plain(bar)[1:7] for bar in (series.current,) if bar] == [(1, 4, 1, 4, 109, 5)]
+    whole = Series("XBTUSD", 120 * SECOND)
+    assert whole.install(Covers([bucket, later]), START_US + 120 * SECOND) == START_US
+    assert plain(whole.last(1)[0])[1:7] == (1, 5, 1, 2, 18, 8)
+    hole = Series("XBTUSD", 120 * SECOND)
+    assert hole.install(Covers([later]), START_US + 120 * SECOND) is None
+    assert hole.current is None
 
 
 def test_days_begin_at_midnight() -> None:
