@@ -24,7 +24,6 @@ LEAST_SPREAD_US = 10_000_000
 SOFTNESS = ("join", "inside", "post", "cross", "market")
 
 
-@lru_cache(maxsize=256)
 def stages_of(policy: Policy) -> tuple[Stage, ...]:
     """Its stages; a start that can escalate, and does, is a ladder of two."""
     if policy.stages:
