@@ -12,10 +12,11 @@ import threading
 import time
 from decimal import Decimal
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.cli import wiring
 from reconciler.cli.app import Ask
+from reconciler.core.decisions import FillShared
 from reconciler.errors import ConfigError, NotFound, ReconcilerError, Refused, Unreachable
 from reconciler.strategy.outbox import Outbox
 from reconciler.strategy.runner import Change
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from reconciler.venue import Feed
 
 REACHED_WITHIN_S = 60.0  # at the start
+LOOK_EVERY_S = 1.0  # for fills
+MOST_FILLS = 1_000  # of all strategies, in one look
 
 
 class Elsewhere:
@@ -45,6 +48,8 @@ class Elsewhere:
         self._feed: Feed | None = None
         self._failed = ""
         self._state = "off"
+        self._reader: HttpDoor | None = None  # the same service, for the thread that looks
+        self._last_fill = 0
 
     def run(self) -> None:
         """
@@ -78,7 +83,9 @@ class Elsewhere:
         outbox.start()
         host.start([self._spec.identifier])
         try:
-            self._over.wait(self._for_s)
+            until = time.monotonic() + self._for_s if self._for_s is not None else float("inf")
+            while not self._over.wait(LOOK_EVERY_S) and time.monotonic() < until:
+                self._look_for_fills()
         finally:
             if self._feed is not None:
                 self._feed.close(1)
@@ -88,8 +95,9 @@ class Elsewhere:
                 outbox.put(Change(strategy=self._spec.identifier, state="stopped", detail=detail))
             outbox.drained(5)
             outbox.stop()
-            if self._door is not None:
-                self._door.close()
+            for door in (self._door, self._reader):
+                if door is not None:
+                    door.close()
         if self._failed:
             raise Refused(
                 f"{self._spec.identifier} has failed: {self._failed}",
@@ -103,6 +111,7 @@ class Elsewhere:
         deadline = time.monotonic() + REACHED_WITHIN_S
         while True:
             try:
+                self._new_fills()  # those of before are no news
                 return self._signals()
             except Unreachable as error:
                 self._waiting(str(error))
@@ -122,10 +131,14 @@ class Elsewhere:
     def _reach(self) -> HttpDoor:
         """The door of the service; a service that was started again has another token."""
         if self._door is None:
-            self._door = wiring.running(self._ask, self._config)
-        if self._door is None:
-            raise Unreachable("no service is running", next_step="Start `reconciler run`.")
+            self._door = self._reach_anew()
         return self._door
+
+    def _reach_anew(self) -> HttpDoor:
+        door = wiring.running(self._ask, self._config)
+        if door is None:
+            raise Unreachable("no service is running", next_step="Start `reconciler run`.")
+        return door
 
     def _deliver(self, one: Signal | Change) -> None:
         from reconciler.service.door import StrategyReport
@@ -154,6 +167,28 @@ class Elsewhere:
         door, self._door = self._door, None
         if door is not None:
             door.close()
+
+    def _look_for_fills(self) -> None:
+        """Hand over its parts of fills since the last look."""
+        if "on_fill" not in self._host.runner.instance(self._spec.identifier).defined:
+            return
+        try:
+            for row in self._new_fills():
+                self._host.fill(_fill(row))
+        except ReconcilerError:  # what is missed now, the next look tells
+            door, self._reader = self._reader, None
+            if door is not None:
+                door.close()
+
+    def _new_fills(self) -> list[dict[str, Any]]:
+        """What was booked since the last time, oldest first."""
+        if self._reader is None:
+            self._reader = self._reach_anew()
+        rows = self._reader.rows("fill_shares", limit=MOST_FILLS)
+        last = self._last_fill
+        self._last_fill = max((row["seq"] for row in rows), default=last)
+        new = [r for r in rows if r["seq"] > last and r["strategy"] == self._spec.identifier]
+        return sorted(new, key=lambda row: row["seq"])
 
     # -- what is told
 
@@ -222,3 +257,19 @@ def _spec(config: AppConfig, name: str) -> Spec:
             return spec
     known = ", ".join(spec.name for spec in specs) or "none"
     raise NotFound(f"there is no strategy {name[:60]!r}", next_step=f"There are: {known}.")
+
+
+def _fill(row: dict[str, Any]) -> FillShared:
+    """A row of the listing as the fact that it was."""
+    return FillShared(
+        exec_id=row["exec_id"],
+        symbol=row["symbol"],
+        strategy=row["strategy"],
+        contracts=row["contracts"],
+        price=None if row["price"] is None else Decimal(str(row["price"])),
+        cost_minor=row["cost_minor"],
+        fee_minor=row["fee_minor"],
+        realised_minor=row["realised_pnl_minor"],
+        currency=row["currency"],
+        position=row["running_contracts"],
+    )

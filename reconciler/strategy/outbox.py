@@ -18,7 +18,7 @@ from reconciler.strategy.runner import Change
 from reconciler.strategy.signals import Signal
 
 AGAIN_AFTER_S = 0.5  # doubled with each failure in a row
-AGAIN_WITHIN_S = 10.0
+AGAIN_WITHIN_S = 2.0
 
 #: A repeat of these does no harm: a signal in force is no news, a state that was told is the same.
 FOR_NOW = (Unreachable, InDoubt, TimeoutError)

@@ -1,0 +1,85 @@
+"""The commands of strategies, and their tables in the configuration, without a service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+SAME = '[strategy.{}]\nclass = "buy_and_hold"\nsymbols = ["XBTUSD"]\n'
+
+
+@pytest.fixture
+def written(home):
+    """Write the configuration of this home."""
+
+    def write(text: str) -> None:
+        Path("reconciler.toml").write_text(text)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SAME.format("a") + SAME.format("b"), "strategy.a and strategy.b are both"),
+        (SAME.format("a").replace("buy_and_hold", "buy_and_sell"), "'buy_and_sell' is no strategy"),
+        (SAME.format("a").replace("XBTUSD", "SOLUSD"), "is not in exchange.symbols"),
+        (SAME.format("a") + 'bar = "15x"', "strategy.a.bar"),
+        (SAME.format("a") + 'on_failure = "panic"', "must be 'hold' or 'zero'"),
+        (SAME.format("a") + "enabled = 1", "must be true or false"),
+        (SAME.format("a") + "patience_s = 0", "strategy.a.patience_s"),
+        (SAME.format("a") + "patince_s = 1", "did you mean strategy.a.patience_s?"),
+        (SAME.format("a") + 'parameters = { "a b" = 1 }', "which is no name"),
+        ('[strategy.a]\nsymbols = ["XBTUSD"]', "strategy.a.class"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_refused_at_the_start(run, written, text, said):
+    """Two of one name, a class that is none, a symbol that is not traded: told, and not started."""
+    written(text)
+    ended = run("run", "--once")
+    assert ended.code == 3
+    assert said in ended.err
+
+
+def test_without_a_service_the_list_says_what_would_be(run, written):
+    """Wrong parameters and modules that are not there show before anything is started."""
+    written(
+        SAME.format("a")
+        + "parameters = { strenght = 2 }\n"
+        + SAME.format("b")
+        + "number = 2\nenabled = false\n"
+        + SAME.format("c").replace("buy_and_hold", "nowhere.at_all:Thing")
+    )
+    listed = run("-o", "json", "strategies", "list")
+    assert listed.code == 0
+    a, b, c = json.loads(listed.out)
+    assert a["state"] == "wrong"
+    assert "'strenght' is no parameter; known are: strength" in a["detail"]
+    assert (b["strategy"], b["state"], b["detail"]) == (
+        "BuyAndHold_XBTUSD_2",
+        "off",
+        "enabled = false",
+    )
+    assert json.loads(b["parameters"]) == {"strength": "1"}
+    assert "nowhere.at_all cannot be imported" in c["detail"]
+    shown = run("strategies", "show", "b")
+    assert "identifier" not in shown.err
+    assert "BuyAndHold_XBTUSD_2" in shown.out
+
+
+def test_what_needs_a_service_says_so(run, written):
+    """Strategies run inside it; a name that is none is told with those that there are."""
+    written(SAME.format("a"))
+    for what in ("start", "stop", "restart"):
+        ended = run("strategies", what, "a")
+        assert ended.code == 8
+        assert "no service is running" in ended.err
+    unknown = run("strategies", "show", "b")
+    assert (unknown.code, "There are: a." in unknown.err) == (4, True)
+    inside = run("strategy", "run", "a")
+    assert inside.code == 3
+    assert 'Write runs = "process" in its table' in inside.err
+    nobody = run("strategy", "run", "b")
+    assert (nobody.code, "There are: a." in nobody.err) == (4, True)
