@@ -68,6 +68,10 @@ def _reprice(look: Look, order: Order, target: Target) -> None:
     look.wake(ladder.next_us(policy, target))
     step = _step(order, target, policy, rung)
     if not ladder.can_become(order, stage) and (step or stage.how in policies.IMMEDIATE):
+        soon_us = order.priced_us + STEP_AFTER_US
+        if stage.how not in policies.IMMEDIATE and look.at_us < soon_us:
+            look.wake(soon_us)
+            return
         look.waiting_for = f"the end of {order.cl_ord_id}"
         look.cancel(order, f"{stage.how} now ({_named(look, target, policy)})")
         return

@@ -152,6 +152,42 @@ def test_the_deadline_brings_the_last_stage_in_time() -> None:
     assert teller.lives(300_000) == []  # no deadline: it joins as long as it takes
 
 
+def test_a_last_stage_that_is_on_already_is_left_alone_by_the_deadline() -> None:
+    """It was reached for another reason, and that is what its amends say."""
+    own = settings(Stage(how="join", for_us=5 * SECOND), Stage(how="inside"))
+    teller = tell(
+        WIDE
+        + """
+        target +100 by mine deadline 20_000 -> place r1 +100
+        ok r1
+        wait 5_000              -> amend r1 @ 100.5
+        amended r1
+        wait 6_000
+        price 102.0 104.0
+        mark 103.0
+        wait 5_000              -> amend r1 @ 102.5
+        """,
+        settings=own,
+    )
+    assert teller.done[-1].reason == "inside at 102.5 (mine, stage 2 of 2: join for 5 s)"
+
+
+def test_a_stage_of_the_same_kind_is_an_amend() -> None:
+    """From one tick away from the last trade to one tick toward the other side of it."""
+    tell(
+        WIDE
+        + """
+        last 101.0
+        target +100 by mine     -> place r1 +100 @ 100.5
+        ok r1
+        wait 5_000              -> amend r1 @ 101.5
+        """,
+        settings=settings(
+            Stage(how="last", offset_ticks=-1, for_us=5 * SECOND), Stage(how="last", offset_ticks=1)
+        ),
+    )
+
+
 def test_a_deadline_that_is_near_at_once_begins_with_the_last_stage() -> None:
     """There is no time to be gentle."""
     tell(WIDE + "target +100 by mine deadline 9_000 -> place r1 +100 @ 102.0 now",

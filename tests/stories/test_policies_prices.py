@@ -336,7 +336,8 @@ def test_a_target_with_another_policy_reworks_the_order_that_rests() -> None:
         target +100
         wait 1_000              -> amend r1 @ 100.0  # back: every tick counts
         amended r1
-        target +100 by last     -> cancel r1         # an amend can't make it one that may take
+        target +100 by last
+        wait 1_000              -> cancel r1         # an amend can't make it one that may take
         cancelled r1 0          -> place r2 +100 @ 100.5
         ok r2
         target +100 by urgent   -> cancel r2
@@ -364,6 +365,18 @@ def test_policies_that_change_all_the_time_are_followed_once_a_second() -> None:
         for word in teller.wait(10):
             teller.do(["amended", word.split()[1]])
     assert len([one for one in teller.done if isinstance(one, d.AmendOrder)]) <= 3
+
+
+def test_orders_are_replaced_once_a_second_at_most_where_an_amend_is_not_enough() -> None:
+    """Else the orders of a minute were spent in one second, and none were left for the rest."""
+    teller = tell("target +100 -> place r1 +100\nok r1")
+    for number in range(300):
+        said = teller.do(["target", "+100", "by", ("last", "passive")[number % 2]])
+        for word in said + teller.wait(10):
+            if word.startswith("cancel"):
+                said = teller.do(["cancelled", word.split()[1], "0"])
+                teller.do(["ok", said[0].split()[1]])
+    assert 2 <= len([one for one in teller.done if isinstance(one, d.PlaceOrder)]) <= 4
 
 
 def test_a_policy_whose_settings_change_reworks_its_order_too() -> None:
