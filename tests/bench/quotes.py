@@ -17,21 +17,15 @@ independent one-pass builder.
 from __future__ import annotations
 
 import argparse
-import base64
-import contextlib
 import copy
 import gc
-import json
 import multiprocessing
 import resource
-import select
-import socket
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from hashlib import sha1
 from random import Random
 from typing import Any
 
@@ -54,13 +48,22 @@ from reconciler.strategy.portfolio import Portfolio
 from reconciler.strategy.registry import Spec
 from reconciler.strategy.runner import Runner
 from reconciler.strategy.signals import Signal
+from tests.bench import quotes as quotes_module  # strategies are loaded from it, by name
 from tests.bench.rounds import machine
-from tests.bench.venue import MAGIC, frame, iso
+from tests.bench.sender import LOT, QUOTES_S, SYMBOLS, TRADES_S, play
+from tests.bench.venue import iso
 from tests.stories.teller import Teller
 
-SYMBOLS = tuple(f"SYM{number}USD" for number in range(100))
-QUOTES_S, TRADES_S = 100, 5  # of each symbol
-LOT = 100
+LAGS_US: list[int] = []  # from a quote's leaving the venue to its tick in a strategy
+
+
+class Watching(Strategy):
+    """The same, and it looks at the clock: the venue's moment stands in the size of the bid."""
+
+    def on_tick(self, tick: Tick) -> None:
+        if tick.trade is None and tick.bid is not None and tick.bid_contracts is not None:
+            self.signal(tick.symbol, 1 if tick.bid < 64_000 else -1, "where the bid is")
+            LAGS_US.append(time.monotonic_ns() // 1_000 - tick.bid_contracts)
 
 
 class Leaning(Strategy):
@@ -72,7 +75,7 @@ class Leaning(Strategy):
 
 
 def spec(symbols: tuple[str, ...], bar: str = "") -> Spec:
-    return Spec(name="lean", kind=f"{__name__}:Leaning", symbols=symbols, bar=bar)
+    return Spec(name="lean", kind="tests.bench.quotes:Leaning", symbols=symbols, bar=bar)
 
 
 # -- quote to decision
@@ -197,128 +200,6 @@ def quote_to_decision(rounds: int) -> None:
 # -- a hundred symbols over a socket
 
 
-def play(port_queue: Any, seconds: float, end: Any) -> None:
-    """The venue: accepts one client, answers its subscriptions, then plays quotes and trades."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    port_queue.put(listener.getsockname()[1])
-    while True:
-        sock, _ = listener.accept()
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += sock.recv(65_536)
-        if b"pgrade: websocket" in head:
-            break
-        body = b"[]"  # history: nothing was traded before
-        sock.sendall(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n" % len(body) + body
-        )
-        sock.close()
-    key = next(
-        line.split(b":", 1)[1].strip()
-        for line in head.split(b"\r\n")
-        if line.lower().startswith(b"sec-websocket-key")
-    )
-    accept = base64.b64encode(sha1(key + MAGIC).digest())
-    sock.sendall(
-        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-        b"sec-websocket-accept: " + accept + b"\r\n\r\n"
-    )
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(frame(json.dumps({"info": "Welcome", "timestamp": iso()})))
-    topics: set[str] = set()
-    held = b""
-    while len(topics) < 3 * len(SYMBOLS):
-        held += sock.recv(65_536)
-        held, commands = _unmasked(held)
-        for command in commands:
-            args = json.loads(command)["args"]
-            for topic in args:
-                topics.add(topic)
-                table, _, symbol = topic.partition(":")
-                ack = {"success": True, "subscribe": topic, "request": {"op": "subscribe"}}
-                sock.sendall(frame(json.dumps(ack)) + frame(json.dumps(_image(table, symbol))))
-    with contextlib.suppress(OSError):  # the client has seen enough
-        _stream(sock, listener, seconds)
-    end.wait(20)
-    sock.close()
-
-
-def _unmasked(held: bytes) -> tuple[bytes, list[bytes]]:
-    found = []
-    while len(held) >= 2:
-        size, start = held[1] & 127, 2
-        if size == 126:
-            size, start = int.from_bytes(held[2:4], "big"), 4
-        if len(held) < start + 4 + size:
-            break
-        mask, body = held[start : start + 4], held[start + 4 : start + 4 + size]
-        text = bytes(byte ^ mask[n % 4] for n, byte in enumerate(body))
-        if text.startswith(b"{"):
-            found.append(text)
-        held = held[start + 4 + size :]
-    return held, found
-
-
-def _image(table: str, symbol: str) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = []
-    if table == "instrument":
-        rows = [
-            {
-                "symbol": symbol, "lotSize": LOT, "tickSize": 0.5, "multiplier": -100_000_000,
-                "isInverse": True, "markPrice": 64_000,
-            }
-        ]  # fmt: skip
-    return {
-        "table": table, "action": "partial", "keys": [], "filter": {"symbol": symbol}, "data": rows,
-    }  # fmt: skip
-
-
-def _stream(sock: socket.socket, listener: socket.socket, seconds: float) -> None:
-    """Every 10 ms a quote of each symbol, and now and then a trade: paced by the clock."""
-    rng = Random(1)
-    start = time.monotonic()
-    listener.setblocking(False)
-    for beat in range(int(seconds * QUOTES_S)):
-        stamp = iso()
-        said = []
-        for symbol in SYMBOLS:
-            bid = 63_000 + rng.randrange(900)
-            said.append(
-                frame(
-                    f'{{"table":"quote","action":"insert","data":[{{"timestamp":"{stamp}",'
-                    f'"symbol":"{symbol}","bidSize":{rng.randrange(100, 9_900)},"bidPrice":{bid}.5,'
-                    f'"askPrice":{bid + 1},"askSize":1800}}]}}'
-                )
-            )
-            if rng.random() < TRADES_S / QUOTES_S:
-                name = f"{rng.getrandbits(64):016x}"
-                said.append(
-                    frame(
-                        f'{{"table":"trade","action":"insert","data":[{{"timestamp":"{stamp}",'
-                        f'"symbol":"{symbol}","side":"Buy","size":100,"price":{bid}.5,'
-                        f'"tickDirection":"PlusTick","trdMatchID":"{name}","grossValue":157460,'
-                        f'"homeNotional":0.0015746,"foreignNotional":100,"trdType":"Regular"}}]}}'
-                    )
-                )
-        sock.sendall(b"".join(said))
-        while (late := start + (beat + 1) / QUOTES_S - time.monotonic()) > 0:
-            readable, _, _ = select.select([listener], [], [], late)
-            if readable:
-                _answer_history(listener)
-
-
-def _answer_history(listener: socket.socket) -> None:
-    sock, _ = listener.accept()
-    sock.settimeout(1)
-    sock.recv(65_536)
-    sock.sendall(
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n"
-        b"x-ratelimit-limit: 9999\r\nx-ratelimit-remaining: 9999\r\nconnection: close\r\n\r\n[]"
-    )
-    sock.close()
-
-
 def hundred_symbols(seconds: float) -> None:
     """Measure, and print."""
     ports: Any = multiprocessing.Queue()
@@ -337,7 +218,7 @@ def hundred_symbols(seconds: float) -> None:
 
     market = Market(SYMBOLS, grace_us=GRACE_US)
     specs = [
-        Spec(name=f"lean{n}", kind=f"{__name__}:Leaning", symbols=(symbol,), bar="15s")
+        Spec(name=f"lean{n}", kind="tests.bench.quotes:Watching", symbols=(symbol,), bar="15s")
         for n, symbol in enumerate(SYMBOLS)
     ]
     feed = PublicFeed(url, SYMBOLS, sink, joiner=Joiner({s: Needs({}) for s in SYMBOLS}))
@@ -356,22 +237,26 @@ def hundred_symbols(seconds: float) -> None:
     feed.start()
     try:
         time.sleep(5)  # history is read, and all is warm
+        quotes_module.LAGS_US.clear()
         before, begun = dict(counts), time.monotonic()
         used = resource.getrusage(resource.RUSAGE_SELF)
         time.sleep(seconds)
         after = resource.getrusage(resource.RUSAGE_SELF)
         wall = time.monotonic() - begun
         spent = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-        lag_ms = (feed.venue_us() - market[SYMBOLS[0]].venue_us) / 1_000
+        lags = sorted(quotes_module.LAGS_US)
         bars = sum(len(market[symbol].bars("15s", 99)) for symbol in SYMBOLS)
         quotes = counts["quotes"] - before["quotes"]
         print(f"\n{len(SYMBOLS)} symbols, {QUOTES_S} quotes and {TRADES_S} trades a second each")
         print(f"CPU of feed, market, bars, strategies  {spent / wall:8.0%} of one core")
         print(f"quotes told a second                   {quotes / wall:8.0f}")
         batches = counts["batches"] - before["batches"]
-        overflows = host[0].health()["strategies_overflows"]
+        overflows = host[0].health()["overflows"]
         print(f"batches a second                       {batches / wall:8.0f}")
-        print(f"newest quote behind the venue's clock  {lag_ms:8.1f} ms")
+        print(
+            f"from the venue to on_tick, p50, p99    {lags[len(lags) // 2] / 1_000:8.2f} ms,"
+            f"{lags[len(lags) * 99 // 100] / 1_000:8.2f} ms"
+        )
         print(f"bars closed                            {bars:8d}")
         print(f"overflows, told                        {overflows:8d}")
         assert quotes > 0.5 * seconds * QUOTES_S * len(SYMBOLS), "the sender did not keep its pace"

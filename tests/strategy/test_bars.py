@@ -118,6 +118,17 @@ def test_time_alone_opens_and_closes_bars() -> None:
     assert series.previous == told[2].bar
 
 
+def test_the_first_bar_opens_at_its_oldest_trade() -> None:
+    """Whenever that arrives: while the bar is made, or after it was closed."""
+    series = Series("XBTUSD", SECOND)
+    fed(series, [at(0.5, "100"), at(0.2, "90"), at(0.3, "95")])
+    assert [bar.open for bar in (series.current,) if bar] == [90]
+    fed(series, [at(1.5, "101"), at(0.1, "80"), at(0.15, "85")])
+    assert [(bar.open, bar.low, bar.close) for bar in series.last(1)] == [(80, 80, 100)]
+    fed(series, [at(1.2, "70")])
+    assert [bar.open for bar in (series.current,) if bar] == [100]
+
+
 def test_a_bar_opens_where_the_one_before_closed() -> None:
     """As the venue's own buckets do; the open may lie outside low … high."""
     series = Series("XBTUSD", SECOND)
