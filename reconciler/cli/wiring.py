@@ -53,6 +53,7 @@ def running(ask: Ask, config: AppConfig | None = None) -> HttpDoor | None:
         door = HttpDoor(ask.api, token)
         if not door.is_alive():
             raise Unreachable(f"no service answers at {ask.api}", url=ask.api)
+        _check_account(ask, door)
         return door
     from reconciler.service.servicefile import ServiceFile
 
@@ -64,6 +65,18 @@ def running(ask: Ask, config: AppConfig | None = None) -> HttpDoor | None:
 
     door = HttpDoor(found.url, found.token)
     return door if door.is_alive() else None
+
+
+def _check_account(ask: Ask, door: HttpDoor) -> None:
+    """An address and a name that are not of one account: neither is guessed to be the right one."""
+    if ask.account is None:
+        return
+    there = door.status()["service"]["account"]
+    if there != ask.account:
+        raise UsageError(
+            f"{ask.api} is the service of account {there!r}, and -a says {ask.account!r}",
+            next_step="Leave one of them out.",
+        )
 
 
 def door(ask: Ask, *, venue: bool = False) -> tuple[Door, bool]:

@@ -223,7 +223,7 @@ def test_each_key_is_tried_at_its_venue(run, home):
     assert run("status").code == 2  # which one is never guessed
 
 
-def test_all_accounts_in_one_process_and_none_takes_another_down(run, home):
+def test_all_accounts_in_one_process_and_none_takes_another_down(run, home, monkeypatch):
     """Each has its journal, limits and door; one that fails stop leaves the others at work."""
     folder = home / ".local" / "share" / "reconciler"
     with PaperExchange(symbols=["XBTUSD"], keys=KEYS) as venue:
@@ -244,6 +244,13 @@ def test_all_accounts_in_one_process_and_none_takes_another_down(run, home):
             listed = json.loads(run("accounts", "list", "-o", "json").out)
             assert [row["service"] == "not running" for row in listed] == [False, False, True]
             assert len({row["service"] for row in listed}) == 3
+
+            beta = json.loads((folder / "journal-beta.db.service").read_text())
+            monkeypatch.setenv("RECONCILER_TOKEN", beta["token"])
+            ended = run("-a", "alpha", "--api", beta["url"], "set", "XBTUSD", "100")
+            assert (ended.code, "-a says 'alpha'" in ended.err) == (2, True)
+            assert run("-a", "beta", "--api", beta["url"], "status").code == 0
+            monkeypatch.delenv("RECONCILER_TOKEN")
 
             journal = folder / "journal-alpha.db"
             journal.rename(folder / "elsewhere.db")  # it notices, and fails stop
