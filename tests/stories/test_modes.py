@@ -120,12 +120,12 @@ def test_reduce_only_works_a_change_of_sign_as_far_as_zero() -> None:
     tell(
         """
         reduce_only
-        target -50              -> place r1 -100 reduce
+        target -150             -> place r1 -100 reduce
         ok r1
         fill r1 -100 x1
         row r1 filled 100
-        position 0                                            = idle ~ target -50 would add
-        trade                   -> place r2 -50
+        position 0                                            = idle ~ target -150 would add
+        trade                   -> place r2 -150
         """,
         position=100,
     )
@@ -214,6 +214,11 @@ def test_a_resume_ends_the_end_as_well() -> None:
 def test_a_resume_of_one_symbol_leaves_the_account_as_it_is() -> None:
     """The account's own word is ended by name of nothing else."""
     tell("pause\npause XBTUSD\ntarget +100\nresume XBTUSD = idle ~ paused\nresume -> place r1 +100")
+
+
+def test_the_end_of_a_mode_that_is_none_ends_nothing() -> None:
+    """To trade again has no end: nobody is told that nothing is over."""
+    tell("pause\ntrade for 5000\ntarget +100 -> place r1 +100\nok r1\nwait 4_900\nwait 200")
 
 
 def test_the_journal_can_be_folded_over_every_mode() -> None:
