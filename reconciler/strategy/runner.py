@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 WAITING = "waiting for the market"
 LOAD = "load"  # the call that imports the class and makes the instance
 LONGEST_DETAIL = 400
+REPEAT_US = 1_000_000  # a signal that says the same again is handed on so often, and not more
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +86,7 @@ class Instance:
         self.detail = ""
         self.parameters = ""
         self.signals: dict[str, Signal] = {}  # in force
+        self.told_us: dict[str, int] = {}  # when it was last handed on, by symbol
         self.strategy: Strategy | None = None
         self.needs = Needs()
         self.said: list[Signal] = []  # by the call that is under way
@@ -106,7 +108,8 @@ class Runner:
     Args:
         specs: The instances that there are; none runs until `start`.
         market: What they all look at. Whoever feeds it hands its news to `see`.
-        on_signal: Told every signal that is another one than before.
+        on_signal: Told every signal that is another one than before, and repeats once a second:
+            a target with a time to live lives on by them.
         on_change: Told when a strategy runs, is stopped or fails.
         warn: Told what a strategy wants in the log: its identifier, and the text.
         on_loaded: Told when all that were to be loaded are, or have failed: what the market has to
@@ -302,8 +305,12 @@ class Runner:
         for signal in said:
             before = instance.signals.get(signal.symbol)
             instance.signals[signal.symbol] = signal
-            if before is None or before.strength != signal.strength or signal.price is not None:
-                self._on_signal(signal)
+            now_us = self.market.venue_us
+            repeats = before is not None and before.strength == signal.strength
+            if repeats and now_us - instance.told_us.get(signal.symbol, 0) < REPEAT_US:
+                continue  # no news; but now and then, to show that it still thinks so
+            instance.told_us[signal.symbol] = now_us
+            self._on_signal(signal)
 
     def _load(self, instance: Instance) -> Loaded:
         spec = instance.spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from reconciler.feed import Best, Bucket, History, Joined, Trade
@@ -52,9 +53,14 @@ class Teller:
         return [f"{s.strategy} {s.symbol} {s.strength:+f}" for s in self.signals]
 
     @property
-    def strengths(self) -> list[int | Decimal]:
+    def strengths(self) -> list[Decimal]:
         """Of the signals so far, in their order."""
         return [s.strength for s in self.signals]
+
+    @property
+    def opinions(self) -> list[Decimal]:
+        """The same without repeats."""
+        return [strength for strength, _ in groupby(self.strengths)]
 
     def state(self, identifier: str = "one") -> str:
         return self.runner.instance(identifier).state

@@ -256,18 +256,21 @@ def test_not_even_an_exit_leaves_the_strategy():
     assert told.state("two") == "running"
 
 
-def test_the_same_signal_again_is_told_once():
-    """An opinion that has not changed is no news, unless it brings another price."""
-    told = Teller(spec(Says, "a"), spec(Says, "b", number=2))
+def test_the_same_signal_again_is_told_once_a_second():
+    """A repeat is no news; but a target with a time to live lives on by it."""
+    told = Teller(spec(Says))
     told.join()
-    for name, price in (("a", None), ("b", Decimal(100))):
-        strategy = told.runner.instance(name).strategy
-        strategy.what, strategy.price = 1, price
-    told.trade(100)
+    told.runner.instance("one").strategy.what = 1
+    for _ in range(5):
+        told.trade(100)
+    assert told.strengths == [1]
+    told.wait()
+    for _ in range(5):
+        told.trade(101)
+    assert told.strengths == [1, 1]
+    told.runner.instance("one").strategy.what = 2
     told.trade(101)
-    assert told.said == [
-        "Says_XBTUSD_1 XBTUSD +1", "Says_XBTUSD_2 XBTUSD +1", "Says_XBTUSD_2 XBTUSD +1"
-    ]  # fmt: skip
+    assert told.strengths == [1, 1, 2]
 
 
 def test_signals_of_before_are_there_at_the_start():
@@ -277,12 +280,10 @@ def test_signals_of_before_are_there_at_the_start():
     told.join()
     strategy = told.runner.instance("one").strategy
     assert strategy.signals[SYMBOL] == before
-    strategy.what = 1
-    told.trade(100)
-    assert told.signals == []
     strategy.what = 2
     told.trade(100)
     assert told.strengths == [2]
+    assert told.runner.instance("one").signals[SYMBOL].strength == 2
 
 
 def test_one_that_fails_before_it_speaks_zeroes_what_it_said_before():

@@ -41,12 +41,12 @@ def test_the_cross_is_seen_at_the_close_of_the_bar():
     told.join([100] * 12)
     assert told.signals == []  # level: no opinion
     told.close(110, 110, 90, 90)
-    assert told.strengths == [1, -1]
+    assert told.opinions == [1, -1]
     assert told.signals[0].reason == "EMA 1 110.00 above 3 105.00"
     long_only = ema(fast=1, slow=3, short=False, strength=Decimal("0.5"))
     long_only.join([100] * 12)
     long_only.close(110, 90, 110)
-    assert long_only.strengths == [Decimal("0.5"), 0, Decimal("0.5")]
+    assert long_only.opinions == [Decimal("0.5"), 0, Decimal("0.5")]
 
 
 def test_history_warms_it_up_and_without_it_it_waits():
