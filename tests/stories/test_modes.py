@@ -211,6 +211,11 @@ def test_a_resume_ends_the_end_as_well() -> None:
     """)
 
 
+def test_a_resume_of_the_account_is_one_of_each_symbol() -> None:
+    """Who resumes everything has to name nothing."""
+    tell("pause XBTUSD\ntarget +100 = idle ~ paused\nresume -> place r1 +100")
+
+
 def test_a_resume_of_one_symbol_leaves_the_account_as_it_is() -> None:
     """The account's own word is ended by name of nothing else."""
     tell("pause\npause XBTUSD\ntarget +100\nresume XBTUSD = idle ~ paused\nresume -> place r1 +100")

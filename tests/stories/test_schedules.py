@@ -1,10 +1,12 @@
-"""Stories of schedules: what is refused at once, what comes due when, and what counts after a gap."""
+"""Stories of schedules: what is refused at once, what comes due when, what counts after a gap."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.core import events as e
 from reconciler.core import schedules
@@ -33,6 +35,11 @@ def at(seconds: int, contracts: int, symbol: str = SYMBOL, **more: object) -> En
 def row(symbol: str, contracts: int, **more: object) -> Entry:
     words = {"at_us": None, "name": "", "after": "", "delay_us": None, "policy": "", "reason": ""}
     return Entry(symbol=symbol, contracts=contracts, **words | more)  # type: ignore[arg-type]
+
+
+def after(name: str, **more: object) -> Entry:
+    """A row that is due a moment after another."""
+    return row(SYMBOL, 1, after=name, delay_us=1, **more)
 
 
 class Timetable:
@@ -215,13 +222,13 @@ REFUSALS: tuple[tuple[tuple[Entry, ...], type[ReconcilerError], str], ...] = (
     ((at(10, 100), at(9, 200)), Refused, "row 1 is due before row 0: put the rows in order"),
     ((at(10, 100), at(10, 200)), Refused, "row 1: XBTUSD has another target at the same moment"),
     (
-        (row(SYMBOL, 1, name="a", after="b", delay_us=1), row(SYMBOL, 2, name="b", after="a", delay_us=1)),
+        (after("b", name="a"), after("a", name="b")),
         Refused,
         "goes in a circle: a after b after a",
     ),
-    ((row(SYMBOL, 1, name="a", after="a", delay_us=1),), Refused, "in a circle: a after a"),
+    ((after("a", name="a"),), Refused, "in a circle: a after a"),
     (
-        (at(5, 1, name="x"), row(SYMBOL, 1, after="b", delay_us=1), at(9, 1, name="b"), at(10, 1, name="b")),
+        (at(5, 1, name="x"), after("b"), at(9, 1, name="b"), at(10, 1, name="b")),
         Refused,
         "two rows are called 'b'",
     ),
@@ -237,7 +244,7 @@ REFUSALS: tuple[tuple[tuple[Entry, ...], type[ReconcilerError], str], ...] = (
     ((at(5, 150),), NotALot, "row 0: XBTUSD target +150 is not a whole multiple"),
     ((at(5, -1_100),), LimitExceeded, "row 0: XBTUSD target -1100 is above max_position"),
     (tuple(at(n, 100) for n in range(1, 1_002)), Refused, "has 1001 rows; at most 1000"),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(("rows", "error", "says"), REFUSALS, ids=[r[2] for r in REFUSALS])
@@ -273,3 +280,30 @@ def test_schedules_are_few() -> None:
     table.set(at(600, 1), name="s7")
     table.set(name="s7")
     table.set(at(600, 1), name="more")
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(1, 40), st.integers(-9, 9), st.sampled_from(SETTINGS.symbols)),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda row: (row[0], row[2]),
+    ),
+    gaps=st.lists(st.tuples(st.integers(0, 15), st.booleans()), max_size=8),
+)
+def test_each_row_has_one_turn_and_the_newest_that_is_due_is_in_force(
+    rows: list[tuple[int, int, str]], gaps: list[tuple[int, bool]]
+) -> None:
+    """Whatever stands still and starts again: a row is set or superseded, once, in order."""
+    table = Timetable()
+    planned = sorted(rows, key=lambda planned: planned[0])
+    table.set(*(at(due, contracts, symbol) for due, contracts, symbol in planned))
+    turns: list[str] = []
+    for seconds, is_down in (*gaps, (60, False)):
+        turns += table.down(seconds) if is_down else table.wait(seconds)
+        now_s = (table.teller.now_us - START_US) // SECOND
+        for symbol in SETTINGS.symbols:
+            past = [contracts for due, contracts, of in planned if due <= now_s and of == symbol]
+            assert table.target(symbol) == (past[-1] if past else None)
+    assert [turn.split()[0] for turn in turns] == [f"day/{n}" for n in range(len(planned))]
+    check_replay(table.teller)
