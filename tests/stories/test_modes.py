@@ -14,7 +14,7 @@ TWO = Settings(symbols=("ETHUSD", SYMBOL))
 
 
 def test_a_pause_takes_the_order_away_and_keeps_the_position() -> None:
-    """What rests is cancelled, what is held is kept, and the target waits until somebody resumes."""
+    """What rests is cancelled, what is held is kept, the target waits until somebody resumes."""
     tell(
         WORKING
         + """

@@ -37,9 +37,9 @@ def row(symbol: str, contracts: int, **more: object) -> Entry:
     return Entry(symbol=symbol, contracts=contracts, **words | more)  # type: ignore[arg-type]
 
 
-def after(name: str, **more: object) -> Entry:
+def after(other: str, **more: object) -> Entry:
     """A row that is due a moment after another."""
-    return row(SYMBOL, 1, after=name, delay_us=1, **more)
+    return row(SYMBOL, 1, after=other, delay_us=1, **more)
 
 
 class Timetable:
