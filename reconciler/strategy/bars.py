@@ -293,7 +293,7 @@ class Series:
         """Whether history from *since_us* on fills these bars in; else they begin with it."""
         if not self._making:
             return False
-        first = self._closed[0].start_us if self._closed else self._making[0].start_us
+        first = (self._closed or self._making)[0].start_us
         return self._historic or since_us > first
 
     def begin_anew(self) -> None:

@@ -238,6 +238,23 @@ def test_an_image_of_trades_is_a_price_and_no_bar(market: Market) -> None:
     assert market.take(TradeImage(ETH, [])) == []
 
 
+def test_history_of_a_gap_keeps_the_bars_before_it(market: Market) -> None:
+    """What began with the stream and not with history goes on where history only fills a gap."""
+    for second in (1, 2, 3):
+        market.take(trade(str(100 + second), second))
+    market.take(Lost("the cable"))
+    market.take(
+        History(
+            symbol=XBT, trades=[trade("200", 3.5)], since_us=START_US + 3 * SECOND,
+            stream_us=START_US + 4 * SECOND,
+        )
+    )  # fmt: skip
+    assert [bar.close for bar in market[XBT].bars("1s", 9)] == [101, 102]
+    bar = market[XBT].bar("1s")
+    assert bar is not None
+    assert (bar.close, bar.trades) == (200, 2)
+
+
 def test_history_that_reaches_no_bar(market: Market) -> None:
     """Buckets with a hole before now are of no use; bars begin with the trades then."""
     bucket = Bucket(
