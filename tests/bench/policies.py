@@ -14,7 +14,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -172,6 +172,7 @@ class Row(NamedTuple):
         times = [HORIZON_S * 2 if one.held_s is None else one.held_s for one in runs]
         return [
             f"`{self.policy}`",
+            str(len(runs)),
             f"{statistics.fmean(costs):+.2f} ± {stderr(costs):.2f}",
             f"{statistics.median(costs):+.2f}",
             f"{statistics.fmean(one.cost_bps + one.fee_bps for one in runs):+.2f}",
@@ -188,8 +189,8 @@ class Row(NamedTuple):
 
 
 HEADS = (
-    "policy", "cost bp", "median bp", "with fees bp", "time s", "p90 s", f"in {SOON_S} s",
-    f"in {HORIZON_S} s", "maker", "messages",
+    "policy", "markets", "cost bp", "median bp", "with fees bp", "time s", "p90 s",
+    f"in {SOON_S} s", f"in {HORIZON_S} s", "maker", "messages",
 )  # fmt: skip
 
 
@@ -216,8 +217,8 @@ def differences(rows: Sequence[Row]) -> list[str]:
     """Each policy against the first, market by market: the markets' own luck drops out."""
     first, *others = rows
     lines = []
-    for row in others:
-        gaps = [a.cost_bps - b.cost_bps for a, b in zip(row.runs, first.runs, strict=True)]
+    for row in others:  # of one that was measured in fewer markets: those
+        gaps = [a.cost_bps - b.cost_bps for a, b in zip(row.runs, first.runs, strict=False)]
         lines.append(
             f"`{row.policy}` against `{first.policy}`, same markets: "
             f"{statistics.fmean(gaps):+.2f} ± {stderr(gaps):.2f} bp"
@@ -250,15 +251,17 @@ def measure(
     first: int,
     settings: Settings,
     *,
+    fewer: Mapping[str, int] | None = None,
     keep: Path | None = None,
     say: bool = False,
 ) -> list[Row]:
-    """Every policy over the same markets."""
+    """Every policy over the same markets, some over the *fewer* first of them."""
     rows = []
     kept = Kept(keep)
     for policy in policies:
         began = time.monotonic()
-        runs = [kept.run(policy, seed, settings) for seed in range(first, first + markets)]
+        end = first + (fewer or {}).get(policy, markets)
+        runs = [kept.run(policy, seed, settings) for seed in range(first, end)]
         rows.append(Row(policy, runs))
         if say:
             took = time.monotonic() - began
@@ -291,7 +294,7 @@ def text_of(rows: Sequence[Row], command: str) -> str:
         least=CONTRACTS[0], most=CONTRACTS[1], fast=LATENCY_MS[0], slow=LATENCY_MS[1],
     )  # fmt: skip
     said = "\n".join(f"- {line}" for line in differences(rows))
-    return f"{BEGIN}\n{how}\n{table(rows)}\n\n{said}\n{END}"
+    return f"{BEGIN}\n## What each costs\n\n{how}\n{table(rows)}\n\n{said}\n{END}"
 
 
 def write(page: Path, text: str) -> None:
@@ -316,12 +319,19 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--markets", type=int, default=500)
     parser.add_argument("--first", type=int, default=1, help="seed of the first market")
     parser.add_argument("--policy", action="append", choices=sorted(known), default=[])
+    parser.add_argument(
+        "--fewer", action="append", default=[], metavar="NAME=N", help="a slow policy: N markets"
+    )
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put it between its marks")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="go on where FILE ends")
     asked = parser.parse_args(words)
     policies = asked.policy or list(known)
-    rows = measure(policies, asked.markets, asked.first, settings_of(), keep=asked.keep, say=True)
+    fewer = {name: int(count) for name, _, count in (one.partition("=") for one in asked.fewer)}
+    rows = measure(
+        policies, asked.markets, asked.first, settings_of(), fewer=fewer, keep=asked.keep, say=True
+    )
     told = [f"--markets {asked.markets}", *(f"--policy {name}" for name in asked.policy)]
+    told += [f"--fewer {one}" for one in asked.fewer]
     text = text_of(rows, " ".join(["scripts/policies", *told]))
     if asked.write is not None:
         write(asked.write, text)

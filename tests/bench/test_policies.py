@@ -103,6 +103,8 @@ def test_a_measurement_goes_on_where_it_was_interrupted(rows, settings, tmp_path
     whole = measure(["urgent"], 4, 1, settings, keep=keep)[0]
     assert half.runs == whole.runs[:2]
     assert whole == rows["urgent"]
+    fewer = measure(["passive", "urgent"], 2, 1, settings, fewer={"urgent": 1}, keep=keep)
+    assert [len(row.runs) for row in fewer] == [2, 1]
     monkeypatch.delattr(policies, "run")
     assert measure(["urgent"], 4, 1, settings, keep=keep) == [whole]
 
