@@ -198,7 +198,6 @@ class Series:
         self.next_us = 0  # when the oldest that is being made is to be closed
         self._known_us: int | None = None  # since when no trade is missing; None: some may be
         self._known_before: tuple[int, int] | None = None  # the same, and until when, before a gap
-        self._historic = False  # history has come before
         self.resume_us = 0  # history that fills a gap is counted from here on
         self._from_us = 0  # trades before this are in the bars already
         self._origin = (-1, -1)  # start of a bar without one before it, time of its first trade
@@ -291,14 +290,10 @@ class Series:
 
     def goes_on(self, since_us: int) -> bool:
         """Whether history from *since_us* on fills these bars in; else they begin with it."""
-        if not self._making:
-            return False
-        first = (self._closed or self._making)[0].start_us
-        return self._historic or since_us > first
+        return bool(self._making) and since_us > (self._closed or self._making)[0].start_us
 
     def begin_anew(self) -> None:
         """Forget what was made: history has all of it, and what was before."""
-        self._historic = True
         self._making.clear()
         self._closed.clear()
         self._origin = (-1, -1)

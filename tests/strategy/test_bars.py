@@ -216,6 +216,12 @@ def test_buckets_end_where_single_trades_begin() -> None:
     hole = Series("XBTUSD", 120 * SECOND)
     assert hole.install(Covers([later]), START_US + 120 * SECOND) is None
     assert hole.current is None
+    fourth = replace(bucket, start_us=START_US + 240 * SECOND)
+    third = replace(bucket, start_us=START_US + 120 * SECOND)
+    late_hole = Series("XBTUSD", 180 * SECOND)
+    found = Covers([bucket, later, third, fourth])
+    assert late_hole.install(found, START_US + 300 * SECOND) is None
+    assert late_hole.last(9) == []
 
 
 def test_days_begin_at_midnight() -> None:
