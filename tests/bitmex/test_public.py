@@ -144,6 +144,60 @@ def test_a_lost_stream_is_joined_again(busy: Paper, listening: Callable[..., Lis
     assert listener.feed.health()["reconnects"] == 2
 
 
+def test_what_cannot_be_read_begins_anew(listening: Callable[..., Listener]) -> None:
+    """
+    A trade or a level that was not understood is missing from then on: images and history bring it.
+    A quote is healed by the next one.
+    """
+    listener = listening(tables=("book",))
+    listener.joined()
+
+    def hear(frame: str) -> None:
+        listener.feed._loop.call_soon(lambda: listener.feed.stream_said(frame.encode(), []) or ())
+
+    hear('{"table":"quote","action":"insert","data":[{"symbol":5}]}')
+    broken = (
+        ('{"table":"trade","action":"insert","data":[{"symbol":"XBTUSD","size":"1"}]}', "trade"),
+        (
+            '{"table":"orderBookL2","action":"delete","data":[{"symbol":"XBTUSD","id":7}]}',
+            "a change of a level never seen",
+        ),
+        ('{"status":429,"error":"Rate limit exceeded, retry in 1 seconds."}', "Rate limit"),
+    )
+    for said, (frame, reason) in enumerate(broken, 1):
+        hear(frame)
+        listener.until(lambda times=said: listener.count(Lost) == times)
+        assert reason in [news for news in listener.told if isinstance(news, Lost)][-1].reason
+        listener.until(lambda times=said: listener.count(Joined) == times + 1)
+        listener.joined(said + 1)
+    assert listener.feed.health()["frames_refused"] == 2
+    assert listener.feed.health()["stream"] == "live"
+
+
+def test_an_error_of_ours_is_told_and_ends_it(busy: Paper) -> None:
+    """Whoever listens raises: the feed does not go on as if nothing had happened."""
+    crashed = threading.Event()
+    errors: list[BaseException] = []
+
+    def broken(batch: Sequence[News]) -> None:
+        raise ZeroDivisionError("in the sink")
+
+    def told(error: BaseException) -> None:
+        errors.append(error)
+        crashed.set()
+
+    feed = PublicFeed(busy.url, SYMBOLS, broken, on_crash=told)
+    feed.start()
+    try:
+        assert crashed.wait(10)
+        assert str(errors[0]) == "in the sink"
+        feed._loop.thread.join(5)
+        assert not feed._loop.thread.is_alive()
+        feed.rejoin("to nobody")
+    finally:
+        feed.close(3)
+
+
 def test_more_can_be_asked_for_while_it_runs(listening: Callable[..., Listener]) -> None:
     """Another table is subscribed to with a new beginning."""
     listener = listening()
