@@ -48,7 +48,7 @@ def limits(draws: Draws, old: Limits) -> tuple[Limits, AccountLimits]:
         max_order_contracts=old.max_order_contracts,
         max_orders_per_minute=old.max_orders_per_minute,
         price_collar_bps=old.price_collar_bps,
-        max_orders_per_day=one("a day", (0, 0, 0, 20, 60)),
+        max_orders_per_day=one("a day", (0, 0, 0, 6, 30)),
         max_order_notional_minor=most,
         max_position_notional_minor=held,
         max_daily_loss_minor=one("loss", (0, 0, 0, 4 * MILLION)),
@@ -57,7 +57,7 @@ def limits(draws: Draws, old: Limits) -> tuple[Limits, AccountLimits]:
         runaway_us=RUNAWAY_US,
     )
     account = AccountLimits(
-        max_orders_per_day=one("all a day", (0, 0, 0, 30)),
+        max_orders_per_day=one("all a day", (0, 0, 0, 15)),
         max_open_orders=one("open", (0, 0, 0, 1, 2)),
         min_margin_percent=one("margin", (0, 0, 0, 75)),
     )
