@@ -144,6 +144,7 @@ def test_grace_lets_trades_on_their_way_arrive() -> None:
     found = [at(0.5, "100"), at(1.1, "103"), at(0.9, "101"), at(1.3, "104")]
     kept, revised = fed(patient, found), fed(hasty, found)
     assert [event.kind for event in kept] == ["open", "close", "open"]
+    assert [bar.start_us for bar in (patient.current,) if bar] == [START_US + SECOND]
     assert kept[1].bar.close == 101
     assert kept[2].bar.open == 101
     assert kept[2].bar.trades == 1, "a bar may open with trades that came in the grace before it"
@@ -183,6 +184,20 @@ def test_a_trade_older_than_all_bars_is_counted() -> None:
     fed(series, [at(5, "100")])
     assert fed(series, [at(4.9, "99")]) == []
     assert series.too_late == 1
+
+
+def test_only_so_many_bars_are_kept() -> None:
+    """At least as many as were asked for, and not a day of seconds."""
+    series = Series("XBTUSD", SECOND, keep=10)
+    fed(series, [at(second, "100") for second in range(100)])
+    assert 10 <= len(series.last(1_000)) <= 20
+    assert series.last(1)[0].start_us == START_US + 98 * SECOND
+    assert [event.kind for event in fed(series, [at(95, "100")])] == ["revised"]
+    fed(series, [at(50, "101")])
+    assert series.too_late == 1
+    series.keep_more(30)
+    fed(series, [at(second, "100") for second in range(100, 200)])
+    assert 30 <= len(series.last(1_000)) <= 60
 
 
 def test_a_clock_that_leaps_begins_anew() -> None:
