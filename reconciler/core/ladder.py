@@ -94,8 +94,9 @@ def _is_over(
 ) -> str:
     if stage.for_us and turn.at_us >= work.rung_since_us + stage.for_us:
         return f"{stage.how} for {stage.for_us // 1_000_000} s"
-    if not stage.adverse_ticks or mid is None or book.instrument is None:
+    if not stage.adverse_ticks or mid is None:
         return ""
+    assert book.instrument is not None  # or nobody could work it
     assert work.arrival is not None  # the mid is one, at the latest
     moved = (mid - work.arrival) * side / book.instrument.tick
     return f"{moved:f} ticks against us" if moved >= stage.adverse_ticks else ""
@@ -121,9 +122,7 @@ def last_call_us(policy: Policy, target: Target) -> int:
 
 def next_us(policy: Policy, target: Target) -> int:
     """When time alone may bring the next stage."""
-    rung, stage = stage_of(policy, target.work)
-    if rung == len(stages_of(policy)) - 1:
-        return NEVER_US
+    _, stage = stage_of(policy, target.work)
     over_us = target.work.rung_since_us + stage.for_us if stage.for_us else NEVER_US
     return min(over_us, last_call_us(policy, target))
 

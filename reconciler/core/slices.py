@@ -71,7 +71,7 @@ def wait(policy: Policy, book: Book, target: Target, at_us: int) -> tuple[str, i
 
 
 def cut(policy: Policy, book: Book, target: Target, size: Size, taking: bool) -> tuple[Size, str]:
-    """*size* as one slice, in whole lots and one at least; and in words which, and what is unknown."""
+    """*size* as one slice, in whole lots and one at least; and in words which."""
     quote, instrument = book.quote, book.instrument
     assert quote is not None
     assert instrument is not None

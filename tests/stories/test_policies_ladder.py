@@ -218,7 +218,9 @@ def test_a_deadline_that_comes_while_nobody_can_trade_is_made_up_for() -> None:
     )
 
 
-@pytest.mark.parametrize("odd", ["price 102.0 -", "price 104.0 103.0", "old price 60_001"])
+@pytest.mark.parametrize(
+    "odd", ["price 102.0 -", "price 104.0 103.0", "price 102.0 104.0\nold price 60_001"]
+)
 def test_an_adverse_move_is_not_read_from_prices_that_can_not_be_believed(odd: str) -> None:
     """A side that is missing, a crossed book, a stale quote: no reason to pay."""
     own = settings(Stage(how="join", adverse_ticks=1), Stage(how="cross"), reprice_ticks=1_000)
@@ -239,6 +241,23 @@ def test_an_adverse_move_counts_from_the_first_price_that_could_be_believed() ->
     teller.do(["price", "101.0", "103.0"])
     assert teller.lives(5_000) == ["amend r1 @ 101.0"]
     assert teller.book.target.work.arrival == 102
+
+
+def test_the_arrival_price_of_a_gap_is_not_that_of_the_one_before() -> None:
+    """What was quoted for the last order is long gone: the next gap begins at the prices of now."""
+    own = settings(Stage(how="join", adverse_ticks=4), Stage(how="cross"))
+    tell(
+        WIDE
+        + """
+        target +100 by mine     -> place r1 +100
+        traded r1 100 x1        -> held +100         = idle
+        pass 60_000
+        price 110.0 112.0
+        mark 111.0
+        target +200 by mine     -> place r2 +100
+        """,
+        settings=own,
+    )
 
 
 def test_a_policy_with_fewer_stages_than_were_climbed_is_at_its_last() -> None:
@@ -324,8 +343,12 @@ def test_the_known_policies_can_all_be_meant() -> None:
         known, ""
     )
     assert len({ladder.version_of(policy) for policy in known.values()}) == len(known)
-    ends_at_the_deadline = (Stage(how="last", until_deadline=True), Stage(how="market"))
-    assert ladder.problem(Policy(stages=ends_at_the_deadline)) == ""
+    for stages in (
+        (Stage(how="last", until_deadline=True), Stage(how="market")),
+        (Stage(how="cross", for_us=SECOND), Stage(how="market")),
+        (Stage(how="join", adverse_ticks=1), Stage(how="last", for_us=1), Stage(how="post")),
+    ):
+        assert ladder.problem(Policy(stages=stages)) == ""
 
 
 def test_a_version_names_the_settings_and_not_the_policy() -> None:

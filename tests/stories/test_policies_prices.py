@@ -316,7 +316,7 @@ def test_no_minute_has_more_amends_than_its_budget() -> None:
     )
 
 
-# -- another policy in the middle -------------------------------------------------------------------
+# -- another policy in the middle -----------------------------------------------------------------
 
 
 def test_a_target_with_another_policy_reworks_the_order_that_rests() -> None:

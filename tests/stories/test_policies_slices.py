@@ -37,7 +37,7 @@ def placed(teller: Teller) -> list[int]:
     return [one.contracts for one in teller.done if isinstance(one, d.PlaceOrder)]
 
 
-# -- by size ----------------------------------------------------------------------------------------
+# -- by size --------------------------------------------------------------------------------------
 
 
 def test_a_slice_has_so_many_contracts_at_most() -> None:
@@ -100,7 +100,7 @@ def test_limits_hold_for_slices_too() -> None:
     tell("target +100 by mine -> place r1 +25", settings=own)
 
 
-# -- over time --------------------------------------------------------------------------------------
+# -- over time ------------------------------------------------------------------------------------
 
 TWAP = settings(over_us=100 * SECOND, slice_every_us=20 * SECOND)
 
@@ -237,7 +237,7 @@ def test_a_repeat_of_the_target_goes_on_with_the_path() -> None:
 
 
 def test_who_is_ahead_of_the_path_waits_and_who_is_beyond_the_target_comes_back() -> None:
-    """A person bought, too: nothing is sold to be on the path, only to be on the target: in slices, too."""
+    """A person bought, too: nothing is sold to be on the path, only to be on the target."""
     teller = tell("target +100 by mine -> place r1 +20\ntraded r1 20 x1", settings=TWAP)
     teller.do(["foreign", "+50", "f1"])
     teller.do(["position", "+70"])
