@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.events import Halted, ModeSet, Resumed
-from reconciler.simulation import manners
+from reconciler.simulation import manners, parts
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.listings import STRANGER
 from reconciler.simulation.process import CRASH_POINTS
@@ -98,17 +98,23 @@ class Happenings:
         if ttl and self.draws.of("target").random() < 0.1:
             ttl_us = self.draws.ms("target", 1_000, 60_000)
         process.set_target(
-            symbol, contracts, policy, ttl_us, self.oracle.acknowledge, **self._more_of_it(symbol)
+            symbol,
+            contracts,
+            policy,
+            ttl_us,
+            self.oracle.acknowledge,
+            **self._more_of_it(symbol, contracts),
         )
 
-    def _more_of_it(self, symbol: str) -> dict[str, Any]:
-        """At times a deadline, or the price that a signal was given at."""
+    def _more_of_it(self, symbol: str, contracts: int) -> dict[str, Any]:
+        """At times a deadline, the price that a signal was given at, or strategies' shares."""
         if not self.world.mannered:
             return {}
         draw, mark = self.draws.of("more of a target").random, self.exchange.marks[symbol]
         price = mark + self.draws.one("signal", (-1, 0, 1)) if draw() < 0.5 else None
         in_us = self.draws.ms("deadline", 2_000, 60_000) if draw() < 0.2 else None
-        return {"price": price, "in_us": in_us}
+        shares = parts.drawn(self.draws, contracts)
+        return {"price": price, "in_us": in_us, "shares": shares}
 
     def _quote(self, symbol: str) -> None:
         exchange, rng = self.exchange, self.draws.of("price")

@@ -21,6 +21,7 @@ from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.at_the_wire import AtTheWire
 from reconciler.simulation.listings import Order
 from reconciler.simulation.memory import Step
+from reconciler.simulation.parts import Parts
 from reconciler.simulation.promises import NEVER, OVER, UNWANTED_US, Broken
 from reconciler.simulation.retold import Retold
 
@@ -60,6 +61,7 @@ class Oracle(AtTheWire):
         self.anchors: dict[str, int] = {}
         self.anchored_us: dict[str, int] = {}  # what others traded before is in the anchor
         self.retold = Retold()
+        self.parts = Parts()
         self.unwanted_us: dict[str, int] = {}  # since when an order must not be there
         self.watermark_us = 0
         self.filled: dict[str, int] = {}
@@ -98,6 +100,7 @@ class Oracle(AtTheWire):
                 self.f5_watermark_never_goes_back(event)
             elif isinstance(event, e.Adjusted):
                 self.moved[event.symbol] += event.contracts
+            self.parts.hear(facts, self.position)
             for fact in facts:
                 self._fact(fact)
             booked = {fact.symbol for fact in facts if isinstance(fact, d.FillBooked)}
@@ -113,6 +116,7 @@ class Oracle(AtTheWire):
         if self.inside and self.world.process is not None:
             for book in self.world.process.engine.ledger.books.values():
                 self.f2_ledger_is_its_executions(book)
+            self.parts.agree(self.world.process.engine.ledger)
 
     def _fact(self, fact: d.AnyFact) -> None:
         if isinstance(fact, d.FillBooked):
@@ -422,6 +426,7 @@ class Oracle(AtTheWire):
             return
         self.detected()
         self.v4_small(ledger)
+        self.parts.quiet(ledger)
         missing = self.never_booked()
         if missing:
             raise Broken("F1", f"fills were never booked: {missing}")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from reconciler.bitmex.config import BitmexConfig
 from reconciler.core import intake
 from reconciler.core import step as core
-from reconciler.core.events import AnyEvent, Configured, Started, Stopping, StreamLost
+from reconciler.core.events import AnyEvent, Configured, Share, Started, Stopping, StreamLost
 from reconciler.core.settings import Settings
 from reconciler.core.step import Outcome
 from reconciler.errors import NotLeader, ReconcilerError, Refused, UsageError
@@ -263,6 +263,7 @@ class Process:
         acknowledged: Callable[[str, int, int], None],
         price: Decimal | None = None,
         in_us: int | None = None,
+        shares: tuple[Share, ...] = (),
     ) -> None:
         """Somebody wants a position, at times by a deadline, or as a signal with its price."""
 
@@ -281,6 +282,7 @@ class Process:
                 key="",
                 price=price,
                 deadline_us=now_us + in_us if in_us is not None else None,
+                shares=shares,
             )
             accepted = intake.accept(ledger, wanted, now_us)
             if accepted.event is not None:

@@ -20,8 +20,10 @@ from reconciler.core import (
     fills,
     gate,
     looking,
+    modes,
     orders,
     review,
+    shares,
     sizing,
     working,
 )
@@ -271,6 +273,16 @@ def halted_orders_stay(patch: Patch) -> None:
 
 
 @fault
+def a_person_s_pause_is_not_heard(patch: Patch) -> None:
+    patch.setattr(modes, "PAUSE", "never")
+
+
+@fault
+def reduce_only_is_not_heard(patch: Patch) -> None:
+    patch.setattr(modes, "only_reduces", lambda ledger, book: "")
+
+
+@fault
 def missing_fills_are_not_looked_up(patch: Patch) -> None:
     patch.setattr(looking, "look_up", lambda look, order: None)
 
@@ -448,3 +460,20 @@ def a_sync_is_done_before_its_fills_are_read(patch: Patch) -> None:
 
     whole = rest.Reader.executions_since
     patch.setattr(rest.Reader, "executions_since", since)
+
+
+@fault
+def parts_are_rounded_down(patch: Patch) -> None:
+    patch.setattr(
+        shares, "split", lambda total, weights: [total * w // sum(weights) for w in weights]
+    )
+
+
+@fault
+def strategies_pass_nothing_on(patch: Patch) -> None:
+    patch.setattr(shares, "cross", lambda turn, book: None)
+
+
+@fault
+def funding_is_not_shared(patch: Patch) -> None:
+    patch.setattr(shares, "share_funding", lambda turn, book, row: None)
