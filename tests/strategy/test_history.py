@@ -307,18 +307,22 @@ def test_a_history_that_never_catches_up_is_told() -> None:
     assert not all(bar.complete for bar in house.market[SYMBOL].bars("1s", 500))
 
 
-def test_an_answer_to_what_was_given_up_is_nothing() -> None:
+@pytest.mark.parametrize("more", [False, True])
+def test_an_answer_to_what_was_given_up_is_nothing(more: bool) -> None:
     """A page that comes after the stream was lost is of a joining that is over."""
     made = tape(9, 40)
     house = House(Venue(made), {}, trades_us=10 * SECOND)
     house.subscribe(10)
     (asked,) = house.joiner.asks(house.now_us)
     page = house.venue.page(asked)
+    if more:
+        house.joiner.want({SYMBOL: Needs({}, 12 * SECOND)})
     house.stream(Lost("the cable"))
     house.subscribe(20)
+    (again,) = house.joiner.asks(house.now_us)
     assert house.joiner.page(page, house.now_us) == []
     assert house.joiner.page(Page(asked=replace(asked, symbol="ETHUSD")), house.now_us) == []
-    house.read_all()
+    house.see(house.joiner.page(house.venue.page(again), house.now_us))
     house.live(20, 40)
     since = house.history.since_us
     assert house.handed_over == [t for t in made if t.venue_us >= since]
@@ -364,4 +368,5 @@ def test_needs_say_what_is_read() -> None:
     assert Needs({"15s": 10}).bucket_starts(noon) == {}
     assert Needs({"15s": 10}).trades_start(noon) == noon - 150 * SECOND
     assert Needs({"4h": 6, "3m": 5}).bucket_starts(noon)[MINUTE] == noon - MINUTE - 15 * MINUTE
+    assert Needs({"1m": 10}).trades_start(noon) == noon, "buckets have them"
     assert Needs({}, 5 * SECOND).trades_start(noon) == noon - 5 * SECOND
