@@ -174,7 +174,6 @@ def set_anchor(turn: Turn, book: Book, contracts: int, venue_us: int) -> None:
         moved for moved_us, moved in book.early.values() if moved_us > venue_us
     )
     book.early = {}
-    book.paid_minor = None  # what was held before is taken in at the first mark
     book.anchor_row, book.anchor_tries, book.anchor_again_us = None, 0, 0
     book.repairs = 0
     book.confirmed = book.position == book.venue_position

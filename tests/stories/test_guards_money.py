@@ -248,6 +248,9 @@ def test_fees_and_funding_are_lost_like_anything_else() -> None:
     before = teller.book.result.loss_minor
     teller.execution("", 100, "f1", type=ExecutionKind.FUNDING, fee_minor=777)
     assert teller.book.result.loss_minor == before + 777
+    teller.execution("", -10, "y1", fee_minor=333)
+    teller.execution("", 10, "y2", fee_minor=222)
+    assert teller.book.result.loss_minor == before + 777 + 333 + 222
 
 
 def test_what_was_held_before_counts_from_its_first_mark() -> None:
@@ -273,6 +276,16 @@ def test_an_adjustment_gains_and_loses_nothing() -> None:
         Adjusted(at_us=other.now_us, symbol=SYMBOL, contracts=7, by="story", reason="no mark yet")
     )
     assert other.book.paid_minor is None
+
+
+def test_what_is_lost_while_nothing_runs_is_the_new_day_s() -> None:
+    """A day begins with the last figure of the one before it."""
+    tally = Tally()
+    tally.note(DAY_US - 1, 100)
+    tally.note(3 * DAY_US, 40)
+    assert (tally.loss_minor, tally.drawdown_minor) == (60, 60)
+    tally.note(3 * DAY_US + 1, 70)
+    assert (tally.loss_minor, tally.drawdown_minor) == (30, 30)
 
 
 def test_a_restart_forgets_no_loss() -> None:
