@@ -240,6 +240,43 @@ def test_prices_flow_while_history_is_read() -> None:
     assert house.told[-2:] == [marked, other]
     assert house.market[SYMBOL].mark == made[0].price
     assert house.market[SYMBOL].last == made[9].price, "the image has told the last price"
+    house.venue.shown = 11
+    house.read_all()
+    house.live(11, 20)
+    assert house.history.complete
+    assert [t for t in house.handed_over if t.symbol == SYMBOL][-10:] == made[10:]
+
+
+def test_a_stream_without_images_of_trades_is_joined_too() -> None:
+    """Some venues send none: then the word that all is in sync begins it, or the first trade."""
+    made = tape(11, 40)
+    for first in (Joined(), made[20]):
+        house = House(Venue(made), {}, trades_us=5 * SECOND)
+        house.now_us, house.venue.shown = made[19].venue_us, 20
+        house.stream(first)
+        house.venue.shown = 21
+        house.read_all()
+        house.live(20 if isinstance(first, Joined) else 21, 40)
+        since = house.history.since_us
+        assert house.handed_over == [t for t in made if t.venue_us >= since]
+        assert len(house.handed_over) > 20
+
+
+def test_an_image_after_the_word_that_all_is_in_sync_is_the_anchor() -> None:
+    """What it shows as traded has to be in history before that is believed to be whole."""
+    made = tape(12, 40)
+    house = House(Venue(made, lag=3), {}, trades_us=5 * SECOND)
+    house.now_us, house.venue.shown = made[19].venue_us, 20
+    house.stream(Joined())
+    house.stream(TradeImage(SYMBOL, made[19:20]))
+    house.now_us += SECOND
+    house.read()
+    assert not house.joiner.joined
+    house.venue.lag = 0
+    house.read_all()
+    house.live(20, 40)
+    since = house.history.since_us
+    assert house.handed_over == [t for t in made if t.venue_us >= since]
 
 
 def test_pages_are_read_to_the_end() -> None:
