@@ -239,8 +239,12 @@ def _status(ask: Ask, symbols: Sequence[str]) -> None:
         if ask.form == "wide":
             columns += [name for name in rows[0] if name not in columns]
         output.write([{**row, **in_words(row)} for row in rows], columns, STATUS, ask.form)
-    if found["incidents"]:
+    modes = found.get("modes", ())  # of a running service
+    if found["incidents"] or modes:
         print()
+    for mode in modes:
+        until = f" until {mode['until']}" if mode["until"] else ""
+        print(output.plain(f"{mode['mode']} {mode['symbol'] or 'account'}{until}: {mode['why']}"))
     for incident in found["incidents"]:
         summary = incident.get("summary") or incident.get("kind", "")
         symbol = f" ({incident['symbol']})" if incident.get("symbol") else ""

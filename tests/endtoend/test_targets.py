@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from typing import Any
 
 import pytest
 
 from reconciler import Client
+from reconciler.cli import main
 from reconciler.client import HttpDoor
 from reconciler.embedded import Reconciler
 from reconciler.errors import (
@@ -141,6 +143,7 @@ def test_a_pause_takes_the_order_away_and_a_flatten_closes_for_good(running: Rec
     held = running.exchange.position("XBTUSD")
     assert "paused" in running.status()["XBTUSD"]["waiting_for"]
     assert door.status()["modes"][0]["mode"] == "pause"
+    assert "pause XBTUSD: by test" in shown(running)
     flat = door.set_mode(ModeRequest(mode="flatten", by="test", symbols=("XBTUSD",)))
     assert flat.did == "flattened"
     until(lambda: running.exchange.position("XBTUSD") == 0, 90)
@@ -178,6 +181,13 @@ def test_a_program_says_targets_and_waits_for_them(running: Reconciler) -> None:
             rc.symbol("DOGE")
         with pytest.raises(UsageError, match="is not a duration"):
             rc.target("XBTUSD", source="script", ttl="2 hours")
+
+
+def shown(service: Reconciler) -> str:
+    """What `reconciler status` says to a person."""
+    with redirect_stdout(io.StringIO()) as said:
+        assert main(["--database", f"sqlite:///{service.database}", "status"]) == 0
+    return said.getvalue()
 
 
 def test_of_several_targets_one_that_is_refused_refuses_them_all(running: Reconciler) -> None:
