@@ -43,7 +43,7 @@ def goal(policy: Policy, target: Target, position: int, at_us: int) -> int:
     """The position to be at by now: between the one that is held and the target."""
     path = path_of(policy, target, at_us)
     began = target.work.path_from
-    if path is None or began is None or path.due == path.steps:
+    if path is None or began is None:
         return target.contracts
     way = target.contracts - began
     done = abs(way) * path.due // path.steps

@@ -309,6 +309,10 @@ ODD = {
         (Stage(how="join", for_us=1, until_deadline=True), Stage(how="cross")),
         "ends stage 1 (join) only at the deadline, and before it",
     ),
+    "at the deadline and for a move": (
+        (Stage(how="join", adverse_ticks=1, until_deadline=True), Stage(how="cross")),
+        "ends stage 1 (join) only at the deadline, and before it",
+    ),
     "an offset from nothing": (
         (Stage(how="join", offset_ticks=1),),
         "has offset_ticks in stage 1, and join knows none",
@@ -347,8 +351,10 @@ def test_the_known_policies_can_all_be_meant() -> None:
         (Stage(how="last", until_deadline=True), Stage(how="market")),
         (Stage(how="cross", for_us=SECOND), Stage(how="market")),
         (Stage(how="join", adverse_ticks=1), Stage(how="last", for_us=1), Stage(how="post")),
+        (Stage(how="signal", offset_ticks=2, for_us=1), Stage(how="last", offset_ticks=-2)),
     ):
         assert ladder.problem(Policy(stages=stages)) == ""
+    assert ladder.problem(Policy(over_us=20 * SECOND, catch_up="at_once")) == ""
 
 
 def test_a_version_names_the_settings_and_not_the_policy() -> None:

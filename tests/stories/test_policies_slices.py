@@ -192,6 +192,7 @@ def test_what_an_outage_left_undone_is_no_single_large_order() -> None:
     at_once = settings(over_us=100 * SECOND, slice_every_us=20 * SECOND, catch_up="at_once")
     teller = tell(story, settings=at_once)
     assert teller.synced(20) == ["place r2 +60"]
+    assert teller.do(["traded", "r2", "10", "x2"]) == ["place r3 +50"]
 
 
 def test_a_path_ends_before_the_deadline() -> None:
@@ -211,6 +212,53 @@ def test_a_path_ends_before_the_deadline() -> None:
     )
     assert teller.synced(33) == ["place r2 +67"]
     tell("target +100 by mine deadline 5_000 -> place r1 +100", settings=TWAP)
+
+
+def test_a_crash_is_an_outage_too() -> None:
+    """Whatever it was that could not be done: two slices an order."""
+    story = "target +100 by mine -> place r1 +20\ntraded r1 20 x1\nstream lost\nwait 70_000"
+    teller = tell(story, settings=TWAP)
+    teller.start()
+    assert teller.synced(20) == ["place r2 +40"]
+
+
+def test_before_a_deadline_nothing_is_left_for_later() -> None:
+    """The slices that an outage left follow one another at once: none of them is large for that."""
+    teller = tell("stream lost\ntarget +100 by mine deadline 200_000\nwait 191_000", settings=TWAP)
+    teller.do(["clock", "0"])
+    assert teller.synced(0) == ["place r1 +40"]
+    assert teller.do(["traded", "r1", "40", "x1"]) == ["place r2 +40"]
+    assert teller.do(["traded", "r2", "40", "x2"]) == ["place r3 +20"]
+
+
+def test_a_path_without_a_step_has_twenty_of_a_second_at_least() -> None:
+    """So much is said by its length alone."""
+    target = Target(contracts=100, version=1, source="", policy="", set_us=0, expires_us=None,
+                    on_expiry="hold", work=Work(path_from=0))  # fmt: skip
+    for seconds, steps in ((600, 20), (20, 20), (10, 10)):
+        path = slices.path_of(Policy(over_us=seconds * SECOND), target, 0)
+        assert path is not None
+        assert (path.steps, path.due) == (steps, 1)
+
+
+def test_a_path_that_is_at_its_end_does_not_begin_the_next_one() -> None:
+    """An hour later the next target has its own first slice, and no more."""
+    teller = Teller(TWAP)
+    trade(teller, teller.do(["target", "+100", "by", "mine"]))
+    trade(teller, teller.lives(100_000))
+    assert teller.book.position == 100
+    trade(teller, teller.lives(600_000))
+    teller.do(["target", "+200", "by", "mine"])
+    assert placed(teller)[-1] == 20
+
+
+def test_what_is_less_than_a_lot_at_the_end_of_a_path_is_no_slice_to_come() -> None:
+    """It says what it says of every gap that can't be traded."""
+    teller = Teller(TWAP, lot=100, position=50)
+    trade(teller, teller.do(["target", "+100", "by", "mine"]))
+    assert teller.book.waiting_for == "slice 2 of 5"
+    teller.lives(100_000)
+    assert teller.book.waiting_for == "nothing: the gap +50 is less than a lot of 100"
 
 
 def test_whoever_changes_his_mind_all_the_time_gets_one_slice_a_step() -> None:
