@@ -73,7 +73,7 @@ def parsed(body: bytes, shape: type[T], *, number: Callable[[str], object] | Non
             body,
             object_pairs_hook=_no_name_twice,
             parse_float=number or _refuse_number,
-            parse_constant=_refuse_number,
+            parse_constant=_refuse_constant,
         )
         return msgspec.convert(value, shape)
     except (ValueError, RecursionError) as error:
@@ -86,6 +86,10 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name is there twice")
     return found
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number")
 
 
 def _refuse_number(text: str) -> None:
