@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from uvicorn.server import ServerState
 
 from reconciler.paper import PaperExchange
 from reconciler.paper.auth import sign
+from reconciler.paper.uvicorn_door import Config
+from reconciler.paper.web import Answer
+from reconciler.paper.wire_http import Http
 from tests.paper.conftest import DEADLINE_S, Client
 
 PATH = "/api/v1/order"
@@ -130,3 +138,93 @@ def test_a_head_has_the_length_of_a_body_that_does_not_come(venue):
         assert head.endswith(b"\r\n\r\n")
         line.sendall(b"GET /api/v1/nowhere HTTP/1.1\r\nhost: v\r\n\r\n")
         assert answers(line, 1)[0][0] == 404
+
+
+# -- a connection that idles, on a clock of ours ----------------------------------------------
+
+
+class Loop:
+    """As much of an event loop as a connection needs: a clock, and timers by the moment."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        self.timers.append(asyncio.TimerHandle(self.now + seconds, call, (), self))  # type: ignore[arg-type]
+        return self.timers[-1]
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self.timers.remove(handle)
+
+    def go_on(self, to: float) -> None:
+        while due := [timer for timer in self.timers if timer.when() <= to]:
+            self.timers.remove(due[0])
+            self.now = due[0].when()
+            due[0]._run()
+        self.now = to
+
+
+class Line(asyncio.Transport):
+    closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+ASKED = b"GET /api/v1/trade HTTP/1.1\r\nhost: v\r\n\r\n"
+
+
+def idle() -> tuple[Loop, Line, Http]:
+    """A connection on which a request was answered at the moment 0."""
+    application = SimpleNamespace(begin=lambda request: Answer())
+    config = Config(application, http=Http, timeout_keep_alive=90, lifespan="off", log_config=None)  # type: ignore[arg-type]
+    config.load()
+    loop, line = Loop(), Line()
+    http = Http(config, ServerState(), {}, loop)  # type: ignore[arg-type]
+    http.connection_made(line)
+    http.data_received(ASKED)
+    return loop, line, http
+
+
+def test_a_connection_is_closed_when_it_has_idled_since_its_last_answer():
+    """Ninety seconds after the last request, and not after one before it."""
+    loop, line, http = idle()
+    loop.go_on(60)
+    http.data_received(ASKED)
+    loop.go_on(149)
+    assert not line.closed
+    loop.go_on(150)
+    assert line.closed
+
+
+def test_a_request_that_has_begun_is_not_cut_off():
+    """However long its head takes: the ninety seconds begin with its answer."""
+    loop, line, http = idle()
+    http.data_received(ASKED[:20])
+    loop.go_on(200)
+    assert not line.closed
+    http.data_received(ASKED[20:])
+    loop.go_on(289)
+    assert not line.closed
+    loop.go_on(290)
+    assert line.closed
+
+
+def test_a_connection_that_is_gone_leaves_no_timer():
+    """Else each stays in memory for as long as it might have idled."""
+    loop, _, http = idle()
+    http.connection_lost(None)
+    assert loop.timers == []
