@@ -96,6 +96,7 @@ EXACT = (
             "lookups",
             "messages",
             "outgoing",
+            "public_messages",
             "public_rows",
             "quotes",
             "rows",
@@ -106,7 +107,7 @@ EXACT = (
         )
     ),
     "reconciler/feed.py",
-    *(f"reconciler/strategy/{name}.py" for name in ("bars", "book", "history", "market")),
+    *(f"reconciler/strategy/{name}.py" for name in ("bars", "book", "history", "market", "prices", "series")),
     "reconciler/paper/market.py",
     "reconciler/paper/instruments.py",
     "reconciler/paper/account.py",

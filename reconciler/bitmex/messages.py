@@ -99,62 +99,6 @@ class TradeRow(msgspec.Struct):
     grossValue: Whole | None = None
 
 
-class BookRow(msgspec.Struct):
-    """A row of orderBookL2 and orderBookL2_25; of changes, old ones hold only what changed."""
-
-    symbol: str
-    id: int
-    side: str | None = None
-    size: Whole | None = None
-    price: object = None
-
-
-class Depth10Row(msgspec.Struct):
-    """A row of orderBook10: each time the whole of it, as pairs of price and size."""
-
-    symbol: str
-    bids: list[tuple[object, Whole]]
-    asks: list[tuple[object, Whole]]
-    timestamp: Moment | None = None
-
-
-class InstrumentRow(msgspec.Struct):
-    """What market data needs of a row of the instrument table: all of it, or only what changed."""
-
-    symbol: str
-    lotSize: Whole | None = None
-    tickSize: object = None
-    multiplier: Whole | None = None
-    isInverse: bool | None = None
-    markPrice: object = None
-    indicativeSettlePrice: object = None
-    fundingRate: object = None
-    fundingTimestamp: Moment | None = None
-    timestamp: Moment | None = None
-
-
-class FundingRow(msgspec.Struct):
-    """A row of the funding table."""
-
-    symbol: str
-    fundingRate: object = None
-    timestamp: Moment | None = None
-
-
-class BucketRow(msgspec.Struct):
-    """A row of trade/bucketed. Its timestamp is the END of the bucket."""
-
-    symbol: str
-    timestamp: Moment
-    open: object = None
-    high: object = None
-    low: object = None
-    close: object = None
-    trades: Whole | None = None
-    volume: Whole | None = None
-    turnover: Whole | None = None
-
-
 class OrderColumns(TypedDict, total=False):
     """The columns of the order table that we read; what is absent stays absent."""
 
@@ -226,14 +170,6 @@ _frame = msgspec.json.Decoder(Frame)
 _executions = msgspec.json.Decoder(list[ExecutionRow], float_hook=Decimal)
 _quotes = msgspec.json.Decoder(list[QuoteRow], float_hook=Decimal)
 _trades = msgspec.json.Decoder(list[TradeRow], float_hook=Decimal)
-_public = {
-    "orderBookL2": msgspec.json.Decoder(list[BookRow], float_hook=Decimal),
-    "orderBookL2_25": msgspec.json.Decoder(list[BookRow], float_hook=Decimal),
-    "orderBook10": msgspec.json.Decoder(list[Depth10Row], float_hook=Decimal),
-    "instrument": msgspec.json.Decoder(list[InstrumentRow], float_hook=Decimal),
-    "funding": msgspec.json.Decoder(list[FundingRow], float_hook=Decimal),
-    "bucketed": msgspec.json.Decoder(list[BucketRow], float_hook=Decimal),
-}
 _rows = msgspec.json.Decoder(list[dict[str, object]], float_hook=Decimal)
 _columns = {
     "order": msgspec.json.Decoder(list[OrderColumns], float_hook=Decimal),
@@ -259,60 +195,36 @@ def frame(said: bytes | str) -> Frame:
 
 def executions(said: Bytes) -> list[ExecutionRow]:
     """The rows of an execution frame or answer."""
-    return _decoded(_executions, said, "execution row")
+    return decoded(_executions, said, "execution row")
 
 
 def quotes(said: Bytes) -> list[QuoteRow]:
     """The rows of a quote frame."""
-    return _decoded(_quotes, said, "quote row")
+    return decoded(_quotes, said, "quote row")
 
 
 def trades(said: Bytes) -> list[TradeRow]:
     """The rows of a trade frame."""
-    return _decoded(_trades, said, "trade row")
-
-
-def book(table: str, said: Bytes) -> list[BookRow]:
-    """The rows of a book's frame."""
-    return _decoded(_public[table], said, "book row")  # type: ignore[arg-type]
-
-
-def depth10(said: Bytes) -> list[Depth10Row]:
-    """The rows of an orderBook10 frame."""
-    return _decoded(_public["orderBook10"], said, "book row")  # type: ignore[arg-type]
-
-
-def instruments(said: Bytes) -> list[InstrumentRow]:
-    """The rows of an instrument frame, as market data reads them."""
-    return _decoded(_public["instrument"], said, "instrument row")  # type: ignore[arg-type]
-
-
-def fundings(said: Bytes) -> list[FundingRow]:
-    """The rows of a funding frame."""
-    return _decoded(_public["funding"], said, "funding row")  # type: ignore[arg-type]
-
-
-def buckets(said: Bytes) -> list[BucketRow]:
-    """The rows of an answer of trade/bucketed."""
-    return _decoded(_public["bucketed"], said, "bucket row")  # type: ignore[arg-type]
+    return decoded(_trades, said, "trade row")
 
 
 def rows(said: Bytes) -> list[dict[str, object]]:
     """The rows of any other frame or answer."""
-    return _decoded(_rows, said, "row")
+    return decoded(_rows, said, "row")
 
 
 def columns(table: str, said: Bytes) -> list[dict[str, object]]:
     """The rows of a frame of one of the tables in `COLUMNS`, without the columns not read."""
-    return _decoded(_columns[table], said, "row")  # type: ignore[arg-type]
+    return decoded(_columns[table], said, "row")  # type: ignore[arg-type]
 
 
 def one_object(said: Bytes) -> dict[str, object]:
     """An answer that is one JSON object."""
-    return _decoded(_object, said, "answer")
+    return decoded(_object, said, "answer")
 
 
-def _decoded(decoder: msgspec.json.Decoder[_T], said: Bytes, what: str) -> _T:
+def decoded(decoder: msgspec.json.Decoder[_T], said: Bytes, what: str) -> _T:
+    """What *said* holds, or `ProtocolError`."""
     try:
         return decoder.decode(said)
     except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError) as error:

@@ -21,7 +21,7 @@ from reconciler.errors import ConfigError, ProtocolError
 from reconciler.feed import PAGE, Asked, Best, Joined, Lost, News, Page
 from reconciler.venue import Feed, Joiner
 
-from . import messages, net, rest
+from . import messages, net, public_messages, rest
 from .answers import Failure, Reply, said
 from .config import stream_address
 from .net import address
@@ -282,7 +282,7 @@ class PublicFeed(Feed):
             return Page(asked=asked, trades=trades, rows=len(rows))
         query["binSize"] = BIN_NAMES[asked.bucket_us]
         query["startTime"] = rest.iso(asked.start_us + asked.bucket_us)  # rows bear their end
-        found = messages.buckets(self._reader.body("/trade/bucketed", query))
+        found = public_messages.buckets(self._reader.body("/trade/bucketed", query))
         buckets = [b for row in found if (b := bucket_of(row, asked.bucket_us)) is not None]
         return Page(asked=asked, buckets=buckets, rows=len(found))
 

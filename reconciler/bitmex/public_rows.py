@@ -26,8 +26,9 @@ from reconciler.feed import (
     TradeImage,
 )
 
-from . import messages
-from .messages import BucketRow, Frame, InstrumentRow, TradeRow
+from . import messages, public_messages
+from .messages import Frame, TradeRow
+from .public_messages import BucketRow, InstrumentRow
 from .rows import SIGN, exact, micros
 
 ALWAYS = ("quote", "trade", "instrument")  # the order matters: trades have their image early
@@ -131,7 +132,7 @@ class PublicRows:
 
     def _instruments(self, frame: Frame) -> list[News]:
         told: list[News] = []
-        for row in messages.instruments(frame.data):
+        for row in public_messages.instruments(frame.data):
             if row.symbol not in self._symbols:
                 continue
             if (rules := self._new_rules(row)) is not None:
@@ -168,7 +169,7 @@ class PublicRows:
 
     def _book(self, frame: Frame) -> list[News]:
         by_symbol: dict[str, list[Level]] = {}
-        for row in messages.book(frame.table, frame.data):
+        for row in public_messages.books(frame.data):
             if row.symbol in self._symbols:
                 level = Level(
                     row.id, _SIDES.get(row.side or "", 0), exact(row.price, "price"), row.size
@@ -205,7 +206,7 @@ class PublicRows:
 
     def _top(self, frame: Frame) -> list[News]:
         told: list[News] = []
-        for row in messages.depth10(frame.data):
+        for row in public_messages.depths(frame.data):
             if row.symbol in self._symbols:
                 venue_us = 0 if row.timestamp is None else micros(row.timestamp)
                 told.append(BookTop(row.symbol, _pairs(row.bids), _pairs(row.asks), venue_us))
@@ -213,7 +214,7 @@ class PublicRows:
 
     def _fundings(self, frame: Frame) -> list[News]:
         told: list[News] = []
-        for row in messages.fundings(frame.data):
+        for row in public_messages.fundings(frame.data):
             rate = exact(row.fundingRate, "fundingRate")
             if row.symbol in self._symbols and rate is not None and row.timestamp is not None:
                 told.append(FundingPaid(row.symbol, rate, micros(row.timestamp)))

@@ -19,8 +19,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
-import msgspec
-
 from reconciler.feed import (
     Best,
     BookRows,
@@ -41,19 +39,14 @@ from reconciler.strategy.bars import (
     Bar,
     BarEvent,
     Covers,
-    Series,
     length_us,
     value_minor,
 )
 from reconciler.strategy.book import Book
+from reconciler.strategy.prices import Snapshot, Tick, Values
+from reconciler.strategy.series import Series
 
 __all__ = ["Bar", "BarEvent", "Book", "Market", "Snapshot", "SymbolMarket", "Tick"]
-
-_Price = Decimal | None
-_Values = tuple[
-    str, int, _Price, _Price, _Price, _Price, int | None, int | None, _Price, _Price, _Price,
-    int | None,
-]  # fmt: skip
 
 GRACE_US = 100_000  # for a stream over a network: so long trades may be on their way
 TRADES = 1_000  # the newest that are kept
@@ -61,41 +54,6 @@ TRADES = 1_000  # the newest that are kept
 #: run a thousand times as fast as the clock, and be minutes ahead when its next frame comes.
 AHEAD_US = 3_600 * SECOND_US
 IDS = 4_096  # of the newest trades, to know a repeat by
-
-
-class Prices(msgspec.Struct, frozen=True, gc=False):
-    """
-    The prices of one symbol at one moment. None: not known yet.
-
-    Attributes:
-        last: Price of the newest trade.
-        previous: Price of the trade before it.
-        index: The price of the underlying that the mark follows.
-        funding: The rate of the next funding, at `next_funding_us`.
-    """
-
-    symbol: str
-    venue_us: int
-    last: Decimal | None
-    previous: Decimal | None
-    bid: Decimal | None
-    ask: Decimal | None
-    bid_contracts: int | None
-    ask_contracts: int | None
-    mark: Decimal | None
-    index: Decimal | None
-    funding: Decimal | None
-    next_funding_us: int | None
-
-
-class Tick(Prices, frozen=True, gc=False):
-    """They changed. `trade` is what did it; None when a quote, a mark or an image did."""
-
-    trade: Trade | None = None
-
-
-class Snapshot(Prices, frozen=True, gc=False):
-    """They are so at a whole second, `venue_us`, of the venue's clock, changed or not."""
 
 
 class SymbolMarket:
@@ -149,7 +107,7 @@ class SymbolMarket:
         """The prices as they are at *venue_us*."""
         return Snapshot(*self._prices(venue_us))
 
-    def _prices(self, venue_us: int) -> _Values:
+    def _prices(self, venue_us: int) -> Values:
         return (
             self.symbol,
             venue_us,

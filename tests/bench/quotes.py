@@ -273,7 +273,8 @@ def hundred_symbols(seconds: float) -> None:
 
 def bars(count: int) -> None:
     """A million made-up trades, late by up to a second, against an independent builder."""
-    from reconciler.strategy.bars import Series, length_us
+    from reconciler.strategy.bars import length_us
+    from reconciler.strategy.series import Series
     from tests.strategy.made import one_pass, shuffled, trades
 
     rng = Random(5)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.bitmex import messages
+from reconciler.bitmex import messages, public_messages
 from reconciler.bitmex.public_rows import PublicRows, bucket_of, tables_of
 from reconciler.errors import ProtocolError
 from reconciler.feed import (
@@ -235,7 +235,7 @@ def test_buckets_bear_their_end() -> None:
         b'{"timestamp":"2026-05-20T11:02:00.000Z","symbol":"XBTUSD","close":2.5,"trades":0},'
         b'{"timestamp":"2026-05-20T11:03:00.000Z","symbol":"XBTUSD","trades":0}]'
     )
-    traded, empty, nothing = (bucket_of(row, 60_000_000) for row in messages.buckets(said))
+    traded, empty, nothing = (bucket_of(row, 60_000_000) for row in public_messages.buckets(said))
     assert traded is not None
     assert traded.start_us == AT_US - 250_000
     assert (traded.open_, traded.high, traded.low, traded.close) == (

@@ -17,11 +17,11 @@ from reconciler.strategy.bars import (
     Bar,
     BarEvent,
     Covers,
-    Series,
     length_name,
     length_us,
     value_minor,
 )
+from reconciler.strategy.series import Series
 from tests.strategy.made import SECOND, START_US, Plain, one_pass, shuffled, trades
 
 

@@ -283,11 +283,16 @@ def test_pages_are_read_to_the_end() -> None:
     """More trades than one page: read on, with the rows of before skipped."""
     made = tape(5, 3_400)
     house = House(Venue(made), {}, trades_us=80_000 * SECOND)
+    assert house.joiner.asks(made[0].venue_us) == [], "nothing before the stream"
     house.subscribe(3_300)
+    (first,) = house.joiner.asks(house.now_us)
+    assert house.joiner.asks(house.now_us) == [], "one page at a time"
+    house.see(house.joiner.page(house.venue.page(first), house.now_us))
     house.live(3_300, 3_310)
     house.read_all()
     house.live(3_310, len(made))
     assert [asked.skip for asked in house.venue.pages] == [0, 1_000, 2_000, 3_000]
+    assert house.joiner.asks(house.now_us + 10**9) == [], "all is joined"
     assert house.handed_over == made
 
 
@@ -322,6 +327,7 @@ def test_failures_are_repeated_and_then_told() -> None:
     assert len(times) == FAILURES
     waits = [after - before for before, after in pairwise(times)]
     assert waits == sorted(waits)
+    assert waits[-1] > 30 * waits[0]
     assert not house.history.complete
     assert "503" in house.history.note
     assert house.market[SYMBOL].history_note == house.history.note
