@@ -22,6 +22,7 @@ from reconciler.feed import (
     Trade,
     TradeImage,
 )
+from reconciler.strategy import history
 from reconciler.strategy.history import FAILURES, LAGS, Joiner, Needs
 from reconciler.strategy.market import Bar, Market
 from tests.strategy.made import SECOND, START_US, one_pass, trades
@@ -279,6 +280,40 @@ def test_an_image_after_the_word_that_all_is_in_sync_is_the_anchor() -> None:
     assert house.handed_over == [t for t in made if t.venue_us >= since]
 
 
+def test_a_second_image_changes_nothing() -> None:
+    """A venue may send one at any time: what is being read goes on, what is joined stays joined."""
+    made = tape(13, 40)
+    house = House(Venue(made), {}, trades_us=5 * SECOND)
+    house.subscribe(10)
+    (asked,) = house.joiner.asks(house.now_us)
+    house.live(10, 12)
+    house.stream(TradeImage(SYMBOL, made[11:12]), TradeImage("ETHUSD", []))
+    assert isinstance(house.told[-1], TradeImage), "of other symbols it passes"
+    house.see(house.joiner.page(house.venue.page(asked), house.now_us))
+    assert house.joiner.joined
+    house.live(12, 14)
+    house.stream(TradeImage(SYMBOL, made[13:14]))
+    assert house.joiner.joined
+    assert house.joiner.asks(house.now_us + SECOND) == []
+    house.live(14, 40)
+    since = house.history.since_us
+    assert house.handed_over == [t for t in made if t.venue_us >= since]
+
+
+def test_trades_that_history_had_first_are_not_told_again() -> None:
+    """Its pages may be ahead of the stream, which may be a little out of order, too."""
+    made = tape(14, 40)
+    house = House(Venue(made), {}, trades_us=5 * SECOND)
+    house.subscribe(10)
+    house.venue.shown = 14
+    house.read_all()
+    assert house.history.trades[-1] == made[13]
+    for number in (14, 10, 12, 11, 13, 15):
+        house.stream(made[number])
+    assert house.told[-2:] == [made[14], made[15]]
+    assert len(house.handed_over) == len(set(house.handed_over))
+
+
 def test_pages_are_read_to_the_end() -> None:
     """More trades than one page: read on, with the rows of before skipped."""
     made = tape(5, 3_400)
@@ -294,6 +329,34 @@ def test_pages_are_read_to_the_end() -> None:
     assert [asked.skip for asked in house.venue.pages] == [0, 1_000, 2_000, 3_000]
     assert house.joiner.asks(house.now_us + 10**9) == [], "all is joined"
     assert house.handed_over == made
+
+
+def test_what_is_held_back_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A venue that never answers must not fill the memory: the stream goes on without its past."""
+    monkeypatch.setattr(history, "HELD", 3)
+    made = tape(15, 40)
+    house = House(Venue(made), {"1s": 5})
+    house.subscribe(10)
+    house.live(10, 13)
+    assert not house.joiner.joined
+    house.live(13, 14)
+    assert house.joiner.joined
+    assert not house.history.complete
+    assert "too much was traded" in house.history.note
+    house.live(14, 40)
+    assert house.handed_over == made[10:]
+
+
+def test_a_gap_of_too_many_trades_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading has an end, too; what was read until then is used."""
+    monkeypatch.setattr(history, "PAGES", 2)
+    made = tape(16, 3_000)
+    house = House(Venue(made), {}, trades_us=80_000 * SECOND)
+    house.subscribe(2_900)
+    house.read_all()
+    assert not house.history.complete
+    assert "more than 2000 trades are missing" in house.history.note
+    assert house.handed_over == made[:2_000]
 
 
 def test_a_venue_without_history_of_a_symbol() -> None:
