@@ -28,12 +28,12 @@ class Look:
         self.waiting_for = ""
         self.wants_quote = False
 
-    def stopped(self) -> str:
-        """Why no order of ours should be there at all; "" if one may."""
+    def stopped(self, order: Order) -> str:
+        """Whose word takes *order* away, whatever the target is; "" if it may be there."""
         ledger, book = self.ledger, self.book
         if ledger.stopping and not ledger.keep_orders:
             return f"stopping: {ledger.stopping}"
-        if stop := modes.stopped(ledger, book):
+        if stop := modes.unwanted(ledger, book, order):
             return stop
         return "" if book.symbol in ledger.settings.symbols else "not a configured symbol"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from reconciler.core import modes
 from reconciler.core.decisions import ReadOrder, ReadPosition
 from reconciler.core.ledger import Order
 from reconciler.core.lifecycle import State
@@ -37,7 +36,7 @@ def end_doubt(look: Look, order: Order) -> None:
     ledger = look.ledger
     if doubt is None:
         return
-    stop = look.stopped() or modes.unwanted(ledger, look.book, order)
+    stop = look.stopped(order)
     if stop:  # it may be there: harmless if it is not, and no proof that it is not
         look.cancel(order, stop)
     if not ledger.in_sync:

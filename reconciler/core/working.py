@@ -40,7 +40,7 @@ def unwanted(look: Look, order: Order) -> str:
     ledger, book = look.ledger, look.book
     if order.zombie:
         return "it was thought over"
-    stop = look.stopped() or modes.unwanted(ledger, book, order)
+    stop = look.stopped(order)
     stop = stop or guards.to_take_back(ledger, book, order.reduce_only)
     if stop:
         return stop
