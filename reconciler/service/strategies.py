@@ -12,6 +12,7 @@ again.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -45,6 +46,10 @@ MakeFeed = Callable[
 ]
 
 Wanted = tuple[Mapping[str, Needs], tuple[str, ...]]
+
+#: How long a strategy that computes may keep the interpreter from the trading loop. Python has 5 ms,
+#: and each fill would wait that long.
+SWITCH_S = 0.000_2
 
 #: Of the log, by the state of a strategy.
 LEVEL = {"running": "info", "stopped": "warning", "failed": "error"}
@@ -85,6 +90,7 @@ class Strategies:
         self._own = frozenset(spec.identifier for spec in self.specs if spec.runs == "service")
         self._asked: Wanted = ({}, ())
         self._closed = False
+        self._switch_s = 0.0
 
     # -- in the loop
 
@@ -130,6 +136,8 @@ class Strategies:
             signals=signals,
         )
         self._outbox.start()
+        self._switch_s = sys.getswitchinterval()
+        sys.setswitchinterval(min(self._switch_s, SWITCH_S))
         host.start(spec.identifier for spec in own if self._may_begin(spec, ledger))
         return host
 
@@ -176,6 +184,7 @@ class Strategies:
             self._feed.close(1)
         if self._host is not None:
             self._host.stop()
+            sys.setswitchinterval(self._switch_s)
         self._outbox.stop()
 
     # -- in the strategies' threads

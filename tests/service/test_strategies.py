@@ -1,0 +1,355 @@
+"""Strategies inside the service: when they begin, who stays stopped, and what is recorded."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from reconciler.core.decisions import FillShared
+from reconciler.core.events import Signalled, StrategyChanged, Synced, Tick
+from reconciler.core.ledger import Ledger
+from reconciler.errors import NotFound, Refused, UsageError
+from reconciler.feed import History, Joined, Trade
+from reconciler.service.door import StrategyReport
+from reconciler.service.strategies import SWITCH_S, Strategies
+from reconciler.service.strategy_door import StrategyDoor
+from reconciler.strategy import Needs, Strategy
+from reconciler.strategy.registry import Spec
+
+AT_US = 1_790_000_000_000_000
+SYMBOL = "XBTUSD"
+
+
+class Echo(Strategy):
+    """Says how many contracts it holds, and how many bars it looked back on."""
+
+    back: int = 0
+
+    def needs(self):
+        return Needs(look_back=self.back)
+
+    def on_start(self):
+        self.warn(f"knew {[str(s.strength) for s in self.signals.values()]}")
+
+    def on_tick(self, tick):
+        if tick.trade is not None:
+            self.signal(SYMBOL, tick.last)
+
+    def on_fill(self, fill):
+        self.signal(SYMBOL, fill.position)
+
+
+class Feed:
+    """A source of market data that a test plays."""
+
+    def __init__(self, needs, tables, sink, on_crash) -> None:
+        self.asked = [needs]
+        self.sink, self.on_crash = sink, on_crash
+        self.closed = False
+
+    def start(self) -> None:
+        self.sink([Joined(), *(History(symbol=symbol) for symbol in self.asked[0])])
+
+    def want(self, needs, tables) -> None:
+        self.asked.append(needs)
+        self.sink([History(symbol=symbol) for symbol in needs])
+
+    def venue_us(self) -> int:
+        return AT_US
+
+    def rejoin(self, reason: str) -> None:
+        raise AssertionError("nothing was dropped")
+
+    def health(self) -> dict[str, object]:
+        return {}
+
+    def close(self, timeout_s: float) -> None:
+        self.closed = True
+
+
+class House:
+    """The part of a service that strategies are in."""
+
+    def __init__(self, *specs: Spec, before: Ledger | None = None) -> None:
+        self.ledger = before or Ledger()
+        self.feeds: list[Feed] = []
+        self.signals: list[Decimal] = []
+        self.said: list[tuple[str, str, dict]] = []
+        self.serial = 0
+        self.strategies = Strategies(
+            specs,
+            self.make_feed,
+            in_loop=self.step,
+            now_us=lambda: AT_US,
+            signal=lambda signal: self.signals.append(signal.strength),
+            say=lambda level, event, **values: self.said.append((level, event, values)),
+        )
+        self.watch = self.strategies.watcher(self.ledger)
+
+    def make_feed(self, *asked) -> Feed:
+        self.feeds.append(Feed(*asked))
+        return self.feeds[-1]
+
+    def step(self, call) -> None:
+        for event in call():
+            self.ledger.strategies[event.strategy] = event
+
+    def sync(self) -> None:
+        self.watch([(Synced(at_us=AT_US, watermark_us=AT_US, open_order_ids=()), (), ())])
+
+    def trade(self, price: int) -> None:
+        self.serial += 1
+        self.feeds[0].sink([Trade(SYMBOL, Decimal(price), 1, 1, AT_US + self.serial)])
+
+    def states(self) -> dict[str, str]:
+        return {row["name"]: row["state"] for row in self.strategies.table()}
+
+    def recorded(self) -> dict[str, str]:
+        return {name: event.state for name, event in self.ledger.strategies.items()}
+
+    def until(self, what: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10
+        while not what():
+            assert time.monotonic() < deadline, (self.states(), self.signals, self.said)
+            time.sleep(0.005)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.strategies.close()
+        assert all(feed.closed for feed in self.feeds)
+
+
+def echo(name: str = "echo", number: int = 1, **more) -> Spec:
+    kind = "tests.service.test_strategies:Echo"
+    return Spec(**{"name": name, "kind": kind, "symbols": (SYMBOL,), "number": number, **more})
+
+
+def changed(state: str, parameters: str = "{}", number: int = 1) -> Ledger:
+    """A ledger of a service in which the strategy was left in *state*."""
+    name = f"Echo_XBTUSD_{number}"
+    event = StrategyChanged(
+        at_us=1, strategy=name, state=state, detail="so it was", parameters=parameters
+    )
+    return Ledger(strategies={name: event})
+
+
+def test_they_begin_when_the_service_is_in_sync():
+    """Not before: what they say would be weighed against a position nobody knows yet."""
+    with House(echo()) as house:
+        house.watch([(Tick(at_us=AT_US), (), ())])
+        assert (house.states(), house.feeds) == ({"echo": "off"}, [])
+        house.sync()
+        house.until(lambda: house.states() == {"echo": "running"})
+        assert house.recorded() == {"Echo_XBTUSD_1": "running"}
+        house.trade(100)
+        house.until(lambda: house.signals == [100])
+        house.sync()
+        assert len(house.feeds) == 1
+
+
+def test_a_service_that_stops_begins_none():
+    """A halt without a service connects to end orders, and for nothing else."""
+    with House(echo(), before=Ledger(stopping="halted")) as house:
+        house.sync()
+        assert (house.states(), house.feeds) == ({"echo": "off"}, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        (changed("running"), "running"),
+        (changed("stopped"), "stopped"),
+        (changed("failed"), "failed"),
+        (changed("failed", parameters=""), "running"),  # it was never loaded: tried again
+        (changed("stopped", number=2), "running"),  # that was another one
+    ],
+)
+def test_who_was_stopped_or_failed_stays_so(before, then):
+    """A restart starts nobody that a person, or its own failure, has stopped; and says so."""
+    with House(echo(), before=before) as house:
+        house.sync()
+        house.until(lambda: house.states() == {"echo": then})
+        told = [values for _, event, values in house.said if event == "strategy.stop"]
+        if then == "running":
+            assert told == []
+            return
+        assert told == [
+            {
+                "strategy": "Echo_XBTUSD_1",
+                "detail": f"{then} in an earlier run: so it was",
+                "next": "reconciler strategies start echo",
+            }
+        ]
+        row = house.strategies.do("echo", "start", by="test")
+        assert row["strategy"] == "Echo_XBTUSD_1"
+        house.until(lambda: house.recorded()["Echo_XBTUSD_1"] == "running")
+
+
+def test_one_that_is_not_enabled_begins_by_command_only():
+    """enabled = false keeps it off; its market data is asked for when it is started."""
+    with House(echo(enabled=False)) as house:
+        house.sync()
+        assert house.states() == {"echo": "off"}
+        assert house.feeds == []
+        house.strategies.do("echo", "start", by="test")
+        house.until(lambda: house.states() == {"echo": "running"})
+        assert len(house.feeds) == 1
+
+
+def test_a_strategy_is_told_what_it_said_before():
+    """The signals of the journal are there at on_start."""
+    before = Ledger(
+        signals={
+            f"Echo_XBTUSD_1 {SYMBOL}": Signalled(
+                at_us=1, number=4, strategy="Echo_XBTUSD_1", symbol=SYMBOL, strength=Decimal("0.5")
+            )
+        }
+    )
+    with House(echo(), before=before) as house:
+        house.sync()
+        house.until(lambda: house.states() == {"echo": "running"})
+        notes = [values["text"] for _, event, values in house.said if event == "strategy.note"]
+        assert notes == ["knew ['0.5']"]
+
+
+def test_it_hears_of_its_own_fills():
+    """Its part of a fill, and nobody else's."""
+
+    def part(strategy: str, position: int) -> FillShared:
+        return FillShared(
+            exec_id="x", symbol=SYMBOL, strategy=strategy, contracts=1, price=Decimal(1),
+            cost_minor=1, fee_minor=0, realised_minor=0, currency="XBt", position=position,
+        )  # fmt: skip
+
+    with House(echo()) as house:
+        house.sync()
+        house.until(lambda: house.states() == {"echo": "running"})
+        house.watch([(Tick(at_us=AT_US), (), (part("Other", 5), part("Echo_XBTUSD_1", 7)))])
+        house.until(lambda: house.signals == [7])
+
+
+def test_more_of_the_market_is_asked_for_when_it_is_needed():
+    """One that is started later and looks back further: the feed brings the rest; else nothing."""
+    near = echo(bar="1s", parameters={"back": 5})
+    alike = echo("alike", 2, bar="1s", parameters={"back": 3}, enabled=False)
+    far = echo("far", 3, bar="1s", parameters={"back": 50}, enabled=False)
+    with House(near, alike, far) as house:
+        house.sync()
+        house.until(lambda: house.states()["echo"] == "running")
+        house.strategies.do("alike", "start", by="test")
+        house.until(lambda: house.states()["alike"] == "running")
+        (feed,) = house.feeds
+        assert len(feed.asked) == 1
+        house.strategies.do("far", "start", by="test")
+        house.until(lambda: house.states()["far"] == "running")
+        assert [asked[SYMBOL].bars for asked in feed.asked] == [{1_000_000: 5}, {1_000_000: 50}]
+
+
+def test_without_market_data_every_strategy_has_failed():
+    """The feed's thread died: that is told, and nobody goes on blindly; the service does."""
+    with House(echo(), echo("off", 2, enabled=False)) as house:
+        house.sync()
+        house.until(lambda: house.states()["echo"] == "running")
+        house.feeds[0].on_crash(KeyError("ours"))
+        house.until(lambda: house.states() == {"echo": "failed", "off": "off"})
+        assert ("critical", "strategy.fail") in [(level, event) for level, event, _ in house.said]
+        assert "KeyError: 'ours'" in house.ledger.strategies["Echo_XBTUSD_1"].detail
+
+
+def test_a_refused_signal_is_told_in_the_log():
+    """Nobody weighs it: a strategy that leads nowhere is no secret."""
+    with House(echo()) as house:
+
+        def refuse(signal):
+            raise Refused("nobody weighs it")
+
+        house.strategies._signal = refuse
+        house.sync()
+        house.until(lambda: house.states() == {"echo": "running"})
+        house.trade(5)
+        house.until(lambda: "signal.refused" in [event for _, event, _ in house.said])
+        assert house.states() == {"echo": "running"}
+
+
+def test_the_loop_gets_the_interpreter_soon_while_strategies_run():
+    """A strategy that computes keeps fills waiting for less than a millisecond, not for five."""
+    before = sys.getswitchinterval()
+    with House(echo()) as house:
+        house.sync()
+        assert sys.getswitchinterval() <= SWITCH_S * 1.01
+    assert sys.getswitchinterval() == before
+
+
+class Door(StrategyDoor):
+    def __init__(self, house: House) -> None:
+        self._strategies, self.house = house.strategies, house
+        self._say = lambda level, event, **values: house.said.append((level, event, values))
+        self._loop = SimpleNamespace(now_us=lambda: AT_US, ask=self.ask)
+
+    def ask(self, make):
+        events, finish = make(self.house.ledger)
+        for event in events:
+            self.house.ledger.strategies[event.strategy] = event
+        return finish(self.house.ledger)
+
+
+def test_what_a_door_is_asked():
+    """Commands by name or identifier; what makes no sense is refused with what would."""
+    with House(echo(), echo("far", 2, runs="process")) as house:
+        door = Door(house)
+        with pytest.raises(Refused, match="begin once the service is in sync"):
+            door.strategy("echo", "stop", by="test")
+        house.sync()
+        house.until(lambda: house.states() == {"echo": "running"})
+        assert [row["name"] for row in door.strategies()] == ["echo", "far"]
+        with pytest.raises(UsageError, match="One of start, stop, restart"):
+            door.strategy("echo", "shoot", by="test")
+        with pytest.raises(Refused, match="runs in a process of its own"):
+            door.strategy("far", "start", by="test")
+        with pytest.raises(NotFound, match="There are: Echo_XBTUSD_1"):
+            door.strategy("nobody", "stop", by="test")
+        assert door.strategy("Echo_XBTUSD_1", "stop", by="me")["detail"] == "by me"
+        assert door.strategy("echo", "restart", by="me")["state"] in ("waiting", "running")
+        house.until(lambda: house.states() == {"echo": "running"})
+        assert door.strategy("echo", "restart", by="me")["state"] in ("waiting", "running")
+
+
+def test_a_report_from_elsewhere_is_recorded():
+    """Of itself only: nobody reports for a strategy that the service runs."""
+    with House(echo(), echo("far", 2, runs="process")) as house:
+        door = Door(house)
+        door.report_strategy(
+            StrategyReport(strategy="Echo_XBTUSD_2", state="failed", detail="a\ud800b")
+        )
+        far = door.strategies()[1]
+        assert (far["state"], far["detail"]) == ("failed", "a?b")
+        with pytest.raises(Refused, match="runs inside the service"):
+            door.report_strategy(StrategyReport(strategy="Echo_XBTUSD_1", state="failed"))
+        with pytest.raises(UsageError, match="is the identifier of no strategy"):
+            door.report_strategy(StrategyReport(strategy="a b", state="failed"))
+        door.report_strategy(StrategyReport(strategy="Stranger_1", state="running"))
+        assert door.strategies()[2]["runs"] == "elsewhere"
+
+
+def test_every_thread_ends_with_the_service():
+    """Nothing is left running behind a service that has stopped."""
+    before = {thread.name for thread in threading.enumerate()}
+    with House(echo()) as house:
+        house.sync()
+        house.until(lambda: house.states() == {"echo": "running"})
+    house.until(
+        lambda: (
+            not any(
+                thread.name.startswith("strategies") and thread.name not in before
+                for thread in threading.enumerate()
+            )
+        )
+    )
