@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from reconciler.core.settings import Settings, default_policies
@@ -115,3 +118,11 @@ def test_every_policy_that_is_built_in_can_be_measured():
     assert set(QUICK) <= set(known)
     with pytest.raises(SystemExit):
         policies.main(["--policy", "no-such-policy"])
+
+
+def test_the_page_has_what_was_measured_of_every_policy():
+    """A policy that is new or gone is seen here: make the table again with scripts/policies."""
+    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
+    measured = page.partition(BEGIN)[2].partition(END)[0]
+    named = re.findall(r"(?m)^\| `(\w+)` \|", measured)
+    assert sorted(named) == sorted(default_policies())
