@@ -123,6 +123,34 @@ def test_the_demo_runs_by_itself_and_can_be_proved(run, home):
     assert told["events"] > 20
 
 
+def test_the_demo_of_strategies_shows_what_led_to_what(run, home):
+    """Signals of several strategies, one net target, orders, and who holds what: it all adds up."""
+    demo = subprocess.run(
+        [*COMMAND, "demo", "--strategies", "--plain", "--for", "10s"],
+        capture_output=True, text=True, timeout=60, cwd=home,
+        env={**os.environ, "RECONCILER_API__LISTEN": "127.0.0.1:0"},
+    )  # fmt: skip
+    assert demo.returncode == 0, demo.stderr
+    assert re.search(r"(?m)^\d\d:\d\d:\d\dZ  XBTUSD   signal [+-]\S+  Random_XBTUSD_1", demo.stdout)
+    assert re.search(
+        r"(?m)^\d\d:\d\d:\d\dZ  XBTUSD   signal [+-]1  EmaCross_XBTUSD_1s_1", demo.stdout
+    )
+    database = home / ".local" / "state" / "reconciler" / "demo.db"
+    with History.open(database) as journal:
+        (position,) = (row["position"] for row in journal.status().dicts())
+        net = journal.query("select sum(contracts) from v_shares where target_id ="
+                            " (select max(target_id) from v_targets)").values[0][0]  # fmt: skip
+        target = journal.query("select contracts from v_targets order by target_id desc").values[0][
+            0
+        ]
+    held = re.findall(r"(?m)^\S+ +holds XBTUSD ([+-]?[\d,]+), realised", demo.stdout)
+    assert len(held) >= 2
+    assert sum(int(contracts.replace(",", "")) for contracts in held) == position
+    assert net == target
+    wrong = run("demo", "--strategies", "--symbol", "ETHUSD")
+    assert (wrong.code, "are on XBTUSD" in wrong.err) == (2, True)
+
+
 def test_a_demo_puts_the_last_one_away(home):
     """The exchange forgot the old demo, so its journal gets another name and is kept."""
     from reconciler.cli.demo import _put_away
