@@ -47,8 +47,8 @@ MakeFeed = Callable[
 
 Wanted = tuple[Mapping[str, Needs], tuple[str, ...]]
 
-#: How long a strategy that computes may keep the interpreter from the trading loop. Python itself has
-#: 5 ms, and each fill would wait that long.
+#: How long a strategy that computes may keep the interpreter from the trading loop. Python's own
+#: setting is 5 ms, and each fill would wait that long.
 SWITCH_S = 0.000_2
 
 #: Of the log, by the state of a strategy.
