@@ -191,6 +191,18 @@ def test_an_order_decided_in_the_commit_of_a_stop_is_not_sent(house: House) -> N
     assert (book.state, [order.status for order in book.orders.values()]) == ("idle", ["refused"])
 
 
+@pytest.mark.parametrize("mode", ["pause", "reduce_only", "freeze"])
+def test_an_order_decided_in_the_commit_of_a_mode_is_not_sent(house: House, mode: str) -> None:
+    """What a person forbids holds for what was decided a moment before: it has not left yet."""
+    now_us = house.teller.now_us
+    target = e.TargetSet(at_us=now_us, symbol=SYMBOL, contracts=100, version=1, source="test")
+    forbids = e.ModeSet(at_us=now_us, mode=mode, by="eve", reason="lunch", symbols=(SYMBOL,))
+    priced = msgspec.structs.replace(target, quote=house.teller.quoted(SYMBOL))
+    house.engine.handle([priced, forbids])
+    assert intents(house.database) != set()
+    assert (house.venue.orders(), house.venue.withdrawn) == ([], 1)
+
+
 def test_orders_that_wait_for_a_connection_are_withdrawn_at_a_stop(house: House) -> None:
     """Halt, stop, and every freeze; a target alone withdraws nothing."""
     house.target(100)

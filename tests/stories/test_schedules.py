@@ -173,6 +173,15 @@ def test_a_row_from_before_a_newer_target_is_no_news() -> None:
     assert table.wait(900) == ["day/1 XBTUSD +300"]
 
 
+def test_a_target_of_the_very_moment_is_no_newer_than_the_row() -> None:
+    """The table is a promise: only what came after it was due takes it back."""
+    table = Timetable()
+    table.set(at(10, 100))
+    table.teller.now_us += 10 * SECOND
+    table.teller.target(-5)
+    assert table.look() == ["day/0 XBTUSD +100"]
+
+
 def test_a_crash_before_the_commit_gives_the_row_its_turn_again_and_after_it_never() -> None:
     """The event that the row becomes is what marks it done: there is no moment in between."""
     table = Timetable()
@@ -225,6 +234,11 @@ REFUSALS: tuple[tuple[tuple[Entry, ...], type[ReconcilerError], str], ...] = (
         (after("b", name="a"), after("a", name="b")),
         Refused,
         "goes in a circle: a after b after a",
+    ),
+    (
+        (row(SYMBOL, 0, after="a", delay_us=5), after("b", name="a"), after("a", name="b")),
+        Refused,
+        "goes in a circle: row 0 after a after b after a",
     ),
     ((after("a", name="a"),), Refused, "in a circle: a after a"),
     (
