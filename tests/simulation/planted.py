@@ -19,12 +19,15 @@ from reconciler.core import (
     expect,
     fills,
     gate,
+    guards,
     looking,
     modes,
     orders,
+    policies,
     review,
     shares,
     sizing,
+    slices,
     working,
 )
 from reconciler.core.events import (
@@ -268,6 +271,39 @@ def past_the_target_is_fine(patch: Patch) -> None:
 
 
 @fault
+def slices_are_of_any_size(patch: Patch) -> None:
+    patch.setattr(slices, "cut", lambda policy, book, target, size, taking: (size, ""))
+
+
+@fault
+def a_touch_is_crossed_by_what_is_to_rest(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        def price(policy: Any, stage: Any, basis: Any) -> Any:
+            pricing = whole(policy, stage, basis)
+            if isinstance(pricing, str) or not pricing.post_only or basis.other is None:
+                return pricing
+            return pricing._replace(price=basis.other)
+
+        return price
+
+    wrapped(patch, policies, "price", make)
+
+
+@fault
+def crossing_pays_anything(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        def price(policy: Any, stage: Any, basis: Any) -> Any:
+            pricing = whole(policy, stage, basis)
+            if isinstance(pricing, str) or not pricing.immediate:
+                return pricing
+            return pricing._replace(price=pricing.price + basis.side * basis.tick)
+
+        return price
+
+    wrapped(patch, policies, "price", make)
+
+
+@fault
 def halted_orders_stay(patch: Patch) -> None:
     patch.setattr(working, "unwanted", lambda look, order: "")
 
@@ -477,3 +513,20 @@ def strategies_pass_nothing_on(patch: Patch) -> None:
 @fault
 def funding_is_not_shared(patch: Patch) -> None:
     patch.setattr(shares, "share_funding", lambda turn, book, row: None)
+
+
+def unguarded(guard: str) -> None:
+    """A limit is asked of no order, neither when it is decided nor before it leaves."""
+
+    def plant(patch: Patch) -> None:
+        for name in ("OF_REQUESTS", "OF_RISK", "AT_ANY_PRICE", "BEFORE_A_PRICE"):
+            asked = getattr(guards, name)
+            patch.setattr(guards, name, tuple(one for one in asked if one.__name__ != guard))
+        if "notional" in guard:
+            patch.setattr(guards, "fitted", lambda ledger, book, size, price: size)
+
+    FAULTS[f"guards without {guard}"] = plant
+
+
+for _name in ("_orders_a_day", "_order_notional", "_position_notional", "_open_orders"):
+    unguarded(_name)

@@ -163,3 +163,20 @@ def test_a_runaway_of_many_symbols_stops_the_account() -> None:
         """,
         settings=settings,
     )
+
+
+def test_a_restart_does_not_begin_the_count_anew() -> None:
+    """What crashes and is started again, and again, would never reach the limit."""
+    teller = tell(
+        """
+        target +10              -> place r1 +10
+        rejected r1
+        wait 1000               -> place r2 +10
+        rejected r2
+        """,
+        settings=world(runaway_orders=3),
+    )
+    teller.now_us -= 3_600_000_000  # another clock: what was before it is as young as can be
+    teller.start()
+    assert "place r3 +10" in teller.synced(0)
+    assert "incident runaway" in teller.do(["rejected", "r3"])
