@@ -164,7 +164,8 @@ def quote_to_decision(rounds: int) -> None:
         second, _ = timed(path.strategies, batch)
         for name, us in zip(stages, (first, second, first + second), strict=True):
             stages[name].append(us)
-    assert len(path.said) == len(SYMBOLS), "one signal each, and no other"
+    assert {signal.symbol for signal in path.said} == set(SYMBOLS)
+    assert len(path.said) < rounds / 10, "signals that stay the same are told now and then at most"
     changed: dict[str, list[float]] = {name: [] for name in ("signal", "net", "core", "all")}
     turns = max(rounds // 40, 100)
     ledgers = [copy.deepcopy(path.teller.ledger) for _ in range(turns)]
