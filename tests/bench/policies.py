@@ -284,6 +284,10 @@ gives the same table.
 - *time*: until the core knew that the target was held; median, and nine of ten. *in*: share of the
   contracts filled by then. *maker*: share of those filled that rested. *messages*: orders, amends
   and cancels for one target.
+
+The traders of this market know nothing of us and nothing of the next price: where others do, who
+waits is filled when he would rather not be, and pays more than here. The spread of `twap` is what
+ten minutes of a driftless market do to any price, and no cost of its own.
 """
 
 
