@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -11,8 +12,9 @@ from reconciler.bitmex import answers, messages
 from reconciler.bitmex.answers import Asked, Kind, Reply
 from reconciler.bitmex.tables import Accounts
 from reconciler.core.decisions import CancelOrder
-from reconciler.core.events import Answered, OrderSeen, Outcome, PositionSeen
+from reconciler.core.events import Answered, MarginSeen, OrderSeen, Outcome, PositionSeen
 
+from .loop import Loop
 from .made import ACCOUNT, ORDER_ID, frame, order
 from .test_tables import MINE, accounts, position
 
@@ -90,3 +92,15 @@ def test_the_answer_to_such_a_cancel_is_its_row_whatever_its_name(name: str) -> 
     assert isinstance(shown, OrderSeen)
     assert isinstance(answered, Answered)
     assert (shown.order_id, answered.outcome) == (ORDER_ID, Outcome.DONE)
+
+
+def test_a_loss_on_a_connection_that_stays_has_balances_told_anew(
+    in_sync: Callable[..., Loop],
+) -> None:
+    """A row that can't be explained: nothing reconnects, and nothing may change for hours."""
+    loop = in_sync()
+    loop.wait_for(MarginSeen, currency="XBt")
+    gateway, since = loop.gateway, len(loop.events)
+    assert gateway is not None
+    gateway._tell_loss("a change that can't be explained", [], loop.now_us())
+    assert loop.wait_for(MarginSeen, since, currency="XBt")
