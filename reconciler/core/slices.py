@@ -98,8 +98,8 @@ def _slice(path: Path, target: Target, book: Book) -> int:
     """One step of the path, in whole lots, rounded up."""
     assert book.instrument is not None
     lot = book.instrument.lot
-    began = target.work.path_from
-    way = abs(target.contracts - (began if began is not None else book.position))
+    assert target.work.path_from is not None  # since the first position, and no order is before it
+    way = abs(target.contracts - target.work.path_from)
     return max(-(-way // (path.steps * lot)), 1) * lot
 
 
@@ -108,14 +108,16 @@ def _resting(quote: Quoted, buys: bool, taking: bool) -> int | None:
     return quote.ask_contracts if buys == taking else quote.bid_contracts
 
 
-def begin_path(policy: Policy, target: Target, before: Target | None, at_us: int) -> None:
+def begin_path(target: Target, before: Target | None, policy: Policy, at_us: int) -> None:
     """
     A new target begins a path; its first step is not due before the next one of the path that it
     takes the place of, or whoever changes his mind quickly would have a first step each time.
+
+    Args:
+        policy: That *before* was worked by.
     """
-    target.work.path_us = at_us
-    if before is None or before.policy != target.policy:
-        return
-    path = path_of(policy, before, at_us)
+    path = path_of(policy, before, at_us) if before is not None else None
     if path is not None and path.next_us != NEVER_US:
         target.work.path_us = path.next_us
+    else:
+        target.work.path_us = at_us

@@ -44,8 +44,8 @@ def set_target(turn: Turn, event: TargetSet) -> None:
     if before is not None and same:
         book.target.work = before.work
     else:
-        policy = policies.policy_of(turn.ledger.settings, event.policy)
-        slices.begin_path(policy, book.target, before, turn.at_us)
+        policy = policies.policy_of(turn.ledger.settings, before.policy if before else "")
+        slices.begin_path(book.target, before, policy, turn.at_us)
     if event.shares:
         book.netted, book.netted_expired = event.shares, False
     _row_done(turn, event.schedule)

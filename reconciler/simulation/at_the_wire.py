@@ -7,6 +7,7 @@ The half of the oracle that looks at the wire; see `oracle` for the other.
 from __future__ import annotations
 
 from collections import Counter, deque
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from reconciler.bitmex.answers import Kind
@@ -62,6 +63,7 @@ class AtTheWire:
             self.o5_gate(decision)
             self.o5_dead_man(decision)
             self.o6_limits(decision)
+            self.o6_policy(decision)
             self.o7_stop_means_stop(symbol)
             self.v2_no_livelock(decision)
 
@@ -147,6 +149,20 @@ class AtTheWire:
         if len(posts) > limits.max_orders_per_minute:
             raise Broken("O6", f"{len(posts)} orders in a minute")
         self.purse.writing(decision)
+
+    def o6_policy(self, decision: d.PlaceOrder) -> None:
+        """O6: what is to rest takes nothing, no slice is larger than one, nobody pays too much."""
+        self.checks += 1
+        policy = self.world.settings.policies[decision.policy]
+        side = 1 if decision.contracts > 0 else -1
+        other = decision.ask if side > 0 else decision.bid
+        through = Decimal(0) if other is None else (decision.price - other) * side
+        if decision.post_only and through >= 0 and other is not None:
+            raise Broken("O6", f"{decision.cl_ord_id} is to rest at {decision.price}, past {other}")
+        if policy.slice_contracts and abs(decision.contracts) > policy.slice_contracts:
+            raise Broken("O6", f"{decision.cl_ord_id} is a slice of {decision.contracts}")
+        if decision.stage == "cross" and through * 10_000 > (other or 0) * policy.max_slippage_bps:
+            raise Broken("O6", f"{decision.cl_ord_id} pays {decision.price} against {other}")
 
     def o7_stop_means_stop(self, symbol: str) -> None:
         """O7: after a stop, a halt, a freeze or a pause is durable, no POST is written."""

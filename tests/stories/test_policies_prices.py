@@ -91,6 +91,28 @@ def test_post_stands_one_tick_before_the_other_side() -> None:
     tell(wide + "target +100 by post -> place r1 +100 @ 102.5", settings=limits)
     tell(wide + "target -100 by post -> place r1 -100 @ 100.5", settings=limits)
     tell("price 100.0 -\ntarget +100 by post -> place r1 +100")
+    tell("price - 103.0\nmark 102.5\ntarget +100 by post -> place r1 +100 @ 102.5")
+
+
+@pytest.mark.parametrize("how", ["join", "inside", "post"])
+def test_whoever_rests_needs_a_price_to_rest_at(how: str) -> None:
+    """With nobody on his own side he waits, and asks again."""
+    own = settings(Limits(price_collar_bps=500), mine=alone(how))
+    teller = tell("price - -\nmark 100.0\ntarget +100 by mine = idle ~ a price on the right side",
+                  settings=own)  # fmt: skip
+    teller.do(["price", "100.0", "100.5"])
+    assert len(teller.wait(1_000)) == 1
+
+
+def test_a_policy_that_is_no_longer_in_the_file_is_as_one_without_settings() -> None:
+    """A target that names it is still worked: gently, and in the end at the touch."""
+    teller = tell("target +100 by mine -> place r1 +100 @ 100.5 now", settings=settings(
+        mine=alone("cross", max_slippage_bps=0)))  # fmt: skip
+    teller.do(["traded", "r1", "40", "x1"])
+    teller.do(["traded", "r2", "0", "x2"])
+    teller.settings = settings()
+    teller.start()
+    assert teller.synced(40) == ["place r3 +60"]
 
 
 def test_a_post_only_order_that_came_too_near_steps_back_and_waits() -> None:
@@ -153,6 +175,7 @@ def test_last_follows_the_trades() -> None:
         target +100 by last     -> place r1 +100 @ 100.5
         ok r1
         last 101.0
+        price 100.5 104.0                            # the best bid is ours
         wait 5_000
         last 101.5
         wait 5_000              -> amend r1 @ 101.5

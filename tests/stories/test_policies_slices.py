@@ -248,8 +248,8 @@ def test_a_path_that_is_at_its_end_does_not_begin_the_next_one() -> None:
     trade(teller, teller.lives(100_000))
     assert teller.book.position == 100
     trade(teller, teller.lives(600_000))
-    teller.do(["target", "+200", "by", "mine"])
-    assert placed(teller)[-1] == 20
+    (said,) = teller.do(["target", "+200", "by", "mine"])
+    assert said.endswith(" +20")
 
 
 def test_what_is_less_than_a_lot_at_the_end_of_a_path_is_no_slice_to_come() -> None:
@@ -262,15 +262,18 @@ def test_what_is_less_than_a_lot_at_the_end_of_a_path_is_no_slice_to_come() -> N
 
 
 def test_whoever_changes_his_mind_all_the_time_gets_one_slice_a_step() -> None:
-    """A first slice for each new target would be all of it at once."""
-    teller = Teller(TWAP)
+    """A first slice for each new target would be all of it at once, whatever its policy."""
+    slow = {"slow": msgspec.structs.replace(ALONE, over_us=500 * SECOND)}
+    teller = Teller(msgspec.structs.replace(TWAP, policies=TWAP.policies | slow))
     for number in range(1_000):  # ten seconds
         trade(teller, teller.do(["target", f"{100 + number % 2:+d}", "by", "mine"]))
         trade(teller, teller.wait(10))
     assert placed(teller) == [20]
     trade(teller, teller.lives(10_000))
     assert placed(teller) == [20, 16]  # a fifth of the 81 that are left
-    trade(teller, teller.do(["target", "-100", "by", "passive"]))  # another policy: at once
+    trade(teller, teller.do(["target", "+200", "by", "slow"]))  # spread by another policy
+    assert placed(teller) == [20, 16]
+    trade(teller, teller.do(["target", "-100", "by", "passive"]))  # at once
     assert teller.book.position == -100
 
 
