@@ -88,7 +88,7 @@ class PublicFeed(Feed):
         self._batch: list[News] = []
         self._session: Session | None = None
         self._offset_us = 0
-        self._refused = 0
+        self._frames = self._refused = 0
         self._lost_why = ""
         self._loop = SmallLoop(self._after, self._crashed, "bitmex-public")
         context = net.tls(ca_file) if secure else None
@@ -124,6 +124,7 @@ class PublicFeed(Feed):
             "stream": "connecting" if session is None else session.phase,
             "topics": len(self.symbols) * len(self._tables),
             "reconnects": max(self._stream.connections - 1, 0),
+            "frames": self._frames,
             "frames_refused": self._refused,
             "error": self._stream.connect_error or self._lost_why,
         }
@@ -156,6 +157,7 @@ class PublicFeed(Feed):
             return
         now_us = self._loop.now_us()
         session.heard(now_us)
+        self._frames += 1
         if said == b"pong":
             return
         try:
