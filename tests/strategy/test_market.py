@@ -166,6 +166,20 @@ def test_bars_by_their_names(market: Market) -> None:
     assert xbt.trades(0) == []
 
 
+def test_a_length_that_is_wanted_again_goes_on(market: Market) -> None:
+    """By another strategy, which wants more of it: what was made stays, and more is kept."""
+    for second in range(3):
+        market.take(trade("100", second))
+    market.want(XBT, "1s", 2_000)
+    assert len(market[XBT].bars("1s", 9)) == 2
+    for second in range(3, 2_100):
+        market.take(trade("100", second))
+    assert len(market[XBT].bars("1s", 9_999)) >= 2_000
+    assert market.too_late == 0
+    market.take(trade("100", -5))
+    assert market.too_late == 2, "once for each length"
+
+
 def test_bars_open_before_the_tick_that_opens_them(market: Market) -> None:
     """In the order in which one wants to hear it: the bar is over, the next begins, the tick."""
     market.take(trade("100", 0.5))
