@@ -7,6 +7,7 @@ back that is handed over. When this process begins, the service tells which sign
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -135,8 +136,25 @@ class Elsewhere:
         return self._door
 
     def _reach_anew(self) -> HttpDoor:
-        door = wiring.running(self._ask, self._config)
-        if door is None:
+        """
+        A door with the token of now: that of the journal's service, if it is the one that is meant.
+
+        A service has a new token each time it starts, and the one in RECONCILER_TOKEN grows old.
+        """
+        from reconciler.client import HttpDoor
+        from reconciler.service.servicefile import ServiceFile
+
+        found, api = ServiceFile(self._config.database_path).read(), self._ask.api
+        if found is not None and (api is None or _same(found.url, api)):
+            door: HttpDoor | None = HttpDoor(found.url, found.token)
+        elif api is not None and not os.environ.get("RECONCILER_TOKEN"):
+            raise Unreachable(
+                f"{api} is not the service of this configuration, and RECONCILER_TOKEN is not set",
+                next_step="Start `reconciler run`, or set it to the token of that service.",
+            )
+        else:
+            door = wiring.running(self._ask, self._config)
+        if door is None or not door.is_alive():
             raise Unreachable("no service is running", next_step="Start `reconciler run`.")
         return door
 
@@ -257,6 +275,11 @@ def _spec(config: AppConfig, name: str) -> Spec:
             return spec
     known = ", ".join(spec.name for spec in specs) or "none"
     raise NotFound(f"there is no strategy {name[:60]!r}", next_step=f"There are: {known}.")
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two addresses of an API are one."""
+    return one.rstrip("/").removesuffix("/api/v1") == other.rstrip("/").removesuffix("/api/v1")
 
 
 def _fill(row: dict[str, Any]) -> FillShared:

@@ -138,7 +138,8 @@ def test_a_strategy_elsewhere_lives_through_the_service_s_end_and_its_own(tmp_pa
     settings = SETTINGS[SETTINGS.index("[strategy.far]") :]
     with House(tmp_path, symbols=("XBTUSD",), more=settings) as house:
         house.post("/paper/price", symbol="XBTUSD", price=61_000)
-        far = house.spawn("-c", str(house.config), "strategy", "run", "far")
+        api = f"http://127.0.0.1:{house.api_port}"
+        far = house.spawn("-c", str(house.config), "--api", api, "strategy", "run", "far")
         house.start()
         try:
             wait_for("its signal is held", lambda: house.held({"XBTUSD": 1000}), 20)

@@ -148,13 +148,18 @@ def test_it_waits_for_the_past_that_it_asked_for():
 
 def test_a_bar_that_nobody_asked_for_is_told_to_nobody():
     """Each hears of the lengths that it has, and of its own symbols."""
-    told = Teller(spec(Diary, "a", bar="1s"), spec(Diary, "b", bar="1m", symbols=("ETHUSD",)))
+    told = Teller(
+        spec(Diary, "a", bar="1s"),
+        spec(Diary, "b", bar="1m"),
+        spec(Diary, "c", bar="1s", symbols=("ETHUSD",)),
+    )
     told.join()
-    a, b = (told.runner.instance(name).strategy for name in "ab")
+    a, b, c = (told.runner.instance(name).strategy for name in "abc")
     told.trade(100)
     told.wait()
     assert [line for line in a.lines if "close" in line] == ["close 100 100"]
-    assert [line for line in b.lines if "100" in line] == []
+    assert [line for line in b.lines if "close" in line] == []
+    assert [line for line in c.lines if "100" in line] == []
 
 
 @pytest.mark.parametrize("where", [*CALLBACKS, "needs"])
@@ -328,6 +333,22 @@ def test_a_call_that_was_due_is_dropped_when_its_strategy_stops():
     told.now_us += 1
     told.runner.take(Trade(SYMBOL, Decimal(101), 1, 1, told.now_us))
     told.runner.stop("one")
+    assert told.runner.next_call() is None
+    assert told.signals == []
+
+
+def test_what_was_said_in_a_call_that_was_overtaken_counts_for_nothing():
+    """Whoever stops a strategy while its callback runs does not hear of it afterwards."""
+    told = Teller(spec(Follows))
+    told.join()
+    told.trade(100)
+    told.now_us += 1
+    told.runner.take(Trade(SYMBOL, Decimal(101), 100, 1, told.now_us))
+    call = told.runner.next_call()
+    outcome = told.runner.carry_out(call)
+    told.runner.stop("one")
+    told.runner.start("one")
+    told.runner.finish(call, outcome)
     told.runner.drain()
     assert told.signals == []
 
