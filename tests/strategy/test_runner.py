@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.core.decisions import FillShared
 from reconciler.errors import ConfigError, NotFound, Refused
-from reconciler.feed import Joined, Trade
+from reconciler.feed import History, Joined, Lost, Trade
 from reconciler.strategy import Needs, Strategy
 from reconciler.strategy.base import CALLBACKS, BadSignal, price_of, strength_of
 from reconciler.strategy.registry import Spec, check_distinct, load
@@ -139,11 +139,22 @@ def test_callbacks_come_in_the_order_of_the_market():
 
 def test_it_waits_for_the_past_that_it_asked_for():
     """In sync is not enough for one that looks back: its bars have to be there."""
-    told = Teller(spec(LooksBack, bar="1s"), spec(Diary, "two"))
-    told.take(Joined())
+    told = Teller(spec(LooksBack, bar="1s"), spec(Diary, "two"), spec(Diary, "three", number=2))
+    told.runner.stop("three")
+    told.take(History(symbol=SYMBOL))
+    assert (told.state("one"), told.state("two")) == ("waiting", "waiting")
+    told.take(Lost("away"), Joined())
     assert (told.state("one"), told.state("two")) == ("waiting", "running")
     told.join([100] * 3)
     assert told.state("one") == "running"
+    told.runner.stop("one")
+    told.take(Lost("away again"))
+    told.runner.start("one")
+    told.runner.start("three")
+    told.runner.drain()
+    assert (told.state("one"), told.state("three")) == ("waiting", "waiting")
+    told.take(Joined())
+    assert (told.state("one"), told.state("three")) == ("waiting", "running")
 
 
 def test_a_bar_that_nobody_asked_for_is_told_to_nobody():
@@ -292,13 +303,18 @@ def test_signals_of_before_are_there_at_the_start():
 
 
 def test_one_that_fails_before_it_speaks_zeroes_what_it_said_before():
-    """Zero means zero, also for a signal of an earlier life."""
-    before = Signal(strategy="Fails_XBTUSD_1", symbol=SYMBOL, strength=Decimal(3))
+    """Zero means zero, also for a signal of an earlier life; what is zero stays so, unsaid."""
+    before = [
+        Signal(strategy="Fails_XBTUSD-ETHUSD_1", symbol=symbol, strength=Decimal(strength))
+        for symbol, strength in ((SYMBOL, 3), ("ETHUSD", 0))
+    ]
+    both = (SYMBOL, "ETHUSD")
     told = Teller(
-        spec(Fails, on_failure="zero", parameters={"where": "on_start"}), signals=[before]
+        spec(Fails, symbols=both, on_failure="zero", parameters={"where": "on_start"}),
+        signals=before,
     )
     told.join()
-    assert told.strengths == [0]
+    assert told.said == ["Fails_XBTUSD-ETHUSD_1 XBTUSD +0"]
     assert told.signals[0].reason.startswith("failed: on_start: ZeroDivisionError")
 
 
