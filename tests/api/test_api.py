@@ -90,7 +90,9 @@ class Api:
     def refusals(self) -> list[tuple[object, ...]]:
         """Every refusal that was recorded: who asked for how much, and which rule said no."""
         with closing(sqlite3.connect(self.database)) as db:
-            return db.execute("SELECT source, contracts, code FROM refusals ORDER BY seq").fetchall()
+            return db.execute(
+                "SELECT source, contracts, code FROM refusals ORDER BY seq"
+            ).fetchall()
 
     def events(self) -> int:
         if not self.database.exists():
@@ -238,7 +240,7 @@ def test_a_stale_version_is_a_failed_precondition(api):
     ],
 )
 def test_a_body_that_cannot_be_is_refused(api, body, status, code):
-    """Types are strict, names are known, sizes are bounded; only what a rule refused is recorded."""
+    """Types are strict, names are known, sizes bounded; only what a rule refused is recorded."""
     said = api.put(body)
     assert (said.status, said.json["code"]) == (status, code)
     if status == 422:

@@ -153,7 +153,7 @@ REFUSALS: tuple[tuple[Wanted, type[ReconcilerError], str], ...] = (
     (wanted(symbol="X" * 500), UnknownSymbol, f"'{'X' * 40}' is not one of"),
     (wanted(300, by=100), UsageError, "exactly one of them"),
     (wanted(None), UsageError, "exactly one of them"),
-    (wanted(policy="brave"), Refused, "no policy is called 'brave'; there are: .*passive, .*urgent"),
+    (wanted(policy="brave"), Refused, "no policy is called 'brave'; there are: .*passive"),
     (wanted(on_expiry="panic"), Refused, "on_expiry is 'panic'; it may be hold, flatten, freeze"),
     (wanted(source="x" * 501), UsageError, "source has 501 characters; at most 500"),
     (wanted(reason="x" * 501), UsageError, "reason has 501 characters; at most 500"),
