@@ -26,7 +26,6 @@ from reconciler.core.costs import Cost, count
 from reconciler.core.decisions import FillShared
 from reconciler.core.events import ExecutionSeen, InstrumentSeen, Share
 from reconciler.core.ledger import Book, Ledger, Order, Part
-from reconciler.core.lifecycle import State
 from reconciler.core.turn import Turn
 
 NOBODY = ""
@@ -159,7 +158,7 @@ def may_cross(book: Book) -> bool:
     The symbol is on target; one of them wants what another wants to be rid of.
     """
     target = book.target
-    if target is None or not target.held or not target.shares or book.state is not State.IDLE:
+    if target is None or not target.held or not target.shares:
         return False
     lacks = gaps(book).values()
     return any(gap > 0 for gap in lacks) and any(gap < 0 for gap in lacks)

@@ -51,6 +51,11 @@ def shared(teller: Teller, exec_id: str | None = None) -> list[tuple[str, int, i
     ]
 
 
+def positions(teller: Teller) -> list[tuple[str, int]]:
+    """What each had after each of its parts."""
+    return [(f.strategy, f.position) for f in teller.facts if isinstance(f, d.FillShared)]
+
+
 def test_a_fill_is_shared_by_what_each_lacks() -> None:
     """Three quarters of the gap are one's: so are three quarters of the contracts and the cost."""
     teller = Teller()
@@ -90,6 +95,7 @@ def test_what_is_passed_on_is_whole_too() -> None:
     reach(teller, "r1", 20)
     wants(teller, 22, A=19, B=1, C=1, D=1)
     assert holdings(teller) == {"A": 19, "B": 1}
+    assert [name for name, *_ in shared(teller, "")] == ["B", "A"]
 
 
 def test_who_stands_against_the_net_trades_inside() -> None:
@@ -123,12 +129,19 @@ def test_without_a_mark_they_wait_for_one() -> None:
     teller.now_us += 70_000_000
     wants(teller, 50, B=50)
     assert holdings(teller) == {"A": 50}
+    teller.do(["mark", "0"])
+    teller.now_us += 1_000_000
+    teller.do(["position", "50"])
     teller.do(["mark", "100.2"])
     teller.price_age_us = 90_000_000
-    teller.do(["wait", "31_000"])
+    teller.now_us += 1_000_000
+    teller.do(["position", "50"])
+    assert teller.book.quote is not None
+    assert teller.book.quote.age_us == 90_000_000
     assert holdings(teller) == {"A": 50}
     teller.price_age_us = 0
-    teller.do(["sync", "50"])
+    teller.now_us += 1_000_000
+    teller.do(["position", "50"])
     assert holdings(teller) == {"B": 50}
     check_replay(teller)
 
@@ -141,6 +154,10 @@ def test_inside_the_band_strategies_still_get_what_others_give() -> None:
     reach(teller, "r1", 50)
     wants(teller, 55, B=55)
     assert holdings(teller) == {"B": 50}
+    told = len(teller.history)
+    teller.now_us += 1_000_000
+    teller.do(["position", "50"])
+    assert len(teller.history) == told + 1  # nobody gives the rest: no price is asked for
 
 
 def test_what_people_ask_for_is_nobodys() -> None:
@@ -173,6 +190,11 @@ def test_others_trades_and_adjustments_are_nobodys() -> None:
     reach(teller, "r1", 100)
     teller.do(["foreign", "-30", "f1"])
     assert shared(teller, "f1") == [("", -30, 30_000_000, 1)]
+    assert positions(teller)[-1] == ("", -30)
+    teller.execution("", 30, "f2", cost_minor=-29_000_000)
+    assert teller.book.parts[""].realised_minor == -1_000_000
+    assert positions(teller)[-1] == ("", 0)
+    teller.do(["foreign", "-30", "f3"])
     teller.do(["adjust", "7"])
     assert holdings(teller) == {"": -23, "A": 100}
 
@@ -194,6 +216,38 @@ def test_rounding_and_caps_have_an_account_of_their_own() -> None:
     wants(teller, 1000, A=800, B=800)
     reach(teller, "r1", 1000)
     assert holdings(teller) == {"": -600, "A": 800, "B": 800}
+    assert positions(teller) == [("", -600), ("A", 800), ("B", 800)]
+    wants(teller, 1000, A=500, B=500)
+    assert positions(teller)[3:] == [("", 0), ("A", 500), ("B", 500)]
+
+
+def test_shares_that_do_not_add_up_leave_the_rest_to_nobody() -> None:
+    """The core does not count on whoever made the event."""
+    teller = Teller()
+    teller.target(100, shares=(e.Share(strategy="A", contracts=60, signal=1, weight="1"),))
+    reach(teller, "r1", 100)
+    assert holdings(teller) == {"": 40, "A": 60}
+
+
+def test_an_order_that_leads_away_is_nobodys() -> None:
+    """What reduces for reasons of its own, or is larger than the gap, nobody asked for."""
+    teller = Teller()
+    wants(teller, 100, A=100)
+    assert shares.order_parts(teller.book, -20) == {}
+    assert shares.order_parts(teller.book, 130) == {"": 0, "A": 100}
+    teller.do(["ok", "r1"])
+    teller.execution("r1", -5, "x1")  # a venue beside itself: it sold for an order that buys
+    assert shared(teller, "x1") == [("", -5, 5_000_000, 1)]
+
+
+def test_a_row_from_before_the_anchor_is_shared_with_nobody() -> None:
+    """It moves nothing: it is in the position that everything began with."""
+    teller = Teller()
+    wants(teller, 100, A=100)
+    reach(teller, "r1", 100)
+    teller.execution("", -7, "late", venue_us=teller.book.anchor_venue_us - 1)
+    assert teller.book.position == 100
+    assert shared(teller, "late") == []
 
 
 def test_a_target_that_expires_flat_takes_from_each_his_own() -> None:
