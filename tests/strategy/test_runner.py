@@ -157,6 +157,15 @@ def test_it_waits_for_the_past_that_it_asked_for():
     assert (told.state("one"), told.state("three")) == ("waiting", "running")
 
 
+def test_it_begins_once():
+    """However much is told before its first call is carried out."""
+    told = Teller(spec(Follows))
+    for news in (Joined(), History(symbol=SYMBOL), History(symbol=SYMBOL)):
+        told.runner.take(news)
+    told.runner.drain()
+    assert [change.state for change in told.changes] == ["running"]
+
+
 def test_a_bar_that_nobody_asked_for_is_told_to_nobody():
     """Each hears of the lengths that it has, and of its own symbols."""
     told = Teller(
