@@ -296,7 +296,7 @@ class Host:
     def _watch(self) -> None:
         while not self._over.wait(WATCH_EVERY_S):
             for abandoned in self._given_up:
-                abandoned.end()  # again: it may have caught the first one
+                abandoned.end()  # and again, until it is: it may have caught the first one
             self._given_up = [one for one in self._given_up if one.is_alive()]
             self._give_up_if_stuck()
 
@@ -316,7 +316,6 @@ class Host:
         stuck = Stuck(f"{call.name}: did not come back within {patience_s:g} s{where}")
         self.runner.finish(call, Outcome(stuck))
         fresh.start()
-        worker.end()
 
 
 def _where(worker: Worker) -> str:
