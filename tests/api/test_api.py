@@ -118,11 +118,11 @@ def client(api):
 
 def test_an_answer_does_not_wait_for_an_acknowledgement(client):
     """With Nagle's algorithm each answer after a connection's first takes 40 ms, at its best."""
-    client.status()
+    assert client.is_alive()
     took = []
     for _ in range(10):
         began = time.monotonic()
-        client.status()
+        assert client.is_alive()  # an answer that takes no time itself, however busy the disk
         took.append(time.monotonic() - began)
     assert min(took) < 0.03
 
