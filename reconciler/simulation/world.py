@@ -305,6 +305,9 @@ class World:
                 raise Broken("V5", f"{order.cl_ord_id} is open after an orderly stop, unnamed")
 
     def _finish(self) -> None:
+        if self.mixed and not self.settled():
+            self._look()  # the mark has moved: a limit in money has let go meanwhile
+            return
         self.oracle.quiet()
         self.finished = True
         assert self.process is not None
