@@ -206,3 +206,19 @@ def test_what_people_asked_for_survives_an_overflow():
     taken = inbox.take(0)
     assert [type(item) for item in taken] == [Lost, type(print)]
     assert inbox.overflows == 1
+
+
+def test_an_error_of_our_own_fails_every_strategy(monkeypatch):
+    """If what all stand on breaks, none goes on as if nothing were; it is told, once."""
+    with House(spec(Counts), spec(Loops, "two")) as house:
+        house.until(lambda: len(house.states()) == 2)
+
+        def breaks(news):
+            raise KeyError("ours")
+
+        monkeypatch.setattr(house.host.runner.market, "take", breaks)
+        house.trade()
+        house.until(lambda: len(house.states()) == 4)
+        assert [state for _, state in house.states()[2:]] == ["failed", "failed"]
+        assert [type(error) for error in house.crashes] == [KeyError]
+        house.crashes.clear()
