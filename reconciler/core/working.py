@@ -61,13 +61,14 @@ def unwanted(look: Look, order: Order) -> str:
 def _reprice(look: Look, order: Order, target: Target) -> None:
     """Bring the order to where its policy wants it now: by an amend, or by another order."""
     book, ledger = look.book, look.ledger
-    if not ledger.in_sync or book.instrument is None or order.immediate:
+    if not ledger.in_sync or order.immediate:
         return
+    assert book.instrument is not None  # or there were no order
     policy = policies.policy_of(ledger.settings, target.policy)
     rung, stage = ladder.stage_of(policy, target.work)
     look.wake(ladder.next_us(policy, target))
     step = _step(order, target, policy, rung)
-    if not ladder.can_become(order, stage) and (step or stage.how in policies.IMMEDIATE):
+    if step and not ladder.can_become(order, stage):
         soon_us = order.priced_us + STEP_AFTER_US
         if stage.how not in policies.IMMEDIATE and look.at_us < soon_us:
             look.wake(soon_us)
@@ -83,7 +84,7 @@ def _reprice(look: Look, order: Order, target: Target) -> None:
     since_us, due_us = _cadence(look, order, target, policy, step)
     if look.at_us < since_us:
         look.wake(due_us)
-    elif look.quote_is_fresh() and book.quote is not None and book.quote.at_us == look.at_us:
+    elif book.quote is not None and book.quote.at_us == look.at_us:
         look.wake(look.at_us + policy.reprice_after_us)
         _follow(look, order, target, policy, step)
     elif look.at_us >= due_us:
@@ -94,7 +95,7 @@ def _reprice(look: Look, order: Order, target: Target) -> None:
 
 def _step(order: Order, target: Target, policy: Policy, rung: int) -> str:
     """Whether the order is of another policy ("anew"), or of a softer stage of this one."""
-    if order.policy_version and order.policy_version != ladder.version_of(policy):
+    if order.policy_version != ladder.version_of(policy):
         return "anew"
     return "harder" if order.rung < rung else ""
 

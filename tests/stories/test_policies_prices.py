@@ -272,6 +272,18 @@ def test_only_a_market_that_moved_away_is_followed() -> None:
         """)
 
 
+def test_an_order_that_rested_through_a_restart_is_repriced_at_once() -> None:
+    """Its price is old, and the new run knows none: it asks for one, and follows."""
+    teller = tell("""
+        target +100             -> place r1 +100
+        ok r1
+        wait 10_000
+        price 101.0 101.5
+        """)
+    teller.start()
+    assert teller.synced(0, "r1") == ["amend r1 @ 101.0"]
+
+
 def test_a_policy_with_no_ticks_follows_each_and_asks_for_none_in_vain() -> None:
     """The venue refuses an amend that changes nothing."""
     own = settings(passive=Policy(reprice_ticks=0))

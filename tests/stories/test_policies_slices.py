@@ -301,6 +301,25 @@ def test_who_is_ahead_of_the_path_waits_and_who_is_beyond_the_target_comes_back(
     assert teller.lives(10_000) == ["place r3 -30 reduce"]
 
 
+def test_an_order_that_rests_is_not_made_softer_by_others_who_trade() -> None:
+    """Ahead of the path there is no gap, and the next one begins gently: with the next order."""
+    stages = (Stage(how="join", for_us=5 * SECOND), Stage(how="last"))
+    own = settings(over_us=100 * SECOND, slice_every_us=20 * SECOND, stages=stages)
+    tell(
+        """
+        target +100 by mine     -> place r1 +20
+        ok r1
+        wait 5_000              -> cancel r1
+        cancelled r1 0          -> place r2 +20 @ 100.5
+        ok r2
+        foreign +30 f1
+        position +30
+        pass 14_000                                  = working
+        """,
+        settings=own,
+    )
+
+
 def test_a_path_through_zero_closes_first() -> None:
     """Its slices are of the way, and none of them is of two legs."""
     teller = Teller(settings(over_us=40 * SECOND, slice_every_us=10 * SECOND), position=-50)
