@@ -206,6 +206,14 @@ def test_time_closes_bars_and_makes_snapshots(market: Market) -> None:
     assert market.advance(START_US) == [], "time does not run backwards"
 
 
+def test_a_first_trade_after_a_while_has_its_bar_closed(market: Market) -> None:
+    """Nothing was due while there was no bar; now there is one."""
+    market.advance(START_US)
+    market.take(trade("100", 0.5))
+    told = market.advance(START_US + SECOND)
+    assert [one.kind for one in told if isinstance(one, BarEvent)] == ["close", "open"]
+
+
 def test_values_come_from_the_rules_when_rows_have_none(market: Market) -> None:
     """A venue that tells no value of a trade: it follows from the contract."""
     market.take(trade("50000", 1))
