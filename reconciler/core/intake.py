@@ -47,6 +47,7 @@ class Wanted(NamedTuple):
     price: Decimal | None = None  # that the signal was given at
     schedule: str = ""  # "NAME/NUMBER": the row that has come due
     confirm: int | None = None  # contracts: the same again, of a change that is not usual
+    way_out: bool = False  # a flatten: no size of a change holds it back
     shares: tuple[Share, ...] = ()
 
 
@@ -100,7 +101,8 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int, quote: Quoted | None = No
             version=book.version,
         )
     note = _check_size(ledger, book, contracts)
-    usual.check(ledger, book, contracts, wanted.confirm)
+    if not wanted.way_out:
+        usual.check(ledger, book, contracts, wanted.confirm)
     if _is_the_same(book, wanted, contracts):
         return Accepted(None, contracts, previous, book.version, note)
     event = TargetSet(

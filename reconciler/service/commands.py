@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.core import modes
+from reconciler.core import intake, modes
 from reconciler.core.events import Adjusted, AnyEvent, Halted, ModeSet, Resumed
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.lifecycle import State
@@ -91,7 +91,9 @@ def _zero(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
             source=legible(asked.by),
             reason=legible(asked.reason) or "flatten",
         )
-        events += targeting.set_target(request, "hold", now_us, ledger)[0]
+        out = targeting.wanted_of(request, "hold", now_us)._replace(way_out=True)
+        event = intake.accept(ledger, out, now_us).event
+        events += [event] if event is not None else []
     return events
 
 

@@ -285,6 +285,19 @@ def test_a_flatten_closes_what_is_held_or_wanted_and_lets_nothing_open() -> None
     assert [type(event).__name__ for event in flat] == ["ModeSet"]
 
 
+def test_a_flatten_needs_nobody_s_leave_however_large_it_is() -> None:
+    """A limit of changes is against fat fingers; the way out is not held back by it."""
+    desk = Desk(position=500)
+    careful = Settings(symbols=SETTINGS.symbols, limits=Limits(max_change_contracts=100))
+    desk.teller.event(e.Configured(at_us=desk.teller.now_us, settings=careful))
+    with pytest.raises(OneRefused):
+        desk.set(TargetsRequest(targets=(want(0),)))
+    asked = ModeRequest(mode="flatten", by="me")
+    for event in commands.set_mode(desk.ledger, desk.teller.now_us, asked):
+        desk.teller.event(event)
+    assert desk.targets == {"ETHUSD": 0, SYMBOL: 0}
+
+
 def test_the_same_refusal_is_kept_once_a_second_and_another_at_once() -> None:
     """Of each source by itself: one that knocks without end hides nobody else's."""
     desk, kept = Desk(), []
