@@ -189,6 +189,8 @@ def _netted(
         moved: Symbols that were spoken of, or refused; None: all may have moved. The others stay
             as they are, unless a cap goes over all symbols, or they were never netted.
     """
+    if not weights.portfolios:
+        return {}  # whoever took all of them away has not said what to do: targets stay
     symbols: Iterable[str] = ledger.settings.symbols
     if moved is not None and all(one.max_gross is None for one in weights.portfolios):
         books = ledger.books

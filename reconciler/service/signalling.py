@@ -105,8 +105,6 @@ class Desk:
 
     def rebalance(self, ledger: Ledger, why: str) -> Sequence[AnyEvent]:
         """The targets that follow from the signals in force, with nobody having said anything."""
-        if not self.weights.portfolios:
-            return ()
         followed = self._follow(ledger, (), why)
         self._tell(followed.refused)
         return followed.events

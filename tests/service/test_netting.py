@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from reconciler.core import events as e
 from reconciler.core.settings import Limits, Settings
 from reconciler.errors import ConfigError, UnknownStrategy, UnknownSymbol, Unreachable, UsageError
 from reconciler.journal import History
-from reconciler.service import netting
+from reconciler.service import netting, signalling
 from reconciler.service.door import SignalResult, TargetRequest
 from reconciler.service.netting import Weights
 from reconciler.service.offline import OfflineDoor
@@ -167,7 +168,7 @@ def test_a_refused_target_is_kept_for_audit_once() -> None:
     assert desk.says(signal("A", "0.9"), why="other weights") == []
     assert desk.says(signal("A", "0.95")) == ["3 A +0.95", "XBTUSD refused limit_exceeded"]
     assert desk.says(signal("A", "0.8")) == ["4 A +0.8", "XBTUSD +800"]
-    assert desk.says(signal("A", "0.9")) == ["5 A +0.9", "XBTUSD refused limit_exceeded"]
+    assert desk.says(signal("A", "0.95")) == ["5 A +0.95", "XBTUSD refused limit_exceeded"]
 
 
 def test_weights_gone_wild_are_refused_before_they_are_stored() -> None:
@@ -187,6 +188,41 @@ def test_weights_gone_wild_are_refused_before_they_are_stored() -> None:
     huge.says(signal("A", "100"))
     (refused,) = [event for event, _ in huge.history if isinstance(event, e.TargetRefused)]
     assert refused.contracts is None  # no column could hold it
+
+
+def test_without_portfolios_targets_stay_as_they_are() -> None:
+    """A file that was not found, or a section that was lost, is no wish to sell."""
+    desk = Desk()
+    desk.says(signal("A", "0.5"))
+    desk.weights = Weights((), ("A",))
+    assert desk.says(why="a start") == []
+    assert desk.says(signal("A", "0.7")) == ["2 A +0.7"]
+
+
+def test_a_symbol_that_is_taken_out_is_let_go() -> None:
+    """Nobody has a say in it any more: its target is zero, once."""
+    desk = Desk()
+    desk.says(signal("A", "0.5"))
+    desk.weights = Weights((portfolio(symbols={"ETHUSD": Decimal(1000)}),), ("A", "B"))
+    assert desk.says(why="other weights") == ["XBTUSD +0"]
+    assert desk.says(why="other weights") == []
+
+
+def test_however_many_are_posted_the_loop_is_asked_once() -> None:
+    """A burst of signals is one call and one commit; a new one comes after that."""
+    calls: list[Any] = []
+    loop = SimpleNamespace(record=calls.append, now_us=lambda: 0)
+    weights = Weights((portfolio(),), ("A", "B"))
+    desk = signalling.Desk(loop, weights, "hold", lambda *_, **__: None)  # type: ignore[arg-type]
+    for strength in ("0.1", "0.2", "0.3"):
+        desk.post(signal("A", strength))
+        desk.post(signal("B", "1"))
+    assert len(calls) == 1
+    events, _ = calls[0](Desk().ledger)
+    said = [(one.strategy, one.strength) for one in events if isinstance(one, e.Signalled)]
+    assert sorted(said) == [("A", Decimal("0.3")), ("B", Decimal(1))]
+    desk.post(signal("A", "0.4"))
+    assert len(calls) == 2
 
 
 def test_a_lot_that_is_not_known_yet_is_waited_for() -> None:
