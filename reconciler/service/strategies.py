@@ -87,7 +87,6 @@ class Strategies:
         self._outbox = Outbox(self._record, self._refused, on_crash=self._broke)
         self._feed: Feed | None = None
         self._host: Host | None = None
-        self._own = frozenset(spec.identifier for spec in self.specs if spec.runs == "service")
         self._asked: Wanted = ({}, ())
         self._closed = False
         self._switch_s = 0.0
@@ -105,7 +104,7 @@ class Strategies:
             if host is None and isinstance(event, Synced) and not ledger.stopping:
                 host = self._begin(ledger)
             for fact in facts:
-                if isinstance(fact, FillShared) and fact.strategy in self._own and host is not None:
+                if isinstance(fact, FillShared) and host is not None:
                     host.fill(fact)
 
     def _begin(self, ledger: Ledger) -> Host:

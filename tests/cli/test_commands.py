@@ -22,7 +22,8 @@ COMMANDS = [
     ("demo",), ("run",), ("simulate",), ("set",), ("wait",), ("halt",), ("resume",), ("status",),
     ("get",), ("history",), ("replay",), ("diagram",), ("version",), ("db", "upgrade"),
     ("db", "current"), ("db", "backup"), ("config", "check"), ("config", "show"),
-    ("config", "path"),
+    ("config", "path"), ("strategies", "list"), ("strategies", "show"), ("strategies", "start"),
+    ("strategies", "stop"), ("strategies", "restart"), ("strategy", "run"),
 ]  # fmt: skip
 GLOBALS = [
     "--config", "--database", "--api", "--account", "--output", "--no-color", "--quiet",
