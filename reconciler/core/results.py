@@ -53,11 +53,16 @@ class Tally(msgspec.Struct, kw_only=True):
         self.began_minor = self.best_minor = self.now_minor
 
 
-def mark(book: Book, at_us: int) -> None:
-    """Value the book at its newest mark, if that is known."""
-    quote, instrument = book.quote, book.instrument
+def see_mark(book: Book) -> None:
+    """Remember the newest mark: a quote may lack one."""
+    quote = book.quote
     if quote is not None and quote.mark is not None and quote.mark > 0:
         book.mark = quote.mark
+
+
+def mark(book: Book, at_us: int) -> None:
+    """Value the book at its newest mark, if that is known."""
+    instrument = book.instrument
     if book.position == 0:
         value: int | None = 0
     elif instrument is None or book.mark is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from reconciler.core import results
+from reconciler.core import guards, results
 from reconciler.core.ledger import NEVER_US, Book, Ledger
 from reconciler.core.lifecycle import State
 from reconciler.core.results import DAY_US, Hit, Tally
@@ -24,7 +24,8 @@ ROOM_PERCENT = 110  # of a least margin or distance, before it lets go
 def watch_book(turn: Turn, book: Book) -> None:
     """Bring the symbol's result up to now, and note which of its limits were reached."""
     limits = turn.ledger.settings.limits_of(book.symbol)
-    if book.anchor is not None:
+    results.see_mark(book)
+    if book.anchor is not None and (book.hits or _asks(turn.ledger, limits)):
         results.mark(book, turn.at_us)
         before = bool(book.hits)
         _losses(book.hits, "", limits, book.result, turn.at_us)
@@ -36,6 +37,8 @@ def watch_book(turn: Turn, book: Book) -> None:
 def watch_account(turn: Turn) -> None:
     """The same of the account: each currency by itself."""
     ledger = turn.ledger
+    if not ledger.hits and not guards.watches_margin(ledger):
+        return
     before = dict(ledger.hits)
     limits = _of_account(ledger)
     if limits.max_daily_loss_minor or limits.max_drawdown_minor:
@@ -86,13 +89,18 @@ def wants_mark(ledger: Ledger, book: Book) -> bool:
     """Whether a limit of money needs the value of what is held."""
     if not book.position or book.symbol not in ledger.settings.symbols:
         return False
-    limits, account = ledger.settings.limits_of(book.symbol), _of_account(ledger)
+    return _asks(ledger, ledger.settings.limits_of(book.symbol))
+
+
+def _asks(ledger: Ledger, limits: Limits) -> bool:
+    """Whether a limit of money is set that looks at a symbol with these limits."""
+    of = ledger.settings.limit_of_account
     return bool(
         limits.max_daily_loss_minor
         or limits.max_drawdown_minor
         or limits.min_liquidation_bps
-        or account.max_daily_loss_minor
-        or account.max_drawdown_minor
+        or of("max_daily_loss_minor")
+        or of("max_drawdown_minor")
     )
 
 
