@@ -32,9 +32,8 @@ ReadWeights = Callable[[], Weights | None]
 class _Ticket:
     """A signal on its way through the loop."""
 
-    def __init__(self, signal: Signal, *, waits: bool = True) -> None:
+    def __init__(self, signal: Signal) -> None:
         self.signal = signal
-        self.waits = waits  # somebody does, for the answer
         self.result: SignalResult | None = None
         self.error: ReconcilerError | None = None
 
@@ -64,7 +63,6 @@ class Desk:
         self._read_weights = read_weights
         self._lock = threading.Lock()
         self._waiting: list[_Ticket] = []
-        self._posted: dict[tuple[str, str], _Ticket] = {}
         self._told: dict[str, tuple[int, str]] = {}
 
     # -- for every thread ----------------------------------------------------------------------
@@ -84,16 +82,6 @@ class Desk:
         if ticket.result is None:
             raise InDoubt("the service failed while it recorded the signal")
         return ticket.result
-
-    def post(self, signal: Signal) -> None:
-        """As `signal`, and nobody waits: what is wrong with it is told to the log."""
-        about = signal.strategy, signal.symbol
-        with self._lock:
-            queued = bool(self._posted)  # then the loop is about to take them all
-            self._posted.pop(about, None)  # the newest comes last
-            self._posted[about] = _Ticket(signal, waits=False)
-        if not queued:
-            self._loop.record(self._take)
 
     def _withdraw(self, ticket: _Ticket) -> None:
         """Nobody waits for it any more: it must not be taken after we said that it was not."""
@@ -134,16 +122,13 @@ class Desk:
     def _take(self, ledger: Ledger) -> tuple[Sequence[AnyEvent], Callable[[Ledger], None]]:
         """All signals that wait, for one commit."""
         with self._lock:
-            tickets = [*self._waiting, *self._posted.values()]
-            self._waiting, self._posted = [], {}
+            tickets, self._waiting = self._waiting, []
         newest: dict[str, _Ticket] = {}
         for ticket in tickets:
             try:
                 ticket.signal = netting.checked(ticket.signal, self.weights, ledger)
             except ReconcilerError as refusal:
                 ticket.error = refusal
-                if not ticket.waits:
-                    self._say("error", "signal.refused", error=str(refusal))
                 continue
             name = f"{ticket.signal.strategy} {ticket.signal.symbol}"
             if (overtaken := newest.pop(name, None)) is not None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from reconciler.core import events as e
 from reconciler.core.settings import Limits, Settings
 from reconciler.errors import ConfigError, UnknownStrategy, UnknownSymbol, Unreachable, UsageError
 from reconciler.journal import History
-from reconciler.service import netting, signalling
+from reconciler.service import netting
 from reconciler.service.door import SignalResult, TargetRequest
 from reconciler.service.netting import Weights
 from reconciler.service.offline import OfflineDoor
@@ -208,23 +207,6 @@ def test_a_symbol_that_is_taken_out_is_let_go() -> None:
     assert desk.says(why="other weights") == []
 
 
-def test_however_many_are_posted_the_loop_is_asked_once() -> None:
-    """A burst of signals is one call and one commit; a new one comes after that."""
-    calls: list[Any] = []
-    loop = SimpleNamespace(record=calls.append, now_us=lambda: 0)
-    weights = Weights((portfolio(),), ("A", "B"))
-    desk = signalling.Desk(loop, weights, "hold", lambda *_, **__: None)  # type: ignore[arg-type]
-    for strength in ("0.1", "0.2", "0.3"):
-        desk.post(signal("A", strength))
-        desk.post(signal("B", "1"))
-    assert len(calls) == 1
-    events, _ = calls[0](Desk().ledger)
-    said = [(one.strategy, one.strength) for one in events if isinstance(one, e.Signalled)]
-    assert sorted(said) == [("A", Decimal("0.3")), ("B", Decimal(1))]
-    desk.post(signal("A", "0.4"))
-    assert len(calls) == 2
-
-
 def test_a_lot_that_is_not_known_yet_is_waited_for() -> None:
     """The signal is kept; the target follows once the venue has told its rules."""
     desk = Desk(lot=100)
@@ -399,24 +381,24 @@ def test_the_last_of_many_signals_counts(run: Any) -> None:
     listed(service)
     answers: list[SignalResult] = []
 
-    def flap(name: str) -> None:
-        answers.extend(service.signal(signal(name, f"0.{n:03}")) for n in range(1, 60))
+    def flap(name: str, symbol: str) -> None:
+        for n in range(1, 60):
+            answers.append(service.signal(signal(name, f"0.{n:03}", symbol)))
 
-    threads = [threading.Thread(target=flap, args=(name,)) for name in "AABB"]
+    threads = [
+        threading.Thread(target=flap, args=(name, symbol))
+        for name, symbol in (("A", "XBTUSD"), ("B", "XBTUSD")) * 2 + (("A", "ETHUSD"),)
+    ]
     for thread in threads:
         thread.start()
-    for n in range(500):
-        service.desk.post(signal("A", f"0.{n:03}", "ETHUSD"))
     for thread in threads:
         thread.join(20)
-    service.desk.post(signal("A", "0.7", "ETHUSD"))
-    service.desk.post(signal("Z", "1"))  # told to the log, and nothing else
-    service.desk.post(signal("A", "0.75", "ETHUSD"))
+    assert service.signal(signal("A", "0.75", "ETHUSD")).changed
     final = service.signal(signal("A", "0.25")), service.signal(signal("B", "0.5"))
     assert all(answer.changed for answer in final)
     assert targets(service)[-1][1] == 750
-    assert len(answers) == 4 * 59
-    until(lambda: eth(service) == 750)
+    assert len(answers) == 5 * 59
+    assert eth(service) == 750
 
 
 def eth(service: Service) -> int:
