@@ -126,7 +126,7 @@ def test_the_demo_runs_by_itself_and_can_be_proved(run, home):
 def test_the_demo_of_strategies_shows_what_led_to_what(run, home):
     """Signals of several strategies, one net target, orders, and who holds what: it all adds up."""
     demo = subprocess.run(
-        [*COMMAND, "demo", "--strategies", "--plain", "--for", "10s"],
+        [*COMMAND, "demo", "--strategies", "--plain", "--for", "8s"],
         capture_output=True, text=True, timeout=60, cwd=home,
         env={**os.environ, "RECONCILER_API__LISTEN": "127.0.0.1:0"},
     )  # fmt: skip
