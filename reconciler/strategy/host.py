@@ -263,10 +263,8 @@ class Host:
                 me.call = call
             outcome = self.runner.carry_out(call)
             with self._lock:
-                if self._worker is not me:
-                    return  # given up meanwhile: its call was finished by somebody else
                 me.call = None
-            self.runner.finish(call, outcome)
+            self.runner.finish(call, outcome)  # nothing, if it was given up meanwhile
 
     def broke(self, worker: Worker, error: BaseException) -> None:
         """An error of our own: every strategy has failed, if it still matters."""

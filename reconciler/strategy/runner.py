@@ -157,6 +157,7 @@ class Runner:
         if instance.state not in ("waiting", "running"):
             raise Refused(f"{identifier} does not run: it is {instance.state}")
         self._end(instance, "stopped", detail, zero=zero)
+        self._tell_if_loaded()  # the others may have waited for this one
 
     def fail_all(self, error: BaseException) -> None:
         """What all of them stand on has broken: every one that runs has failed."""
@@ -295,7 +296,12 @@ class Runner:
                     instance.state, instance.detail = "running", ""
                     self._tell(instance)
                 self._send(instance)
-        if call.name == LOAD and not any(one.name == LOAD for one in self._pending):
+            if call.name == LOAD:
+                self._tell_if_loaded()
+
+    def _tell_if_loaded(self) -> None:
+        """None is to be loaded any more: what the market has to bring is known."""
+        if not any(one.name == LOAD and one.life == one.instance.life for one in self._pending):
             self._on_loaded()
 
     def _send(self, instance: Instance) -> None:

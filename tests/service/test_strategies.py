@@ -147,8 +147,8 @@ def test_they_begin_when_the_service_is_in_sync():
         house.watch([(Tick(at_us=AT_US), (), ())])
         assert (house.states(), house.feeds) == ({"echo": "off"}, [])
         house.sync()
-        house.until(lambda: house.states() == {"echo": "running"})
-        assert house.recorded() == {"Echo_XBTUSD_1": "running"}
+        house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "running"})
+        assert house.states() == {"echo": "running"}
         house.trade(100)
         house.until(lambda: house.signals == [100])
         house.sync()
@@ -261,6 +261,7 @@ def test_without_market_data_every_strategy_has_failed():
         house.feeds[0].on_crash(KeyError("ours"))
         house.until(lambda: house.states() == {"echo": "failed", "off": "off"})
         assert ("critical", "strategy.fail") in [(level, event) for level, event, _ in house.said]
+        house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "failed"})
         assert "KeyError: 'ours'" in house.ledger.strategies["Echo_XBTUSD_1"].detail
 
 

@@ -375,7 +375,40 @@ def test_what_was_said_in_a_call_that_was_overtaken_counts_for_nothing():
     told.runner.start("one")
     told.runner.finish(call, outcome)
     told.runner.drain()
-    assert told.signals == []
+    assert (told.signals, told.state()) == ([], "running")
+
+
+def test_a_failure_of_an_earlier_life_is_not_one_of_this():
+    """Started anew while an old callback was under way: how that one ends is nobody's business."""
+    told = Teller(spec(Fails, parameters={"where": "on_tick"}))
+    told.join()
+    told.runner.start("one")
+    told.runner.drain()
+    told.runner.take(Trade(SYMBOL, Decimal(101), 100, 1, told.now_us))
+    call = told.runner.next_call()
+    outcome = told.runner.carry_out(call)
+    told.runner.stop("one")
+    told.runner.start("one")
+    told.runner.finish(call, outcome)
+    assert isinstance(outcome.error, ZeroDivisionError)
+    assert told.state() == "waiting"
+
+
+def test_who_is_stopped_before_it_was_loaded_holds_nobody_up():
+    """The market is asked for once nobody is to be loaded any more, however it came to that."""
+    for order in ("ab", "ba"):
+        told = Teller(spec(Follows, "a"), spec(Diary, "b"), start=False)
+        loaded = []
+        told.runner._on_loaded = lambda loaded=loaded: loaded.append(len(loaded))
+        for name in order:
+            told.runner.start(name)
+        first = told.runner.next_call()
+        told.runner.finish(first, told.runner.carry_out(first))
+        assert loaded == []
+        told.runner.stop(order[1])
+        assert loaded == [0]
+        told.runner.drain()
+        assert loaded == [0]
 
 
 class NeedsOne(Strategy):
