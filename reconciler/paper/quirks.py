@@ -107,6 +107,11 @@ class Quirks:
         switch = self._switches.get(name)
         return switch is not None and switch.probability > 0
 
+    @property
+    def any_live(self) -> bool:
+        """Whether a fault of any kind may strike; draws nothing."""
+        return any(switch.live for switch in self._switches.values())
+
     def any_on(self, group: str) -> bool:
         """Whether a fault of a group may strike; draws nothing."""
         for name, switch in self._switches.items():

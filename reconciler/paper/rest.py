@@ -133,6 +133,7 @@ class Api:
 
     def run(self, admitted: Admitted, now_ms: int) -> Answer:
         """What the engine does with a request, and its honest answer."""
+        self.hub.turn.begin(now_ms)
         try:
             fields = admitted.request.fields()
             asked = Asked(admitted.key, fields, now_ms)
@@ -145,7 +146,7 @@ class Api:
             self._count_refusal(admitted.request, refusal, now_ms)
             refusal.headers |= admitted.headers
             answer = self._refused(refusal, ())
-        self.hub.publish(self.exchange.flush(now_ms), now_ms)
+        self.hub.turn.done(now_ms)
         return answer
 
     @staticmethod

@@ -116,6 +116,7 @@ class Application:
         await receive()
         loop = self.loop = asyncio.get_running_loop()
         self.world = self._make_world(loop.call_later)
+        self.world.hub.turn.soon = loop.call_soon
         self._ticker = loop.create_task(self._tick(self.world))
         await send({"type": "lifespan.startup.complete"})
         await receive()

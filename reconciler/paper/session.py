@@ -169,6 +169,7 @@ class Session:
 
     def receive(self, message: str, now_ms: int) -> None:
         """Answer one message of the client."""
+        self.hub.turn.end()
         self.alive_ms = now_ms
         if message == "ping":
             self.send(b"pong")

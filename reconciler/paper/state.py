@@ -162,11 +162,15 @@ class State:
 
     # -- rows out --------------------------------------------------------------------------------
 
-    def flush(self, now_ms: int) -> list[Change]:
-        """All rows since the last call, with times set to *now_ms*."""
+    def flush_orders(self, now_ms: int) -> None:
+        """Rows of the orders that were touched since the last call, for the next `flush`."""
         for order in self._touched_orders.values():
             self._flush_order(order, now_ms)
         self._touched_orders.clear()
+
+    def flush(self, now_ms: int) -> list[Change]:
+        """All rows since the last call, with times set to *now_ms*."""
+        self.flush_orders(now_ms)
         self._flush_money(now_ms)
         for symbol, market in self.markets.items():
             if market.book.touched:

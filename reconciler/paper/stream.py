@@ -23,6 +23,7 @@ from .session import Session
 from .stream_faults import StreamFaults
 from .tables import TABLES
 from .topics import BOOKS, Topic
+from .turns import Turn
 
 IDLE_MS = 180_000  # a connection on which neither side says anything is dropped (section 9.1)
 BIN_LAG_MS = 3_000  # bins come a few seconds after the minute (section 10.5)
@@ -65,6 +66,7 @@ class Hub:
         self.now_ms = now_ms
         self.sessions: dict[Session, None] = {}
         self.faults = StreamFaults(self)
+        self.turn = Turn(self)
         self._audience: dict[Audience, dict[Session, None]] = {}
         self._crowds: list[Crowd] | None = None  # None: who hears what has changed
         self._crowds_of: dict[Audience, list[Crowd]] = {}
@@ -102,6 +104,7 @@ class Hub:
     def hear(self, session: Session, topic: Topic) -> None:
         account = session.account if topic.private else None
         key = (topic.table, topic.symbol, account)
+        self.turn.end()
         self.deliver()
         self._audience.setdefault(key, {})[session] = None
         self._crowds = None
@@ -110,6 +113,7 @@ class Hub:
         key = (topic.table, topic.symbol, session.account if topic.private else None)
         group = self._audience.get(key)
         if group is not None:
+            self.turn.end()
             self.deliver()
             group.pop(session, None)
             self._crowds = None
@@ -219,15 +223,15 @@ class Hub:
 
     # -- changes ------------------------------------------------------------------------------
 
-    def publish(self, changes: list[Change], now_ms: int) -> None:
-        """Send the rows of one or more operations."""
+    def publish(self, changes: list[Change], now_ms: int, *, merged: bool = False) -> None:
+        """Send the rows of one operation, or (*merged*) of several."""
         self.now_ms = now_ms
         if self.legacy is not None:
             changes = self.legacy.changes(changes)
         if self.sessions:
             self.faults.begin(changes)
             self._quiet = self.faults.quiet(now_ms)
-            for (table, action, account, symbol), rows in _grouped(changes):
+            for (table, action, account, symbol), rows in _grouped(changes, merged=merged):
                 self._spread(table, action, account, symbol, rows, now_ms)
             self._publish_books(now_ms)
             self._call()
@@ -329,9 +333,10 @@ class Hub:
 Group = tuple[str, str, int | None, str | None]  # table, action, account, symbol
 
 
-def _grouped(changes: Iterable[Change]) -> list[tuple[Group, list[Row]]]:
+def _grouped(changes: Iterable[Change], *, merged: bool = False) -> list[tuple[Group, list[Row]]]:
     """
-    The frames of some changes: neighbouring rows of one table, action, account and symbol.
+    The frames of some changes: neighbouring rows of one table, action, account and symbol. Those
+    that are *merged* come of several operations: what others did does not separate a member's rows.
 
     No frame tells of one key twice: a position's row with the old quantity and its row with
     the new one are two frames (section 10.3).
@@ -341,6 +346,8 @@ def _grouped(changes: Iterable[Change]) -> list[tuple[Group, list[Row]]]:
         tables.setdefault(change.table, []).append(change)
     groups: list[tuple[Group, list[Row]]] = []
     for table, found in tables.items():
+        if merged and len(found) > 1:
+            found.sort(key=_member)
         keys = TABLES[table].keys
         last: Group | None = None
         rows: list[Row] = []
@@ -357,6 +364,10 @@ def _grouped(changes: Iterable[Change]) -> list[tuple[Group, list[Row]]]:
                 groups.append((last, rows))
             rows.append(change.row)
     return groups
+
+
+def _member(change: Change) -> int:
+    return change.account or 0
 
 
 def _name(row: Row, keys: tuple[str, ...]) -> tuple[object, ...]:

@@ -90,6 +90,7 @@ class World:
 
     def tick(self, now_ms: int) -> None:
         """Do everything that time brings up to now, and send the rows."""
+        self.hub.turn.end()
         self.agenda.run(now_ms)
         self._happenings.tick(now_ms)
         self.exchange.due(now_ms)
@@ -108,6 +109,7 @@ class World:
 
     def control(self, request: Request, now_ms: int) -> Answer:
         """Serve a request under ``/paper/``."""
+        self.hub.turn.end()
         return control.answer(self, request, now_ms)
 
     # -- what is done to it by hand, by a scenario, or by a fault -----------------------------
