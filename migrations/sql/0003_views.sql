@@ -329,6 +329,9 @@ SELECT
     CASE WHEN o.status IN ('intended', 'working', 'in_doubt') THEN abs(o.contracts) - o.filled
         ELSE 0 END AS leaves_contracts,
     t.target_id,
+    coalesce(i.policy, '') AS policy,
+    coalesce(i.stage, '') AS stage,
+    coalesce(i.policy_version, '') AS policy_version,
     iso(o.created_us) AS created_at,
     (
         SELECT ms(min(j.at_us) - o.acked_us)

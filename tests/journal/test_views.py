@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from reconciler.core import decisions as d
@@ -24,8 +25,8 @@ COLUMNS = {
     " orders, fills, traded_contracts, vwap, arrival_price, slippage_bps, maker_share, fee_minor,"
     " realised_pnl_minor, first_fill_ms, duration_ms",
     "v_orders": "cl_ord_id, venue_order_id, account, symbol, side, contracts, price, order_type,"
-    " status, filled_contracts, leaves_contracts, target_id, created_at, queue_ms, ack_ms,"
-    " life_ms, reason",
+    " status, filled_contracts, leaves_contracts, target_id, policy, stage, policy_version,"
+    " created_at, queue_ms, ack_ms, life_ms, reason",
     "v_fills": "exec_id, at, at_ms, account, symbol, side, contracts, signed_contracts, price,"
     " fee_minor, realised_pnl_minor, currency, liquidity, cl_ord_id, target_id, feed_delay_ms,"
     " running_contracts",
@@ -74,6 +75,7 @@ def tell(path: Path) -> None:
                        liquidity="taker")  # fmt: skip
     wish = target("XBTUSD", 300, 7, T0, reason="trend", policy="passive")
     order = place(1, "rc-1", "XBTUSD", 300, wish, "51000")
+    order = msgspec.structs.replace(order, stage="join", policy_version="c0ffee00")
     seen = {"venue_order_id": ORDER_ID, "price": None}
     held = d.TargetHeld(symbol="XBTUSD", version=7, contracts=300, position=300)
     books = d.PositionMoved(symbol="XBTUSD", contracts=300, venue_contracts=300, anchor=0,
@@ -172,6 +174,12 @@ def test_orders_show_how_long_each_part_took(history: History) -> None:
     assert row["venue_order_id"] == ORDER_ID
     assert row["order_type"] == "Limit, post-only"
     assert row["target_id"] == 3
+
+
+def test_orders_show_by_which_stage_of_which_policy_they_were_priced(history: History) -> None:
+    """A policy that was changed since has the same name, and another version."""
+    row = only(history, "v_orders")
+    assert (row["policy"], row["stage"], row["policy_version"]) == ("passive", "join", "c0ffee00")
 
 
 def test_fills_carry_sign_delay_and_running_position(history: History) -> None:
