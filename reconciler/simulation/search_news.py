@@ -75,6 +75,7 @@ def look_again(world: World) -> None:
         led = page.after[LOOK] = world.step(page, LOOK)
         if led.decisions or plain(led.page, world.bounds) is not plain(page, world.bounds):
             raise Broken(f"a second look decides {led.decisions}, or changes the ledger")
+        world.check(page, LOOK, led)
 
 
 def take_old(world: World) -> bool:

@@ -71,6 +71,7 @@ class World:
         """Step, judge, and put what was decided on the wire."""
         page = self.state.page
         led = page.after.get(event)
+        is_new = led is None
         if led is None:
             led = page.after[event] = self.step(page, event)
         self.state.page = led.page
@@ -79,6 +80,8 @@ class World:
         judge.judge_facts(self.state, led.facts)
         for decision in led.decisions:
             self._send(decision)
+        if is_new:  # what harm it does is judged first, and is not hidden by how it came about
+            self.check(page, event, led)
         if self.state.book.wants_quote:
             self.feed(QUOTE)
 
@@ -86,11 +89,13 @@ class World:
         """The real thing."""
         ledger = page.fresh()
         outcome = real_step(ledger, event)
+        return Led(page_of(ledger), tuple(outcome.decisions), tuple(outcome.facts))
+
+    def check(self, page: Page, event: e.AnyEvent, led: Led) -> None:
+        """That the journal would tell the same, and the prices make no difference when they come."""
         if self.fold_one_in and page.digest[0] % self.fold_one_in == 0:
-            _check_fold(page.fresh(), event, outcome.decisions, ledger)
-        led = Led(page_of(ledger), tuple(outcome.decisions), tuple(outcome.facts))
+            _check_fold(page.fresh(), event, led)
         self._check_quote(page, event, led)
-        return led
 
     def _check_quote(self, page: Page, event: e.AnyEvent, bare: Led) -> None:
         """A row that brings the prices along does what it does if they are asked for after it."""
@@ -98,7 +103,9 @@ class World:
             return
         if not (_the_book(page.ledger).may_place or isinstance(event, e.TargetSet)):
             return  # the engine does not look for prices then
-        whole = self.step(page, msgspec.structs.replace(event, quote=QUOTE))
+        priced = msgspec.structs.replace(event, quote=QUOTE)
+        whole = self.step(page, priced)
+        self.check(page, priced, whole)
         decided = bare.decisions
         if _the_book(bare.page.ledger).wants_quote:
             bare = self.step(bare.page, QUOTE)
@@ -276,12 +283,10 @@ def _nameless(decisions: Iterable[d.AnyDecision]) -> list[d.AnyDecision]:
     return sorted(bare, key=repr)
 
 
-def _check_fold(
-    folded: Ledger, event: e.AnyEvent, decisions: list[d.AnyDecision], after: Ledger
-) -> None:
+def _check_fold(folded: Ledger, event: e.AnyEvent, led: Led) -> None:
     """R1, one event at a time: what the journal folds to is what the run held in memory."""
-    recall(folded, event, decisions)
-    if folded != after:
+    recall(folded, event, led.decisions)
+    if folded != led.page.ledger:
         raise judge.Broken(f"R1: {event} folds to another ledger")
 
 

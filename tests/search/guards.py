@@ -187,7 +187,7 @@ GONE = (
     Gone(world.the_position_row_leads, CRASH, "F2"),
     Gone(world.blind, _more("drop", targets=(1, 2), audits=0), "O5"),
     Gone(void_after_one_look_up, CRASH, "O1"),
-    Gone(sent_again, LOSS, "a second intent must not be"),  # the core itself, before O3 is judged
+    Gone(sent_again, LOSS, "O3"),
     Gone(placed_beside_a_doubt, LOSS, "O1"),
     Gone(a_cancel_that_found_nothing_is_proof, CRASH, "O1"),
     Gone(settled_without_its_position, TWO, "O5"),
