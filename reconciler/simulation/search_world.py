@@ -92,7 +92,7 @@ class World:
         return Led(page_of(ledger), tuple(outcome.decisions), tuple(outcome.facts))
 
     def check(self, page: Page, event: e.AnyEvent, led: Led) -> None:
-        """That the journal would tell the same, and the prices make no difference when they come."""
+        """The journal would tell the same; when prices come makes no difference."""
         if self.fold_one_in and page.digest[0] % self.fold_one_in == 0:
             _check_fold(page.fresh(), event, led)
         self._check_quote(page, event, led)
