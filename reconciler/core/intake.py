@@ -103,7 +103,7 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int, quote: Quoted | None = No
     note = _check_size(ledger, book, contracts)
     if not wanted.way_out:
         usual.check(ledger, book, contracts, wanted.confirm)
-    if _is_the_same(book, wanted, contracts):
+    if _is_the_same(book, wanted, contracts) and not _row_is_due(ledger, book.symbol, at_us):
         return Accepted(None, contracts, previous, book.version, note)
     event = TargetSet(
         at_us=at_us,
@@ -227,6 +227,17 @@ def _check_size(ledger: Ledger, book: Book, contracts: int) -> str:
             lot=lot,
         )
     return ""
+
+
+def _row_is_due(ledger: Ledger, symbol: str, at_us: int) -> bool:
+    """Whether a row of a schedule still waits for its turn: whoever says a target now is newer."""
+    for name, schedule in ledger.schedules.items():
+        for row in schedule.rows[ledger.schedule_done.get(name, 0) :]:
+            if row.due_us > at_us:
+                break
+            if row.symbol == symbol:
+                return True
+    return False
 
 
 def _is_the_same(book: Book, wanted: Wanted, contracts: int) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
-from reconciler.core import policies
+from reconciler.core import modes, policies
 from reconciler.core.events import Quoted
 from reconciler.core.ledger import NEVER_US, Book, Order, Target, Work
 from reconciler.core.settings import Policy, Stage
@@ -73,7 +73,7 @@ def rest(work: Work) -> None:
 def climb(turn: Turn, book: Book, target: Target, policy: Policy) -> None:
     """Go up as far as time and market say."""
     work, stages = target.work, stages_of(policy)
-    side = 1 if target.contracts > book.position else -1
+    side = 1 if modes.reach(turn.ledger, book, target.contracts) > book.position else -1
     mid = _mid(turn, book)
     if work.arrival is None:
         work.arrival = mid

@@ -1,9 +1,9 @@
 """
-How far a symbol may trade, by the word of a person: halt, freeze, pause, reduce-only.
+How far a symbol may trade, by the word of a person: halt, freeze, pause, flatten, reduce-only.
 
 Conditions beside the state, of one symbol or of the account; the stricter one counts. A halt and a
-freeze tell of trouble, a pause and reduce-only of a plan. All are durable. A halt, a pause and
-reduce-only may have an end: then a fact tells it, and the symbol goes on by itself.
+freeze tell of trouble, the others of a plan. All are durable. All but a freeze may have an end:
+then a fact tells it, and the symbol goes on by itself.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from reconciler.core.ledger import NEVER_US, Book, Ledger, Order
 from reconciler.core.turn import Turn
 
 PAUSE = "pause"
+FLATTEN = "flatten"
 REDUCE_ONLY = "reduce_only"
 FREEZE = "freeze"
-MODES = (PAUSE, REDUCE_ONLY, FREEZE)
 
 
 # -- what is so ------------------------------------------------------------------------------------
@@ -47,17 +47,28 @@ def in_words(ledger: Ledger, book: Book) -> str:
 
 def only_reduces(ledger: Ledger, book: Book) -> str:
     """Why orders of *book* may only bring its position nearer to zero; "" if they may add."""
-    for whose in _both(ledger, book):
-        if whose.mode == REDUCE_ONLY:
-            return f"reduce only: {whose.mode_why}"
+    for mode, words in ((FLATTEN, "flatten"), (REDUCE_ONLY, "reduce only")):
+        for whose in _both(ledger, book):
+            if whose.mode == mode:
+                return f"{words}: {whose.mode_why}"
     return ""
 
 
+def flattens(ledger: Ledger, book: Book) -> bool:
+    """Whether the position has to be zero, whatever is wanted."""
+    return FLATTEN in (ledger.mode, book.mode)
+
+
 def reach(ledger: Ledger, book: Book, target: int) -> int:
-    """As far toward *target* as the position may go: all the way, or no further from zero."""
+    """
+    As far toward *target* as the position may go: all the way, or no further from zero.
+
+    To flatten is to go to zero, whatever is wanted meanwhile: a strategy that goes on talking
+    neither opens again what was closed nor keeps the rest of it open.
+    """
     if not only_reduces(ledger, book):
         return target
-    if target * book.position <= 0:
+    if flattens(ledger, book) or target * book.position <= 0:
         return 0
     return target if abs(target) < abs(book.position) else book.position
 
@@ -107,7 +118,7 @@ def halt(turn: Turn, event: Halted) -> None:
 
 
 def resume(turn: Turn, event: Resumed) -> None:
-    """A halt, a pause and reduce-only of those named are over; of all, if none is named."""
+    """A halt and a mode of those named are over; of all, if none is named."""
     ledger = turn.ledger
     for whose in _whose(turn, event.symbols) if event.symbols else _everything(ledger):
         whose.halted = whose.mode = whose.mode_why = ""

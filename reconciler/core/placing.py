@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from reconciler.core import guards, ladder, modes, policies, shares, sizing, slices
 from reconciler.core.decisions import PlaceOrder
 from reconciler.core.gate import missing, opens_at_us
@@ -37,12 +39,15 @@ def place(look: Look) -> None:
         if opens_us is not None:
             look.wake(opens_us)
         return
-    late, again_us = slices.wait(policy, book, target, look.at_us)
+    path = policy
+    if target.contracts and modes.flattens(ledger, book):
+        path = msgspec.structs.replace(policy, over_us=0)  # it leads elsewhere
+    late, again_us = slices.wait(path, book, target, look.at_us)
     if late:
         look.waiting_for = late
         look.wake(again_us)
         return
-    goal = modes.reach(ledger, book, slices.goal(policy, target, book.position, look.at_us))
+    goal = modes.reach(ledger, book, slices.goal(path, target, book.position, look.at_us))
     size = sizing.next_size(ledger, book, goal)
     if not size.contracts:
         look.waiting_for = size.why_not
@@ -63,7 +68,7 @@ def place(look: Look) -> None:
         look.waiting_for = problem
         look.wake(look.at_us + LOOK_AGAIN_US)
         return
-    size, note = slices.cut(policy, book, target, size, pricing.immediate)
+    size, note = slices.cut(path, book, target, size, pricing.immediate)
     size = guards.fitted(ledger, book, size, pricing.price)
     ask = guards.Ask(size.contracts, pricing.price, size.reduce_only)
     why = size.why_not or guards.refusal(ledger, book, ask)

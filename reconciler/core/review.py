@@ -117,7 +117,8 @@ def _hold(turn: Turn, book: Book) -> None:
     if target is None:
         return
     policy = policy_of(turn.ledger.settings, target.policy)
-    if abs(target.contracts - book.position) > policy.band_contracts:
+    goal = modes.reach(turn.ledger, book, target.contracts)  # a flatten leads away from a target
+    if max(abs(n - book.position) for n in (target.contracts, goal)) > policy.band_contracts:
         _work(turn, book, target, policy)
         target.held = False  # it was, perhaps: it has to be reached again
         return

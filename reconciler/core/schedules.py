@@ -19,6 +19,7 @@ from reconciler.errors import ReconcilerError, Refused, UsageError
 MOST_ROWS = 1_000
 MOST_SCHEDULES = 50
 LONGEST_NAME = 60
+FURTHEST_US = 36_600 * 86_400_000_000  # later moments are not meant, and some have no date
 
 
 class Entry(NamedTuple):
@@ -76,6 +77,8 @@ def accept(
         if due_us <= at_us:
             raise Refused(f"{where}: {entry.symbol} {entry.contracts:+d} would have been due "
                           f"{(at_us - due_us) // 10**6} s ago")  # fmt: skip
+        if due_us > at_us + FURTHEST_US:
+            raise Refused(f"{where} would be due more than a hundred years from now")
         if number and due_us < moments[number - 1]:
             raise Refused(f"{where} is due before row {number - 1}: put the rows in order")
         row = ScheduleRow(
@@ -165,9 +168,9 @@ def next_event(ledger: Ledger, at_us: int) -> TargetSet | TargetRefused | None:
         newest = max(later)
         why = f"{newest.schedule}/{newest.number} of the same symbol has come due since"
         return _refused(ledger, first, at_us, "superseded", why)
-    target = ledger.book(first.row.symbol).target
-    if target is not None and target.set_us > first.due_us:
-        why = f"version {target.version} of the target is newer ({target.source})"
+    book = ledger.book(first.row.symbol)
+    if book.version_us > first.due_us:
+        why = f"version {book.version} of the target is newer"
         return _refused(ledger, first, at_us, "superseded", why)
     return _target(ledger, first, at_us)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import guards, ladder, placing, policies, sizing
+from reconciler.core import guards, ladder, modes, placing, policies, sizing
 from reconciler.core.decisions import AmendOrder
 from reconciler.core.ledger import Order, Target
 from reconciler.core.lifecycle import State
@@ -49,7 +49,8 @@ def unwanted(look: Look, order: Order) -> str:
     target = book.target
     if target is None:
         return "no target"
-    if sizing.passes_the_target(book, order, target.contracts):
+    goal = modes.reach(ledger, book, target.contracts)
+    if sizing.passes_the_target(book, order, goal):
         return f"target {target.contracts:+d}"
     final = book.position + order.unbooked
     most = ledger.settings.limits_of(book.symbol).max_position_contracts

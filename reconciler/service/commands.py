@@ -48,8 +48,8 @@ def set_mode(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
     """
     The events of a pause, of reduce-only, of a freeze, or of a flatten.
 
-    To flatten is to want nothing, and to be allowed nothing else until somebody resumes: a strategy
-    that goes on talking would open again what was just closed.
+    To flatten is to want nothing, and to get nothing else until somebody resumes: what was closed
+    stays closed then, if nobody has asked for more since.
     """
     if asked.mode not in DID:
         raise UsageError(f"{asked.mode[:40]!r} is no mode", next_step=f"One of {', '.join(DID)}.")
@@ -61,18 +61,17 @@ def set_mode(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
             "a freeze has no end: it waits for a decision",
             next_step="Use pause with --until for one that ends by itself.",
         )
-    flatten = asked.mode == "flatten"
     events: list[AnyEvent] = [
         ModeSet(
             at_us=now_us,
-            mode=modes.REDUCE_ONLY if flatten else asked.mode,
+            mode=asked.mode,
             by=legible(asked.by),
             reason=legible(asked.reason),
             symbols=asked.symbols,
             until_us=until_us,
         )
     ]
-    if flatten:
+    if asked.mode == modes.FLATTEN:
         events += _zero(ledger, now_us, asked)
     return events
 

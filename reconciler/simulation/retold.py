@@ -88,7 +88,7 @@ class Retold:
         if self.halted(symbol):
             return "it is stopped"
         adds = order.contracts * position >= 0 or not order.reduce_only
-        if adds and "reduce_only" in self._in_force(symbol):
+        if adds and {"reduce_only", "flatten"}.intersection(self._in_force(symbol)):
             return "only to reduce is allowed"
         if not self._sync:
             return "it is not in sync"

@@ -73,7 +73,7 @@ def test_a_mode_is_recorded_with_its_author_its_reason_and_its_end(run, database
         ("pause", "XBTUSD", "notice", 0),
         ("reduce_only", "", "", 1),
         ("freeze", "ETHUSD", "", 1),
-        ("reduce_only", "", "", 1),
+        ("flatten", "", "", 1),
         ("resume", "", "", 1),
     ]
     assert all("cli" in by for (by,) in rows(database, "SELECT by FROM modes"))

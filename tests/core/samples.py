@@ -83,7 +83,7 @@ def events_for(teller: Teller) -> Iterator[e.AnyEvent]:
     row = e.ScheduleRow(due_us=us + 1, symbol=SYMBOL, contracts=100)
     yield e.ScheduleSet(at_us=us, name="n", rows=(row,), source="s")
     yield e.ScheduleSet(at_us=us, name="n", rows=(), source="s")
-    for mode in ("pause", "reduce_only", "freeze", ""):
+    for mode in ("pause", "reduce_only", "flatten", "freeze", ""):
         for symbols in ((), (SYMBOL,)):
             yield e.ModeSet(at_us=us, mode=mode, by="me", reason="r", symbols=symbols)
     yield e.MarginSeen(
@@ -114,6 +114,11 @@ def events_for(teller: Teller) -> Iterator[e.AnyEvent]:
         yield e.Halted(at_us=us, by="x", reason="", symbols=symbols)
         yield e.Resumed(at_us=us, by="x", reason="", symbols=symbols)
     yield e.Adjusted(at_us=us, symbol=SYMBOL, contracts=-3, by="x", reason="adopted")
+    for decision in ("adopt", "trade_back", "ignore"):
+        for number in (0, *sorted(teller.ledger.incidents.values())):
+            yield e.Resolved(
+                at_us=us, incident_id=number, decision=decision, by="x", reason="decided"
+            )
     yield e.Tick(at_us=us)
     yield e.Tick(at_us=us + 3_600_000_000)
 

@@ -560,7 +560,7 @@ class Teller:
                 return self.event(
                     e.Halted(at_us=at_us, by="story", reason="odd prices", until_us=until_us)
                 )
-            case "pause" | "reduce_only" | "freeze" | "trade", [*more]:
+            case "pause" | "reduce_only" | "flatten" | "freeze" | "trade", [*more]:
                 return self.mode("" if verb == "trade" else verb, more)
             case "resume", [symbol] if symbol != "adopt":
                 return self.event(

@@ -280,7 +280,7 @@ def test_a_flatten_closes_what_is_held_or_wanted_and_lets_nothing_open() -> None
     assert target is not None
     assert target.source == "me"
     desk.set(TargetsRequest(targets=(want(100),)))
-    assert desk.ledger.mode == "reduce_only"
+    assert desk.ledger.mode == "flatten"
     flat = commands.set_mode(Desk().ledger, desk.teller.now_us, asked)
     assert [type(event).__name__ for event in flat] == ["ModeSet"]
 

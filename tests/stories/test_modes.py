@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core import decisions as d
-from reconciler.core.settings import Settings
+from reconciler.core.settings import Policy, Settings
 from reconciler.core.step import step
 from tests.stories.teller import SYMBOL, Teller, tell
 
@@ -235,3 +235,40 @@ def test_the_journal_can_be_folded_over_every_mode() -> None:
     facts = [fact for event, _ in teller.history for fact in step(again, event).facts]
     assert facts == teller.facts
     assert again.modes_end_us == teller.ledger.modes_end_us
+
+
+def test_a_flatten_leads_to_zero_whatever_is_wanted_meanwhile() -> None:
+    """A strategy that goes on talking neither keeps the rest of it open, nor opens it again."""
+    tell(
+        """
+        flatten
+        target 0                -> place r1 -100 reduce
+        ok r1
+        fill r1 -40 x1
+        position +60
+        target +100                                           = working
+        target +60                                            = working
+        fill r1 -60 x2
+        row r1 filled 100
+        position 0                           = idle ~ resume: flatten: drill (story): target +60 w
+        wait 1_000                                            = idle ~ target +60 would add
+        resume                  -> place r2 +60
+        """,
+        position=100,
+    )
+
+
+def test_a_flatten_closes_what_is_on_target() -> None:
+    """The target is met, and the position has to go all the same: with patience, as any gap."""
+    teller = tell("target +100\nflatten XBTUSD -> place r1 -100 reduce\nok r1", position=100)
+    assert teller.book.target is not None
+    assert teller.book.target.gap_since_us == teller.order("r1").placed_us
+    tell("target +100\nreduce_only\nflatten -> place r1 -100 reduce", position=100)
+
+
+def test_a_flatten_does_not_wait_for_the_path_of_another_target() -> None:
+    """An hour of slices toward what somebody wants is no hour of holding what has to go."""
+    policy = Policy(over_us=3_600_000_000)
+    settings = Settings(symbols=(SYMBOL,), policies={"passive": policy}, default_policy="passive")
+    teller = tell("target +100", settings=settings, position=100)
+    assert "place r1 -100 reduce" in teller.do(["flatten"])

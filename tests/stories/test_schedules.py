@@ -21,6 +21,8 @@ from reconciler.errors import (
     UnknownSymbol,
     UsageError,
 )
+from reconciler.service.door import TargetRequest
+from reconciler.service.targeting import forget, set_target
 from tests.stories.teller import START_US, SYMBOL, Teller, canonical, check_replay
 
 SETTINGS = Settings(symbols=("ETHUSD", SYMBOL), limits=Limits(max_position_contracts=1_000))
@@ -57,6 +59,10 @@ class Timetable:
     @property
     def ledger(self) -> Ledger:
         return self.teller.ledger
+
+    @property
+    def now(self) -> tuple[int, Ledger]:
+        return self.teller.now_us, self.ledger
 
     def wait(self, seconds: int) -> list[str]:
         """Time passes; each row has its turn when it is due."""
@@ -173,6 +179,23 @@ def test_a_row_from_before_a_newer_target_is_no_news() -> None:
     assert table.wait(900) == ["day/1 XBTUSD +300"]
 
 
+def test_who_said_the_same_again_or_forgot_it_is_newer_than_a_row_from_before() -> None:
+    """Zero, said again after the row was due, is no news and means zero; forgotten is forgotten."""
+    table = Timetable()
+    table.teller.target(0)
+    table.set(at(5, 10, "ETHUSD"), at(10, 100), at(900, 300))
+    table.teller.now_us += 60 * SECOND
+    said = set_target(TargetRequest(symbol=SYMBOL, contracts=0), "hold", *table.now)[0]
+    assert [type(event).__name__ for event in said] == ["TargetSet"]
+    table.teller.event(said[0])
+    assert table.look() == ["day/0 ETHUSD +10", "day/1 superseded"]
+    assert set_target(TargetRequest(symbol=SYMBOL, contracts=0), "hold", *table.now)[0] == []
+    table.teller.now_us += 900 * SECOND
+    table.teller.event(forget(table.ledger, SYMBOL, "me", "", table.teller.now_us)[0][0])
+    assert table.look() == ["day/2 superseded"]
+    assert table.target() is None
+
+
 def test_a_target_of_the_very_moment_is_no_newer_than_the_row() -> None:
     """The table is a promise: only what came after it was due takes it back."""
     table = Timetable()
@@ -228,6 +251,7 @@ def test_a_row_of_a_schedule_that_is_gone_marks_nothing_done() -> None:
 REFUSALS: tuple[tuple[tuple[Entry, ...], type[ReconcilerError], str], ...] = (
     ((at(-5, 100),), Refused, "row 0: XBTUSD +100 would have been due 5 s ago"),
     ((at(0, 100),), Refused, "row 0: XBTUSD +100 would have been due 0 s ago"),
+    ((at(37_000 * 86_400, 1),), Refused, "row 0 would be due more than a hundred years from now"),
     ((at(10, 100), at(9, 200)), Refused, "row 1 is due before row 0: put the rows in order"),
     ((at(10, 100), at(10, 200)), Refused, "row 1: XBTUSD has another target at the same moment"),
     (
