@@ -55,5 +55,5 @@ def _number(value: object, name: str, *, text: bool = False) -> Decimal:
         return Decimal(value)
     if text and isinstance(value, str) and re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", value):
         return Decimal(value)
-    shown = json.dumps(value)[:40]
+    shown = json.dumps(value, default=str)[:40]
     raise Problem(400, "bad_request", f"{name} is {shown}, which is no number.")

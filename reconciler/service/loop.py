@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from reconciler.core import schedules
 from reconciler.core.events import AnyEvent, Tick
 from reconciler.core.ledger import Ledger
-from reconciler.errors import ReconcilerError, Unreachable
+from reconciler.errors import Unreachable
 from reconciler.service.clock import SteadyClock
 from reconciler.service.engine import Engine
 from reconciler.venue import Venue
@@ -93,8 +93,8 @@ class Loop:
         For doors: the answer is given after the commit, so what was acknowledged is on the disk.
 
         Raises:
-            ReconcilerError: what *make* raised, and nothing was recorded then; or its second half,
-                after it was.
+            Exception: what *make* raised, and nothing was recorded then; or its second half, after
+                it was. It is told to whoever asked: the service goes on.
             Unreachable: the service is stopping; nothing was recorded.
             TimeoutError: the loop is busy.
         """
@@ -110,7 +110,7 @@ class Loop:
             assert self._engine is not None
             try:
                 events, finish = make(self._engine.ledger)
-            except ReconcilerError as refusal:
+            except Exception as refusal:  # of one question, whatever it is: nothing was done
                 answer.set_exception(refusal)
                 return ()
             try:
@@ -120,7 +120,7 @@ class Loop:
                 raise
             try:
                 answer.set_result(finish(self._engine.ledger))
-            except ReconcilerError as refusal:  # that was recorded
+            except Exception as refusal:  # that was recorded
                 answer.set_exception(refusal)
             return ()
 
