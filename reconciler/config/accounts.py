@@ -18,6 +18,7 @@ from reconciler.errors import ConfigError, UsageError
 from .layers import Layer, Names, dotted, nearest, strongest
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}"
+NAMED = "Use up to 40 letters and digits, with single - and _ between them."
 CREDENTIALS = ("exchange.api_key", "exchange.api_secret")
 #: Tables that are of the process and of no account.
 OF_ALL = frozenset({"account", "exchange", "log", "secrets"})
@@ -28,6 +29,12 @@ def with_accounts(names: Names) -> Names:
     venue = {name: None for name in names["exchange"] or {} if name != "account"}
     tables = {name: behind for name, behind in names.items() if name not in OF_ALL}
     return {**names, "account": {"*": {**venue, **tables}}}
+
+
+def is_name(name: str) -> bool:
+    """Whether an account can be called so: its variables and secret files must be readable, too."""
+    there = folded(name)
+    return re.fullmatch(NAME, name) is not None and "__" not in there and not there.endswith("_")
 
 
 def folded(name: str) -> str:
@@ -45,10 +52,10 @@ def declared(found: Sequence[Layer]) -> tuple[str, ...]:
     places = {name: at for layer in reversed(found) for name, at in layer.accounts.items()}
     known: dict[str, str] = {}
     for name, place in places.items():
-        if not re.fullmatch(NAME, name) or "__" in name:
+        if not is_name(name):
             raise ConfigError(
                 f"account.{name[:60]} ({place}) is no name of an account",
-                next_step="Use up to 40 letters, digits, - and single _, a letter or digit first.",
+                next_step=NAMED,
                 origin=place,
             )
         if other := known.get(folded(name)):

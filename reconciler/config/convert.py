@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from reconciler.errors import ConfigError, ReconcilerError
 
-from .accounts import NAME, folded
+from .accounts import NAMED, folded, is_name
 from .loading import load_all
 
 #: What a field may be called, once capitals, blanks, - and _ are taken out of its name.
@@ -151,11 +151,8 @@ def _account(fields: Mapping[str, Any], where: str, environment: str | None) -> 
             )
     for field in ("name", "api_key", "api_secret"):
         _check_text(fields, field, where)
-    if not re.fullmatch(NAME, fields["name"]) or "__" in fields["name"]:
-        raise ConfigError(
-            f"{where}.name is no name of an account",
-            next_step="Use up to 40 letters, digits, - and single _, a letter or digit first.",
-        )
+    if not is_name(fields["name"]):
+        raise ConfigError(f"{where}.name is no name of an account", next_step=NAMED)
     if fields["name"] in (fields["api_key"], fields["api_secret"]):
         raise ConfigError(f"{where}.name is its api_key or api_secret", next_step="Give it one.")
     exchange = fields.get("exchange", "bitmex")

@@ -106,6 +106,8 @@ def test_no_two_accounts_share_a_key_a_journal_or_a_port(file, text, says):
         ("[account.a]\nlog.level = 'debug'", "account.a.log"),
         ("[account.a]\naccount = 'b'", "account.a.account"),
         ("[account.a__b]", "is no name of an account"),
+        ("[account.a--b]", "is no name of an account"),  # no variable could be its own
+        ("[account.a-]", "is no name of an account"),
         ("[account.'a b']", "is no name of an account"),
         ("[account.a-b]\n[account.a_b]", "are one name"),
         ("[account.a]\n[account.A]", "are one name"),

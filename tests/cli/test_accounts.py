@@ -119,6 +119,7 @@ def test_the_usual_spellings_mean_the_same(convert, home, entries):
         ([entry("my account", api_key="k")], "[0].name is no name of an account"),
         ([entry(CANARY, api_key=CANARY)], "[0].name is its api_key or api_secret"),
         ([entry("a__b")], "[0].name is no name of an account"),
+        ([entry("a-")], "[0].name is no name of an account"),
         ([entry(), entry(api_key="k")], "'trend' and 'trend' are one name"),
         ([entry("a-b"), entry("A_b")], "'A_b' and 'a-b' are one name"),
         ([entry("a", api_key=CANARY), entry("b", api_key=CANARY)], "have one api_key"),
