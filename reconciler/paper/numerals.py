@@ -8,6 +8,7 @@ has to read both.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 from .instruments import plain
 
@@ -27,6 +28,7 @@ class Engine(Decimal):
         return f"{sign}{digits[0]}.{digits[1:] or '0'}E{self.adjusted()}"
 
 
+@lru_cache(maxsize=1_024)
 def engine(number: Decimal) -> Decimal:
     """*number* as the engine writes it."""
     number = plain(number)
