@@ -25,6 +25,7 @@ from reconciler.errors import (
 )
 from reconciler.service.door import (
     CommandResult,
+    Decided,
     ModeRequest,
     ScheduleRequest,
     ScheduleShown,
@@ -156,6 +157,12 @@ class HttpDoor:
         """See `Door.resume`."""
         body = {"by": by, "reason": reason, "symbols": symbols, "adopt": adopt}
         return self._ask("POST", "/resume", CommandResult, body)
+
+    def resolve(self, incident: str, decision: str, *, by: str, reason: str) -> Decided:
+        """See `Door.resolve`."""
+        path = f"/incidents/{quote(incident, safe='')}/resolve"
+        body = {"decision": decision, "by": by, "reason": reason}
+        return self._ask("POST", path, Decided, body)
 
     def status(self) -> dict[str, Any]:
         """See `Door.status`."""

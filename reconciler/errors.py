@@ -11,6 +11,7 @@ ReconcilerError           1   an error we did not foresee: make a bundle, report
 │   ├── Halted                find out why, then resume
 │   ├── UnknownSymbol         use a symbol that the venue lists
 │   ├── UnknownStrategy       configure it, or list it as a source of a portfolio
+│   ├── CannotDecide          do what it says first, or decide otherwise
 │   ├── NotALot               use a multiple of the lot
 │   ├── NeedsConfirmation     confirm just this number, if you mean it
 │   ├── KeyReused             use a new key for a new request
@@ -132,6 +133,12 @@ class UnknownStrategy(Refused):
 
     code = "unknown_strategy"
     advice = "Configure it under [strategy.NAME], or list it in sources of a [portfolio.NAME]."
+
+
+class CannotDecide(Refused):
+    """The incident cannot be decided so, or not yet: do what the message says."""
+
+    code = "cannot_decide"
 
 
 class NotALot(Refused):

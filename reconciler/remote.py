@@ -26,6 +26,7 @@ from reconciler.client import HttpDoor
 from reconciler.errors import InDoubt, NotFound, UsageError, WaitTimeout
 from reconciler.service.door import (
     CommandResult,
+    Decided,
     Door,
     ModeRequest,
     TargetRequest,
@@ -146,6 +147,10 @@ class Client:
     def resume(self, *symbols: str, reason: str = "", adopt: bool = False) -> CommandResult:
         """End a halt, a freeze or a mode."""
         return self.door.resume(by=_me(), reason=reason, symbols=symbols, adopt=adopt)
+
+    def resolve(self, incident: str, decision: str, *, reason: str) -> Decided:
+        """Decide an incident: ``adopt``, ``trade_back`` or ``ignore``; see `Door.resolve`."""
+        return self.door.resolve(incident, decision, by=_me(), reason=reason)
 
     def _mode(self, mode: str, symbols: tuple[str, ...], reason: str, until: str) -> CommandResult:
         request = ModeRequest(mode=mode, by=_me(), reason=reason, symbols=symbols, until=until)

@@ -24,6 +24,7 @@ EXIT_CODES = {
     "UnknownStrategy": 5,
     "NotALot": 5,
     "NeedsConfirmation": 5,
+    "CannotDecide": 5,
     "KeyReused": 5,
     "NeedsLive": 5,
     "PlanExpired": 5,

@@ -27,7 +27,7 @@ LISTS = {
     kind: f"v_{kind}"
     for kind in (
         *("orders", "fills", "transitions", "executions"),
-        *("signals", "shares", "fill_shares", "refusals", "modes"),
+        *("signals", "shares", "fill_shares", "refusals", "modes", "incidents"),
     )
 } | {"holdings": "v_strategies"}
 #: Columns that are exact prices, and travel as text.

@@ -86,6 +86,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     until: str = ""
 
 
+class DecisionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a decision of an incident says."""
+
+    decision: str
+    reason: str
+    by: str = "http"
+
+
 class ScheduleBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a PUT of a schedule may say."""
 
@@ -116,6 +124,7 @@ class Wishes:
             ("POST", f"{base}/resume", self.resume),
             ("POST", f"{base}/symbols/{{symbol}}/resume", self.resume),
             *modes,
+            ("POST", f"{base}/incidents/{{incident}}/resolve", self.resolve),
             ("GET", f"{base}/schedules", self.schedules),
             ("GET", f"{base}/schedules/{{name}}", self.schedule),
             ("PUT", f"{base}/schedules/{{name}}", self.set_schedule),
@@ -178,6 +187,15 @@ class Wishes:
             lambda: self._door.resume(
                 by=asked.by, reason=asked.reason, symbols=asked.symbols, adopt=asked.adopt
             )
+        )
+        return Answer(200, msgspec.to_builtins(done))
+
+    def resolve(self, request: Request) -> Answer:
+        """Decide an incident: adopt, trade_back or ignore."""
+        body = parsed(request.body, DecisionBody)
+        incident = request.names["incident"]
+        done = ask(
+            lambda: self._door.resolve(incident, body.decision, by=body.by, reason=body.reason)
         )
         return Answer(200, msgspec.to_builtins(done))
 

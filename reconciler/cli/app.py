@@ -35,6 +35,7 @@ GROUPS = (
     "targets",
     "apply",
     "modes",
+    "incidents",
     "schedules",
     "strategies",
     "look",

@@ -85,6 +85,12 @@ KINDS: dict[str, Listing] = {
     "modes": Listing(
         "v_modes", ("at", "symbol", "mode", "by", "reason", "until_at"), "seq", "mode"
     ),
+    "incidents": Listing(
+        "v_incidents",
+        ("incident_id", "opened_at", "severity", "kind", "symbol", "summary", "closed_at",
+         "decision", "decided_by"),
+        "incident_id", "incident",
+    ),
     "schedules": Listing(
         "v_schedules",
         ("name", "n", "due_at", "symbol", "contracts", "policy", "in_force", "target_id", "reason"),

@@ -40,7 +40,9 @@ def why(
 @command("describe")
 def describe(
     ask: Ask,
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="order, fill, target or strategy.")],
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="order, fill, target, strategy or incident.")
+    ],
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Its id; a target's: SYMBOL/VERSION.")
     ],
@@ -155,6 +157,17 @@ def _strategy(history: History, name: str) -> Found:
             f"SELECT * FROM v_fill_shares WHERE strategy = {quoted} {newest.format('seq')}"
         ).dicts(),
     }
+
+
+def _incident(history: History, name: str) -> Found:
+    number = name.upper().removeprefix("INC-")
+    rows = history.rows("v_incidents", limit=0).dicts()
+    for row in rows:
+        if str(row["incident_id"]) == number:
+            return row
+    raise NotFound(
+        f"there is no incident {name[:40]!r}", next_step="See `reconciler get incidents`."
+    )
 
 
 def _quoted(text: str) -> str:
@@ -307,6 +320,23 @@ def _strategy_lines(found: Found) -> list[str]:
     return lines
 
 
+def _incident_lines(row: Found) -> list[str]:
+    about = f"   {row['symbol']}" if row["symbol"] else ""
+    lines = [
+        f"incident INC-{row['incident_id']}   {row['kind']}{about}   {row['severity']}",
+        f"  {row['opened_at']}  {row['summary']}",
+    ]
+    if row["closed_at"] is not None:
+        return [*lines, f"  {row['closed_at']}  closed by {row['decided_by']}: {row['decision']}"]
+    return [
+        *lines,
+        (
+            f"  open: reconciler resolve INC-{row['incident_id']} "
+            "(--adopt | --trade-back | --ignore) --reason TEXT"
+        ),
+    ]
+
+
 #: Kind -> what is gathered of it, and how that reads.
 DESCRIBED: dict[str, tuple[Callable[[History, str], Found], Callable[[Found], list[str]]]] = {
     "order": (lambda history, name: _of_order(history, name), _order_lines),
@@ -316,4 +346,5 @@ DESCRIBED: dict[str, tuple[Callable[[History, str], Found], Callable[[Found], li
         lambda found: _target_lines(found["target"], found["shares"]),
     ),
     "strategy": (lambda history, name: _strategy(history, name), _strategy_lines),
+    "incident": (lambda history, name: _incident(history, name), _incident_lines),
 }

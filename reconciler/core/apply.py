@@ -17,6 +17,7 @@ from reconciler.core import (
     mismatch,
     modes,
     orders,
+    resolve,
     strangers,
     watch,
     wishes,
@@ -40,6 +41,7 @@ from reconciler.core.events import (
     PositionSeen,
     Priced,
     Quoted,
+    Resolved,
     Resumed,
     ScheduleSet,
     Signalled,
@@ -407,5 +409,6 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     Halted: modes.halt,
     Resumed: _resumed,
     Adjusted: _adjusted,
+    Resolved: resolve.resolve,
     Tick: _tick,
 }

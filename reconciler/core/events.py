@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import enum
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -342,10 +343,11 @@ class ModeSet(Event, frozen=True, kw_only=True):
     How far symbols may trade. No symbols: the account.
 
     ``pause``: no order at all, what is held is kept. ``reduce_only``: only toward zero.
-    ``freeze``: as a freeze of the core's own. "" ends pause and reduce_only.
+    ``flatten``: to zero, whatever the target. ``freeze``: as a freeze of the core's own. "" ends
+    the others.
     """
 
-    mode: str  # pause | reduce_only | freeze | ""
+    mode: str  # pause | reduce_only | flatten | freeze | ""
     by: str
     reason: str
     symbols: tuple[str, ...] = ()
@@ -383,6 +385,19 @@ class Adjusted(Event, frozen=True, kw_only=True):
     reason: str
 
 
+class Resolved(Event, frozen=True, kw_only=True):
+    """
+    Somebody decides an incident; an `Adjusted` beside it, if books and venue differ.
+
+    ``adopt`` and ``trade_back`` end a freeze of its symbol. ``ignore`` ends none.
+    """
+
+    incident_id: int
+    decision: Literal["adopt", "trade_back", "ignore"]
+    by: str
+    reason: str
+
+
 class Tick(Event, frozen=True, kw_only=True):
     """Time has passed: the moment that the ledger asked to be woken at has come."""
 
@@ -416,5 +431,6 @@ AnyEvent = (
     | Halted
     | Resumed
     | Adjusted
+    | Resolved
     | Tick
 )

@@ -45,27 +45,39 @@ def _may_be_settled(ledger: Ledger, book: Book) -> bool:
 
 
 def _events(ledger: Ledger, book: Book, rule: str) -> list[TargetSet | Adjusted]:
-    venue = book.venue_position
-    assert venue is not None
-    reason = f"the books said {book.position:+d}, the venue says {venue:+d}"
+    reason = f"the books said {book.position:+d}, the venue says {book.venue_position:+d}"
     by = f"{BY} = {rule}"
-    adjusted = Adjusted(
-        at_us=ledger.at_us,
-        symbol=book.symbol,
-        contracts=venue - book.position,
-        by=by,
-        reason=reason,
-    )
+    adjusted = adjustment(ledger.at_us, book, by, reason)
     if rule == "trade_back" or book.target is None:
         return [adjusted]
     # The target first: while the symbol is frozen nothing can be placed for the old one.
-    target = TargetSet(
-        at_us=ledger.at_us,
+    return [wanted(ledger.at_us, book, by, reason), adjusted]
+
+
+def adjustment(at_us: int, book: Book, by: str, reason: str) -> Adjusted:
+    """The books take the venue's figure."""
+    assert book.venue_position is not None
+    return Adjusted(
+        at_us=at_us,
         symbol=book.symbol,
-        contracts=venue,
+        contracts=book.venue_position - book.position,
+        by=by,
+        reason=reason,
+    )
+
+
+def wanted(at_us: int, book: Book, by: str, reason: str) -> TargetSet:
+    """The venue's figure becomes the target, until the end that the target had."""
+    assert book.venue_position is not None
+    assert book.target is not None
+    return TargetSet(
+        at_us=at_us,
+        symbol=book.symbol,
+        contracts=book.venue_position,
         version=book.version + 1,
         source=by,
         reason=reason,
         policy=book.target.policy,
+        expires_us=book.target.expires_us,
+        on_expiry=book.target.on_expiry,
     )
-    return [target, adjusted]

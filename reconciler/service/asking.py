@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.core.events import AnyEvent, Quoted
 from reconciler.core.ledger import Ledger
-from reconciler.service import commands, scheduling, targeting
+from reconciler.service import commands, deciding, scheduling, targeting
 from reconciler.service.door import (
     CommandResult,
+    Decided,
     ModeRequest,
     ScheduleRequest,
     ScheduleShown,
@@ -103,6 +104,15 @@ class Asking:
                 lambda _: commands.command_result(ledger, did, symbols, until=request.until),
             )
         )
+
+    def resolve(self, incident: str, decision: str, *, by: str, reason: str) -> Decided:
+        """See `Door.resolve`."""
+
+        def make(ledger: Ledger) -> Made[Decided]:
+            now_us = self._loop.now_us()
+            return deciding.resolve(ledger, now_us, incident, decision, by, reason)
+
+        return self._loop.ask(make)
 
     def set_schedule(self, request: ScheduleRequest) -> ScheduleShown:
         """See `Door.set_schedule`."""

@@ -134,6 +134,19 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""  # what still stands in the way, in words
 
 
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident that a person decided."""
+
+    incident_id: int
+    kind: str
+    symbol: str  # or the strategy that it is about; "": the account
+    decision: str  # "adopt" | "trade_back" | "ignore"
+    adjusted: int = 0  # signed contracts that the books were moved by
+    position: int | None = None  # now; None: it is about no symbol
+    target: int | None = None  # now
+    note: str = ""  # what still stands in the way, in words
+
+
 class StrategyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a strategy that runs in a process of its own says of itself."""
 
@@ -188,6 +201,14 @@ class Door(Protocol):
         Args:
             adopt: Where books and venue differ, take the venue's figure as an adjustment with
                 this author and reason; otherwise a symbol frozen by a difference is refused.
+        """
+
+    def resolve(self, incident: str, decision: str, *, by: str, reason: str) -> Decided:
+        """
+        Decide an open incident: ``adopt``, ``trade_back`` or ``ignore``.
+
+        To adopt or to trade back, the books take the venue's figure as an adjustment under this
+        name; to adopt, the target does, too. Raises NotFound; Refused where that decides nothing.
         """
 
     def signal(self, signal: Signal) -> SignalResult:

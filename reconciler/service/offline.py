@@ -21,10 +21,11 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.step import step
 from reconciler.errors import PlanExpired, Unreachable
 from reconciler.journal import Journal
-from reconciler.service import commands, netting, planning, scheduling, targeting
+from reconciler.service import commands, deciding, netting, planning, scheduling, targeting
 from reconciler.service.clock import SteadyClock
 from reconciler.service.door import (
     CommandResult,
+    Decided,
     ModeRequest,
     ScheduleRequest,
     ScheduleShown,
@@ -152,6 +153,17 @@ class OfflineDoor:
 
         result: CommandResult = self._write(make)
         return result
+
+    def resolve(self, incident: str, decision: str, *, by: str, reason: str) -> Decided:
+        """See `Door.resolve`. Nobody asks the venue here, so there is no figure of now to take."""
+        if decision in ("adopt", "trade_back"):
+            raise Unreachable(
+                "no service is running, so the venue's position is not known",
+                next_step="Start `reconciler run`: what is frozen stays so until you decide.",
+            )
+        return self._write(
+            lambda ledger, now_us: deciding.resolve(ledger, now_us, incident, decision, by, reason)
+        )
 
     def signal(self, signal: Signal) -> SignalResult:
         """See `Door.signal`."""

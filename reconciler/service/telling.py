@@ -81,6 +81,15 @@ class Teller:
                 self._say(
                     "warning", "service.resume", by=event.by, reason=event.reason, **_of(event)
                 )
+            case e.Resolved():
+                self._say(
+                    "warning",
+                    "incident.resolve",
+                    incident_id=event.incident_id,
+                    decision=event.decision,
+                    by=event.by,
+                    reason=event.reason,
+                )
             case e.Adjusted():
                 self._say(
                     "warning",

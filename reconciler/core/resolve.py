@@ -1,0 +1,120 @@
+"""
+A person decides an incident: adopt the venue's figure, trade back to the target, or ignore it.
+
+What is no longer so closes its incident by itself, and what merely tells of something may be
+ignored. A freeze of a symbol ends by a decision about what it holds. A freeze of the account is
+about more than a position, and a halt or a mode is somebody's word: only `resume` ends those.
+"""
+
+from __future__ import annotations
+
+from reconciler.core import mismatch, orders
+from reconciler.core.events import Adjusted, Resolved, TargetSet
+from reconciler.core.ledger import Book, Ledger
+from reconciler.core.turn import Turn
+
+#: What was decided, as the closed incident tells it.
+DONE = {"adopt": "adopted", "trade_back": "traded back", "ignore": "ignored"}
+#: Kinds that tell of something and stop nothing.
+NOTICES = ("refused", "sibling", "duplicate_id", "strategy_failed", "foreign_order")
+#: Kinds that are open for as long as what they tell is so.
+LASTING = {
+    "in_doubt": "evidence from the venue ends it",
+    "limit": "it ends once there is room again, or by `resume` where a person has to look",
+}
+#: Kinds that end when the books take the venue's figure.
+OF_THE_BOOKS = ("position_differs", "missing_fills", "vanished_order")
+
+
+def named(ledger: Ledger, incident_id: int) -> tuple[str, str] | None:
+    """Kind and symbol of an open incident."""
+    for name, number in ledger.incidents.items():
+        if number == incident_id:
+            kind, _, symbol = name.partition(" ")
+            return kind, symbol
+    return None
+
+
+def freezes(ledger: Ledger, kind: str, symbol: str) -> bool:
+    """Whether an incident keeps its symbol, or the account, from placing anything."""
+    if kind == "foreign_order":  # it freezes, or it tells of a cancel: as configured
+        return symbol in ledger.books and ledger.books[symbol].frozen_by == kind
+    return kind not in NOTICES and kind not in LASTING
+
+
+def objection(ledger: Ledger, kind: str, symbol: str, decision: str) -> str:
+    """Why *decision* does not decide such an incident now; "" if it does."""
+    if kind in LASTING:
+        return f"nobody decides it: {LASTING[kind]}"
+    frozen = freezes(ledger, kind, symbol)
+    if not symbol and frozen:
+        return "it freezes the account, which stays frozen: `resume` ends that, once it is safe"
+    if decision == "ignore":
+        return f"it freezes {symbol}, which stays frozen: adopt or trade back" if frozen else ""
+    if not frozen:
+        return "it froze nothing, so there is nothing to settle: it can be ignored"
+    return _unsettled(ledger, ledger.books[symbol])
+
+
+def _unsettled(ledger: Ledger, book: Book) -> str:
+    """Why the venue's figure cannot be taken now: it may not hold all that it soon will."""
+    if not ledger.in_sync or book.venue_position is None:
+        return "the venue's figure of now is not known: wait until the stream is in sync"
+    vanished = _open(ledger, book, "vanished_order")
+    for order in book.own_orders():
+        if order.alive and not (vanished and order.status == "working"):
+            return f"{order.cl_ord_id} may still trade: wait until it is over"
+    if not book.confirmed and not any(_open(ledger, book, kind) for kind in OF_THE_BOOKS):
+        return "books and venue are being compared just now: try again in some seconds"
+    return ""
+
+
+def settlement(
+    book: Book, at_us: int, decision: str, by: str, reason: str
+) -> list[TargetSet | Adjusted]:
+    """What target and books are told with the decision; nothing, where they agree already."""
+    assert book.venue_position is not None
+    found: list[TargetSet | Adjusted] = []
+    if decision == "adopt" and book.target is not None:
+        if book.target.contracts != book.venue_position:
+            found.append(mismatch.wanted(at_us, book, by, reason))
+    if book.venue_position != book.position:
+        found.append(mismatch.adjustment(at_us, book, by, reason))
+    return found
+
+
+def resolve(turn: Turn, event: Resolved) -> None:
+    """Close the incident in the name of whoever decided; end the freeze, if that was decided."""
+    incident = named(turn.ledger, event.incident_id)
+    if incident is None:
+        return  # it was closed meanwhile
+    kind, symbol = incident
+    if objection(turn.ledger, kind, symbol, event.decision):
+        return  # nor does a journal's word end what only a resume ends
+    said = f"{DONE[event.decision]}: {event.reason}"
+    if event.decision == "ignore":
+        turn.close_incidents(symbol, said, event.by, kind)
+        return
+    book = turn.ledger.book(symbol)
+    vanished = _open(turn.ledger, book, "vanished_order")
+    orders.close_short(turn, book, event.by, vanished=vanished)
+    turn.close_incidents(symbol, said, event.by, kind, *OF_THE_BOOKS)
+    book.repairs = 0
+    book.differs_since_us = None if book.confirmed else turn.at_us
+    if book.frozen_by in (kind, *OF_THE_BOOKS):
+        _thaw(turn.ledger, book)
+    turn.touch(book)
+
+
+def _thaw(ledger: Ledger, book: Book) -> None:
+    """End the freeze, unless there is another reason for one."""
+    book.frozen = book.frozen_by = ""
+    for name, number in sorted(ledger.incidents.items(), key=lambda item: item[1]):
+        kind, _, symbol = name.partition(" ")
+        if symbol == book.symbol and freezes(ledger, kind, symbol):
+            book.frozen, book.frozen_by = f"{kind} (INC-{number})", kind
+            return
+
+
+def _open(ledger: Ledger, book: Book, kind: str) -> bool:
+    return f"{kind} {book.symbol}" in ledger.incidents
