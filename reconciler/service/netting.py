@@ -7,6 +7,7 @@ that is refused is recorded as such, and the target before it stays in force.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ from reconciler.strategy.base import BadSignal, price_of, strength_of
 from reconciler.strategy.portfolio import Netted, Portfolio
 from reconciler.strategy.signals import Signal
 
+#: Of a strategy that no table configures: what can be read in a list, and asked for by its name.
+IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 MOST_SHARE = 10**15  # contracts: whoever asks for more has made a mistake
 
 
@@ -60,7 +63,9 @@ def checked(signal: Signal, weights: Weights, ledger: Ledger) -> Signal:
             f"signal of {signal.strategy[:80]!r} for {signal.symbol[:40]!r}: {bad}",
             next_step="The signal in force stays.",
         ) from None
-    if not strategy_portfolio.known(weights.portfolios, weights.strategies, signal.strategy):
+    named = signal.strategy in weights.strategies or IDENTIFIER.fullmatch(signal.strategy)
+    known = strategy_portfolio.known(weights.portfolios, weights.strategies, signal.strategy)
+    if not (named and known):
         there = ", ".join(weights.strategies) or "none"
         raise UnknownStrategy(
             f"{signal.strategy[:80]!r} is no strategy that may signal here (configured: {there})",
@@ -98,7 +103,12 @@ def follow(
         told: By symbol, the refusal that was recorded last; changed in place.
         why: All targets are netted anew for this reason, signals or not.
     """
-    signals, numbers = dict(ledger.signals), {}
+    signals = {  # who was taken out of the configuration has no say, whatever a pattern fits
+        name: one
+        for name, one in ledger.signals.items()
+        if strategy_portfolio.known(weights.portfolios, weights.strategies, one.strategy)
+    }
+    numbers: dict[str, int] = {}
     events: list[AnyEvent] = []
     spoken: dict[str, list[Signalled]] = {}
     repeated: set[str] = set()

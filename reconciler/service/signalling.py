@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from reconciler.core.events import AnyEvent, InstrumentSeen
+from reconciler.core.events import AnyEvent, Configured, InstrumentSeen
 from reconciler.core.ledger import Ledger
 from reconciler.errors import ConfigError, InDoubt, ReconcilerError
 from reconciler.service import netting
@@ -113,10 +113,10 @@ class Desk:
         return self.rebalance(ledger, "other weights")
 
     def watch(self, steps: Sequence[Step]) -> None:
-        """A symbol whose rules are seen for the first time, or anew, may round otherwise."""
-        if any(isinstance(event, InstrumentSeen) for event, _, _ in steps):
+        """A lot that is seen first or anew may round otherwise; other limits, refuse no more."""
+        if any(isinstance(event, (InstrumentSeen, Configured)) for event, _, _ in steps):
             self._loop.record(
-                lambda ledger: (self.rebalance(ledger, "rules of a symbol"), lambda _: None)
+                lambda ledger: (self.rebalance(ledger, "other rules or limits"), lambda _: None)
             )
 
     def _take(self, ledger: Ledger) -> tuple[Sequence[AnyEvent], Callable[[Ledger], None]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from reconciler.core.events import StrategyChanged
 from reconciler.core.ledger import Ledger
 from reconciler.errors import NotFound, Refused, UsageError
 from reconciler.service.door import StrategyReport
+from reconciler.service.netting import IDENTIFIER
 from reconciler.service.strategies import LEVEL, NAME, Strategies
 from reconciler.service.telling import Say
 from reconciler.service.words import legible
@@ -46,7 +46,7 @@ class StrategyDoor:
 
     def report_strategy(self, report: StrategyReport) -> None:
         """See `Door.report_strategy`."""
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", report.strategy):
+        if not IDENTIFIER.fullmatch(report.strategy):
             raise UsageError(f"{report.strategy[:40]!r} is the identifier of no strategy")
         if any(s.identifier == report.strategy and s.runs == "service" for s in self._specs()):
             raise Refused(

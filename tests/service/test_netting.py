@@ -207,6 +207,18 @@ def test_a_symbol_that_is_taken_out_is_let_go() -> None:
     assert desk.says(why="other weights") == []
 
 
+def test_a_strategy_that_is_taken_out_has_no_say() -> None:
+    """Its last signal would count for ever, under a pattern that fits: it can't speak any more."""
+    everybody = portfolio(strategies={"*": Decimal(1)})
+    desk = Desk(everybody)
+    desk.says(signal("A", "0.5"), signal("B", "0.2"))
+    desk.weights = Weights((everybody,), ("B",))
+    assert desk.says(why="the weights were changed before the start") == ["XBTUSD +200"]
+    assert desk.says(signal("B", "0.3")) == ["3 B +0.3", "XBTUSD +300"]
+    desk.weights = Weights((msgspec.structs.replace(everybody, sources=("A",)),), ("B",))
+    assert desk.says(why="other weights") == ["XBTUSD +800"]
+
+
 def test_a_lot_that_is_not_known_yet_is_waited_for() -> None:
     """The signal is kept; the target follows once the venue has told its rules."""
     desk = Desk(lot=100)
@@ -283,6 +295,11 @@ def test_strangers_and_symbols_of_elsewhere_are_refused() -> None:
     desk = Desk()
     with pytest.raises(UnknownStrategy, match=r"'Z' is no strategy.*configured: A, B"):
         desk.says(signal("Z", "1"))
+    desk.weights = Weights((portfolio(sources=("n*",)),), ("A", "B"))
+    assert desk.says(signal("n.1", "1")) == ["1 n.1 +1"]
+    for name in ("n 1", "n\n", "n" * 201, "nä"):
+        with pytest.raises(UnknownStrategy):
+            desk.says(signal(name, "1"))
     with pytest.raises(UnknownSymbol, match="'DOGEUSD' is not one of"):
         desk.says(signal("A", "1", "DOGEUSD"))
     with pytest.raises(UsageError, match="price is -1"):
@@ -427,6 +444,18 @@ def test_rules_that_come_late_bring_the_target(run: Any) -> None:
     assert service.signal(signal("A", "0.5")).targets == ()
     listed(service, lot=200)
     until(lambda: targets(service) == [(1, 400, "portfolio main")])
+
+
+def test_a_limit_that_was_raised_lets_the_target_through(run: Any) -> None:
+    """A strategy that holds for good has no reason to speak again: nothing else would ask."""
+    service = run()
+    listed(service)
+    strict = Settings(symbols=SYMBOLS, limits=Limits(max_position_contracts=400))
+    service.reconfigure(strict)
+    assert "max_position_contracts = 400" in service.signal(signal("A", "0.5")).refused[0]
+    assert targets(service) == []
+    service.reconfigure(Settings(symbols=SYMBOLS))
+    until(lambda: targets(service) == [(1, 500, "portfolio main")])
 
 
 def test_other_weights_are_taken_whole_or_not_at_all(run: Any) -> None:
