@@ -17,6 +17,7 @@ from reconciler.cli import main
 from reconciler.client import HttpDoor
 from reconciler.embedded import Reconciler
 from reconciler.errors import (
+    CannotDecide,
     NotFound,
     PlanExpired,
     PlanMoved,
@@ -154,6 +155,36 @@ def test_a_pause_takes_the_order_away_and_a_flatten_closes_for_good(running: Rec
     running.wait_on_target("XBTUSD")
     assert running.exchange.position("XBTUSD") == 900
     assert held <= 900
+
+
+def test_who_trades_by_hand_under_a_freeze_adopts_what_is_held(running: Reconciler) -> None:
+    """The target becomes the position, in that person's name; an ignored freeze would stay one."""
+    door = running.door
+    running.set_target("ETHUSD", 30)
+    running.wait_on_target("ETHUSD")
+    door.set_mode(ModeRequest(mode="freeze", by="ann", symbols=("ETHUSD",)))
+    running.exchange.trade("ETHUSD", -10)
+    until(lambda: running.status()["ETHUSD"]["position"] == 20)
+    (incident,) = door.status()["incidents"]
+    name = f"INC-{incident['incident_id']}"
+    with pytest.raises(CannotDecide):
+        door.resolve(name, "ignore", by="ann", reason="by hand")
+    until(lambda: adopted(running, name))
+    status = running.status()["ETHUSD"]
+    assert (status["position"], status["target"], running.exchange.position("ETHUSD")) == (20,) * 3
+    assert door.status()["incidents"] == []
+    (row,) = [r for r in door.rows("incidents") if r["incident_id"] == incident["incident_id"]]
+    assert (row["decision"], row["decided_by"]) == ("adopted: by hand", "ann")
+    running.wait_on_target("ETHUSD")
+
+
+def adopted(service: Reconciler, name: str) -> bool:
+    """Whether it could be adopted by now: the venue's row may be a moment behind."""
+    try:
+        service.door.resolve(name, "adopt", by="ann", reason="by hand")
+    except CannotDecide:
+        return False
+    return True
 
 
 def test_a_program_says_targets_and_waits_for_them(running: Reconciler) -> None:
