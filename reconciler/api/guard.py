@@ -20,7 +20,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_BODY = 64 * 1024  # bytes
+MAX_BODY = 1_000_000  # bytes: a schedule of a thousand rows, each with its reason
 OPEN = {"/healthz", "/readyz"}  # without a token
 #: No other method has a handler; of these a page in a browser may send POST without asking first.
 WRITING = {"POST", "PUT", "PATCH"}

@@ -122,8 +122,11 @@ def plan(
         ask.note("note: no service is running: there are no prices, and the plan cannot be applied")
     refused = [row for row in found["rows"] if row["refused"]]
     if refused:
-        raise Refused(f"{refused[0]['symbol']}: {refused[0]['limits']}",
-                      next_step="Nothing of this plan can be applied.")  # fmt: skip
+        name, why = refused[0]["symbol"], refused[0]["limits"]
+        raise Refused(
+            why if name in why else f"{name}: {why}",
+            next_step="Nothing of this plan can be applied.",
+        )
     if exit_code and found["changed"]:
         raise Differs(f"{found['changed']} of {len(found['rows'])} targets would change something")
 

@@ -99,7 +99,9 @@ def _target(where: str, name: Any, row: Any, source: str, reason: str) -> dict[s
     for word in row:
         if word not in TARGET:
             raise UsageError(f"{where}: {word!r} is no word here; {', '.join(TARGET)} are")
-    fields: dict[str, Any] = {"symbol": name, "source": source, "reason": reason}
+    fields: dict[str, Any] = {
+        "symbol": _text(where, name, "symbol"), "source": source, "reason": reason
+    }  # fmt: skip
     for word, value in row.items():
         if value is None or value == "":
             continue
@@ -110,7 +112,7 @@ def _target(where: str, name: Any, row: Any, source: str, reason: str) -> dict[s
         elif word == "ttl":
             fields["ttl_s"] = parse.seconds(_text(where, value, word))
         elif word == "deadline":
-            fields[word] = parse.until(_text(where, value, word))
+            fields[word] = _deadline(where, value)
         else:
             fields[word] = _text(where, value, word)
     return fields
@@ -148,7 +150,7 @@ def _read(path: str) -> tuple[str, str]:
     """The form of a file, and what is in it."""
     try:
         raw = sys.stdin.buffer.read(MOST_BYTES + 1) if path == "-" else _bytes(Path(path))
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")  # spreadsheets begin with a mark
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", next_step="") from None
     except UnicodeDecodeError:
@@ -258,10 +260,15 @@ def _text(where: str, value: Any, word: str) -> str:
     return value
 
 
-def _moment(where: str, value: Any) -> str:
+def _moment(where: str, value: Any, word: str = "at") -> str:
     """A moment as text, or as TOML has it."""
     if hasattr(value, "isoformat"):
         if getattr(value, "tzinfo", None) is None:
-            raise UsageError(f"{where}: at is {value}, which has no zone: write it with a Z")
+            raise UsageError(f"{where}: {word} is {value}, which has no zone: write it with a Z")
         return str(value.isoformat())
-    return _text(where, value, "at")
+    return _text(where, value, word)
+
+
+def _deadline(where: str, value: Any) -> str:
+    text = _moment(where, value, "deadline")
+    return text if text != value else parse.until(text)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from reconciler.errors import UsageError
 
 DAY_US = 86_400_000_000
+LAST_US = 253_402_300_799_000_000  # the end of the year 9999
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _MOMENT = re.compile(
@@ -93,7 +94,10 @@ def until(text: str, now_us: int | None = None) -> str:
     """
     now_us = time.time_ns() // 1000 if now_us is None else now_us
     if _DURATION.match(text):
-        return _iso(now_us + seconds(text) * 1_000_000 + 999_999)
+        last_us = now_us + seconds(text) * 1_000_000 + 999_999
+        if last_us > LAST_US:
+            raise UsageError(f"{text[:40]!r} is not a moment to come: no date is so far away")
+        return _iso(last_us)
     clock = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z", text)
     if clock is not None:
         hours, minutes, rest = (int(part or 0) for part in clock.groups())

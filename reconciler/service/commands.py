@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.core import intake, modes
 from reconciler.core.events import Adjusted, AnyEvent, Halted, ModeSet, Resumed
-from reconciler.core.ledger import Book, Ledger
+from reconciler.core.ledger import NEVER_US, Book, Ledger
 from reconciler.core.lifecycle import State
 from reconciler.errors import Refused, UnknownSymbol, UsageError
 from reconciler.service import targeting
@@ -172,9 +172,20 @@ def command_result(
         resting=() if did == DID["flatten"] else left,
         adopted=adopted or {},
         positions={symbol: ledger.books[symbol].position for symbol in whose},
-        until=iso(moment_us(until, "until")) if until else None,
+        until=_ends(ledger, did, symbols) if until else None,
         note=_still_stopped(ledger, symbols, did),
     )
+
+
+def _ends(ledger: Ledger, did: str, symbols: tuple[str, ...]) -> str | None:
+    """When it is over by itself: no sooner than a halt that was there before."""
+    all_of_it: list[Ledger | Book] = [ledger.books[symbol] for symbol in symbols]
+    ends = [NEVER_US]
+    for whose in all_of_it or [ledger]:
+        until_us = whose.halted_until_us if did == "halted" else whose.mode_until_us
+        ends.append(NEVER_US if until_us is None else until_us)
+    last_us = max(ends[1:])
+    return iso(last_us) if last_us < NEVER_US else None
 
 
 def _still_stopped(ledger: Ledger, symbols: tuple[str, ...], did: str) -> str:

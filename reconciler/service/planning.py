@@ -18,10 +18,10 @@ from reconciler.core.decisions import AmendOrder, AnyDecision, CancelOrder, Plac
 from reconciler.core.events import Quoted
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.step import step
-from reconciler.errors import PlanExpired, PlanMoved, Refused
+from reconciler.errors import PlanExpired, PlanMoved, Refused, UsageError
 from reconciler.service.door import TargetRequest, TargetsRequest
 from reconciler.service.moments import iso
-from reconciler.service.targeting import QuoteOf, absolute, wanted_of, whole
+from reconciler.service.targeting import QuoteOf, absolute, named, wanted_of, whole
 
 VALID_US = 300_000_000
 MOST_PLANS = 100
@@ -53,9 +53,14 @@ class Plans:
         """The rows of a plan; with an id, if nothing of it is refused."""
         shown, asked = drawn(request, default_on_expiry, now_us, ledger, quote_of)
         self._plans = {name: one for name, one in self._plans.items() if one.until_us > now_us}
-        if not any(row["refused"] for row in shown["rows"]) and len(self._plans) < MOST_PLANS:
+        if not any(row["refused"] for row in shown["rows"]):
             name = secrets.token_hex(4).upper()
             stands_on = {one.symbol: _stands_on(ledger, one.symbol) for one in asked}
+            if request.prune:  # the others are to have no target: one that comes is a move
+                for symbol in ledger.settings.symbols:
+                    stands_on.setdefault(symbol, {"version": ledger.book(symbol).version})
+            for oldest in [*self._plans][: 1 - MOST_PLANS]:
+                del self._plans[oldest]
             whole_request = msgspec.structs.replace(request, targets=asked, prune=False)
             self._plans[name] = Plan(now_us + VALID_US, whole_request, stands_on)
             shown |= {"plan_id": name, "valid_until": iso(now_us + VALID_US)}
@@ -121,6 +126,8 @@ def drawn(
         except Refused as refusal:
             rows.append(_refused(copy, one, refusal))
             continue
+        except UsageError as error:
+            raise named(one.symbol[:40], error) from None
         decisions: list[AnyDecision] = []
         if accepted.event is not None:
             now = _of_now(quote, now_us)

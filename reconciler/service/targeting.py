@@ -17,6 +17,7 @@ from reconciler.service.moments import decimal, iso, moment_us
 from reconciler.service.words import check_words, legible
 
 T = TypeVar("T")
+E = TypeVar("E", bound=ReconcilerError)
 
 LONGEST_TTL_S = 10 * 366 * 86_400
 MOST_TARGETS = 500
@@ -122,7 +123,7 @@ def set_targets(
     The events of several targets, for one commit.
 
     Raises:
-        UsageError: A symbol is there twice, or there are too many.
+        UsageError: A symbol is there twice, there are too many, or one makes no sense.
         OneRefused: The first that a rule refuses refuses them all.
     """
     events: list[AnyEvent] = []
@@ -132,6 +133,8 @@ def set_targets(
             made, finish = set_target(one, default_on_expiry, now_us, ledger, quote_of)
         except Refused as refusal:
             raise OneRefused(one, refusal) from None
+        except UsageError as error:
+            raise named(one.symbol[:40], error) from None
         events += made
         answers.append(finish)
 
@@ -213,10 +216,10 @@ class OneRefused(Exception):
 
     def __init__(self, request: TargetRequest, refusal: Refused) -> None:
         super().__init__(str(refusal))
-        self.request, self.refusal = request, _named(request.symbol[:40], refusal)
+        self.request, self.refusal = request, named(request.symbol[:40], refusal)
 
 
-def _named(symbol: str, refusal: Refused) -> Refused:
+def named(symbol: str, refusal: E) -> E:
     """The refusal, with the symbol that it is about."""
     if symbol in refusal.message:
         return refusal

@@ -236,7 +236,7 @@ def test_a_stale_version_is_a_failed_precondition(api):
         (b"\xff\xfe", 400, "bad_request"),
         (b"", 400, "bad_request"),
         (b"null", 400, "bad_request"),
-        (b'{"reason": "' + b"x" * 70_000 + b'"}', 413, "bad_request"),
+        (b'{"reason": "' + b"x" * 1_000_000 + b'"}', 413, "bad_request"),
     ],
 )
 def test_a_body_that_cannot_be_is_refused(api, body, status, code):
@@ -260,7 +260,7 @@ def test_a_body_without_a_length_is_bounded_too(api):
         )
         raw.sendall(head.encode())
         chunk = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
-        for _ in range(5):
+        for _ in range(62):
             raw.sendall(chunk)
         assert b" 413 " in raw.recv(4096).split(b"\r\n")[0] + b" "
     assert api.events() == 0

@@ -171,3 +171,14 @@ def test_a_schedule_that_is_none_is_refused_by_name(tmp_path: Path, text: str, s
     with pytest.raises(UsageError) as refused:
         files.schedule(str(path), "day")
     assert says in str(refused.value)
+
+
+def test_what_spreadsheets_and_toml_write_by_themselves_is_read(tmp_path: Path) -> None:
+    """A mark before the first name, and a moment that is none in quotes."""
+    assert read(tmp_path, "\ufeffsymbol,contracts\nXBTUSD,1", "csv").targets[0].symbol == "XBTUSD"
+    moment = "[targets]\nXBTUSD = { contracts = 1, deadline = 2030-01-01T00:00:00Z }"
+    assert read(tmp_path, moment, "toml").targets[0].deadline == "2030-01-01T00:00:00+00:00"
+    with pytest.raises(UsageError, match="which has no zone: write it with a Z"):
+        read(tmp_path, moment.replace("Z", ""), "toml")
+    with pytest.raises(UsageError, match="symbol is '5', which is no text"):
+        read(tmp_path, '{"targets": [{"symbol": 5, "contracts": 1}]}', "json")

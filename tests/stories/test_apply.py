@@ -13,7 +13,8 @@ from reconciler.core.settings import Limits, Settings
 from reconciler.errors import NotFound, PlanExpired, PlanMoved, StaleVersion, UsageError
 from reconciler.service import commands, targeting
 from reconciler.service.door import ModeRequest, TargetRequest, TargetsRequest
-from reconciler.service.planning import VALID_US, Plans
+from reconciler.service.moments import iso
+from reconciler.service.planning import MOST_PLANS, VALID_US, Plans
 from reconciler.service.targeting import OneRefused, Refusals
 from tests.stories.teller import SYMBOL, Teller, canonical
 
@@ -226,6 +227,46 @@ def test_prices_may_move_under_a_plan_but_not_time_and_it_is_used_once() -> None
     desk.teller.now_us += VALID_US
     with pytest.raises(PlanExpired):
         desk.take(late)
+
+
+def test_a_plan_that_sets_all_others_to_zero_is_void_once_another_has_a_target() -> None:
+    """Or it would leave open what it said that it closes."""
+    desk = Desk()
+    desk.teller.do(["target", "100"])
+    plan = desk.plan(want(200), prune=True)
+    desk.set(TargetsRequest(targets=(want(50, "ETHUSD"),)))
+    with pytest.raises(PlanMoved, match="ETHUSD has moved since: version was none, is 1"):
+        desk.take(plan)
+
+
+def test_who_plans_without_end_loses_his_oldest_plan_and_not_the_newest() -> None:
+    """A watch that plans each second leaves the others their plans of now."""
+    desk = Desk()
+    first, *_, last = (desk.plan(want(100 + n)) for n in range(MOST_PLANS + 1))
+    assert desk.take(last).targets == (want(100 + MOST_PLANS),)
+    with pytest.raises(PlanExpired):
+        desk.take(first)
+
+
+def test_one_that_makes_no_sense_is_named() -> None:
+    """Among many, who should guess which has two forms?"""
+    desk = Desk()
+    both = want(100), want(1, "ETHUSD", by=2)
+    for ask in (lambda: desk.set(TargetsRequest(targets=both)), lambda: desk.plan(*both)):
+        with pytest.raises(UsageError, match="ETHUSD: a target is asked for as"):
+            ask()
+
+
+def test_a_halt_says_when_it_really_ends() -> None:
+    """A halt never shortens another: who asks for half an hour is not told half an hour."""
+    desk = Desk()
+    until = iso(desk.teller.now_us + 1_800_000_000)
+    for line, ends in (("", until), ("halt for 7200000", iso(desk.teller.now_us + 7_200_000_000)),
+                       ("halt", None)):  # fmt: skip
+        desk.teller.do(line.split()) if line else None
+        for event in commands.halt(desk.ledger, desk.teller.now_us, "me", "", (), until):
+            desk.teller.event(event)
+        assert commands.command_result(desk.ledger, "halted", (), until=until).until == ends
 
 
 def test_a_plan_keeps_the_contracts_that_were_shown() -> None:
