@@ -237,6 +237,8 @@ class Happenings:
             return
         symbols = self.draws.one("halt", ((), self.symbols[:1]))
         mode = self.draws.one("mode", ("", "", "pause", "reduce_only"))
+        if mode == "reduce_only" and self.draws.one("flatten", (False, True)):
+            mode = "flatten"
         if mode:
             self._tell_mode(mode, symbols)
         else:
@@ -256,7 +258,7 @@ class Happenings:
             process.post(lambda ledger: [event])
 
     def _tell_mode(self, mode: str, symbols: tuple[str, ...]) -> None:
-        """A pause or reduce-only; at times with an end, which may come before the resume."""
+        """One of these; at times with an end, which may come before the resume."""
         process = self.world.up
         assert process is not None
         now_us = process.loop.now_us()

@@ -204,7 +204,7 @@ class Oracle(AtTheWire):
         unwanted = False
         resting = order is not None and order.status == "working" and order.unbooked
         if order is not None and resting and order.filled < order.asked and not order.cancels:
-            target = book.target.contracts if book.target else None
+            target = self.retold.reach(symbol, book.target.contracts if book.target else None)
             final = book.position + order.unbooked
             past = target is not None and (target - final) * order.side < 0
             unwanted = past or self.retold.halted(symbol) or bool(book.frozen)
@@ -363,7 +363,7 @@ class Oracle(AtTheWire):
         self.placed_by_name[decision.cl_ord_id] = decision
         symbol = decision.symbol
         start = self.world.exchange.own[symbol]
-        target = self.wanted.get(symbol)
+        target = self.retold.reach(symbol, self.wanted.get(symbol))
         goal = start
         if target is not None:
             # A control may believe anything: what others hold is taken from the truth then.

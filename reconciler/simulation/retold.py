@@ -78,6 +78,10 @@ class Retold:
         stopped = bool(self._stopping) or self._halted_all or symbol in self._halted
         return stopped or "pause" in self._in_force(symbol)
 
+    def reach(self, symbol: str, target: int | None) -> int | None:
+        """Where the position is to be led, if anybody wants one."""
+        return 0 if target is not None and "flatten" in self._in_force(symbol) else target
+
     def _in_force(self, symbol: str) -> list[str]:
         """The modes of the account and of a symbol."""
         return [self._modes[whose][0] for whose in ("", symbol) if whose in self._modes]
