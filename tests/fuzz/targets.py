@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from reconciler.api.answers import Problem, encoded, problem
-from reconciler.api.routes import Request, Routes
+from reconciler.api.reading import Request
+from reconciler.api.wishes import Wishes
 from reconciler.cli import parse
 from reconciler.core import events as e
 from reconciler.core.ledger import Ledger
@@ -22,8 +23,14 @@ from reconciler.core.settings import Limits, Settings
 from reconciler.core.step import step
 from reconciler.errors import ReconcilerError, UsageError
 from reconciler.journal import codec
-from reconciler.service import commands, targeting
-from reconciler.service.door import CommandResult, TargetRequest, TargetVersion
+from reconciler.service import commands, deciding, targeting
+from reconciler.service.door import (
+    CommandResult,
+    Decided,
+    ModeRequest,
+    TargetRequest,
+    TargetVersion,
+)
 from tests.endtoend.echo import START_US, EchoVenue
 from tests.fuzz.material import hostile
 
@@ -57,6 +64,13 @@ def ledger() -> Ledger:
     return made
 
 
+#: What is drawn: below COMMANDS it is a target.
+COMMANDS, DECISION = 8, 10
+INCIDENTS = ("INC-1", "INC-2", "inc-3", "4", "INC-99999999999999999999", "", "INC-", "INC--1", "١")
+UNTIL = ("", "2h", "14:00", "2099-01-01T00:00:00Z", "2001-01-01T00:00:00Z", "9999-99-99T99:99Z")
+MONEY = ("5000", "-2.5", "NaN", "1e400", "Infinity", "", "2099-01-01T00:00:00Z", "0." + "3" * 400)
+
+
 class HouseDoor:
     """The door as the service has it, over a ledger in this thread."""
 
@@ -76,9 +90,21 @@ class HouseDoor:
         self._record(events)
         return finish(self.ledger)
 
-    def halt(self, *, by: str, reason: str, symbols: tuple[str, ...] = ()) -> CommandResult:
-        self._record(commands.halt(self.ledger, self.now_us, by, reason, symbols))
-        return commands.command_result(self.ledger, "halted", symbols)
+    def halt(
+        self, *, by: str, reason: str, symbols: tuple[str, ...] = (), until: str = ""
+    ) -> CommandResult:
+        self._record(commands.halt(self.ledger, self.now_us, by, reason, symbols, until))
+        return commands.command_result(self.ledger, "halted", symbols, until=until)
+
+    def set_mode(self, request: ModeRequest) -> CommandResult:
+        self._record(commands.set_mode(self.ledger, self.now_us, request))
+        did = commands.DID[request.mode]
+        return commands.command_result(self.ledger, did, request.symbols, until=request.until)
+
+    def resolve(self, incident: str, decision: str, *, by: str, reason: str) -> Decided:
+        events, finish = deciding.resolve(self.ledger, self.now_us, incident, decision, by, reason)
+        self._record(events)
+        return finish(self.ledger)
 
     def resume(
         self, *, by: str, reason: str, symbols: tuple[str, ...] = (), adopt: bool = False
@@ -97,20 +123,27 @@ class HouseDoor:
 
 
 class Targets:
-    """Bodies, headers and names given to the routes of the API."""
+    """Bodies, headers and names given to the routes of the API that change something."""
 
     def __init__(self, rng: random.Random, folder: Path) -> None:
         self.rng = rng
         self.seen: Counter[str] = Counter()
         self.door = HouseDoor()
-        self.routes = Routes(self.door, folder / "none.db")
+        wishes = Wishes(self.door)  # type: ignore[arg-type]  # it has what is asked here
+        routes = {(verb, path): handler for verb, path, handler in wishes.table("")}
+        self.set_target = routes["PUT", "/targets/{symbol}"]
+        self.commands = [
+            routes["POST", path]
+            for path in ("/halt", "/resume", "/pause", "/reduce-only", "/freeze", "/flatten")
+        ]
+        self.decide = routes["POST", "/incidents/{incident}/resolve"]
 
     def close(self) -> None: ...
 
     def one(self) -> bytes:
         rng, door = self.rng, self.door
         door.now_us += 1_000
-        what = rng.randrange(10)
+        what = rng.randrange(11)
         symbol = rng.choice(SYMBOLS)
         body = hostile(rng, self.tree(what))
         if len(body) > 65_536:  # the guard lets none through
@@ -120,12 +153,15 @@ class Targets:
             "idempotency-key": rng.choice(("a", "b", "k" * 600, "\x00")),
         }
         headers = {name: value for name, value in drawn.items() if rng.random() < 0.15}
-        request = Request({"symbol": symbol}, {}, headers, body)
-        handler = self.routes.set_target
-        if what == 8:
-            handler = self.routes.halt
-        elif what == 9:
-            handler = self.routes.resume
+        names = {"symbol": symbol}
+        handler = self.set_target
+        if what == DECISION:
+            now = [str(number) for number in door.ledger.incidents.values()]
+            names = {"incident": rng.choice((*INCIDENTS, *now * 4))}
+            handler = self.decide
+        elif what >= COMMANDS:
+            handler, names = rng.choice(self.commands), {}
+        request = Request(names, {}, headers, body)
         before, count = codec.encode(door.ledger), len(door.recorded)
         try:
             answer = handler(request)
@@ -135,16 +171,22 @@ class Targets:
         encoded(answer)
         self.seen[str(answer.status)] += 1
         for event in door.recorded[count:]:
-            if isinstance(event, e.TargetSet):
+            if isinstance(event, e.TargetSet) and handler is self.set_target:
                 self.judge(event, request)
         return body
 
     def tree(self, what: int) -> dict[str, Any]:
         rng = self.rng
-        if what >= 8:
+        if what == DECISION:
+            decision = rng.choice(("adopt", "trade_back", "ignore", "ignore", "no"))
+            return {"by": "me", "reason": rng.choice(("why", "", " ")), "decision": decision}
+        if what >= COMMANDS:
             symbols = rng.choice(([], [], ["XBTUSD"], ["nope"]))
-            return {"by": "me", "reason": "why", "symbols": symbols}
+            said = {"by": "me", "reason": "why", "symbols": symbols}
+            return said | ({"until": rng.choice(UNTIL)} if rng.random() < 0.3 else {})
         tree: dict[str, Any] = {rng.choice(("contracts",) * 5 + ("by",)): self.contracts()}
+        if rng.random() < 0.2:
+            tree |= {rng.choice(("notional", "percent", "price", "deadline")): rng.choice(MONEY)}
         if rng.random() < 0.5:
             tree |= {"source": "fuzz", "reason": "r" * rng.choice((0, 10, 600))}
             tree |= {"policy": rng.choice(("", "urgent", "passive", "no")), "ttl_s": rng.choice(
