@@ -59,6 +59,7 @@ from reconciler.core.ledger import NO_ANSWER_US, SYNC_AGAIN_US, Book, Order
 from reconciler.core.lifecycle import State
 from reconciler.core.turn import Turn
 
+MINUTE_US = 60_000_000
 HORIZON_US = 3_600_000_000  # rows this much older than the watermark are known and forgotten
 
 
@@ -90,7 +91,8 @@ def _started(turn: Turn, event: Started) -> None:
         book.quote = None
         book.position_id = book.position_read_again_us = 0
         book.refused_until_us = book.foreign_until_us = book.anchor_again_us = 0
-        book.placed_us, book.amended_us = [], []
+        book.placed_us = _of_last_minute(turn, book.placed_us)
+        book.amended_us = _of_last_minute(turn, book.amended_us)
         book.futile_us = [turn.at_us] * len(book.futile_us)  # clocks of two runs: as above
         book.waiting_for = ""
         strangers.restart(book)
@@ -112,8 +114,13 @@ def _started(turn: Turn, event: Started) -> None:
                 order.quarantined_until_us = turn.at_us + ledger.settings.timing.quarantine_us
             if order.status == "intended":
                 doubt.begin(turn, book, order, "the service stopped before an answer came")
-    ledger.placed_us = []
+    ledger.placed_us = _of_last_minute(turn, ledger.placed_us)
     turn.touch_all()
+
+
+def _of_last_minute(turn: Turn, times_us: list[int]) -> list[int]:
+    """A crash spends no less of the minute; a clock that was set back makes it no longer."""
+    return [min(us, turn.at_us) for us in times_us if us > turn.at_us - MINUTE_US]
 
 
 def _configured(turn: Turn, event: Configured) -> None:
@@ -131,8 +138,6 @@ def _stopping(turn: Turn, event: Stopping) -> None:
 
 def _instrument(turn: Turn, event: InstrumentSeen) -> None:
     book = turn.ledger.book(event.symbol)
-    if book.target is not None and event.open and not (book.instrument and book.instrument.open):
-        book.target.gap_since_us = 0  # nobody could work it
     if book.instrument is not None and book.instrument.open and not event.open:
         turn.asked_anew(book, f"the market is {event.state}")  # that is why it refused
     book.instrument = event
@@ -228,8 +233,6 @@ def _synced(turn: Turn, event: Synced) -> None:
                 # It ended while we were not looking, or is younger than what reads show.
                 order.read_again_us = order.read_again_us or turn.at_us
         if first:
-            if book.target is not None:
-                book.target.gap_since_us = 0  # nobody could work it
             book.confirmed = book.anchor is not None and book.venue_position == book.position
             book.differs_since_us = None if book.confirmed else turn.at_us
         _forget_old(turn, book)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.core import modes
+from reconciler.core import guards, modes
 from reconciler.core.ledger import Book, Ledger
 
 
@@ -102,9 +102,12 @@ CONDITIONS: tuple[Callable[[Ledger, Book], str], ...] = (
 )
 
 
-def may_work(ledger: Ledger, book: Book) -> bool:
-    """Whether the time that passes is one in which a gap could be worked."""
-    return not (_stopped(ledger, book) or _in_sync(ledger, book) or _instrument(ledger, book))
+def may_work(ledger: Ledger, book: Book, goal: int) -> bool:
+    """Whether the time that passes is one in which the gap to *goal* could be worked."""
+    if _stopped(ledger, book) or _in_sync(ledger, book) or _instrument(ledger, book):
+        return False
+    reduces = (goal - book.position) * book.position < 0
+    return bool(book.live) or not guards.waits_long(ledger, book, reduces)
 
 
 def missing(ledger: Ledger, book: Book) -> str:

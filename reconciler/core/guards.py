@@ -209,9 +209,7 @@ BEFORE_A_PRICE: tuple[Guard, ...] = (_open_orders, _margin_known, _hits)
 def before_a_price(ledger: Ledger, book: Book, reduces: bool) -> str:
     """What stands against any order of this kind, whatever its size and price."""
     ask = Ask(0, None, reduces)
-    return _first(OF_REQUESTS, ledger, book, ask) or (
-        "" if reduces else _first(BEFORE_A_PRICE, ledger, book, ask)
-    )
+    return _first(OF_REQUESTS + (() if reduces else BEFORE_A_PRICE), ledger, book, ask)
 
 
 def of_price(ledger: Ledger, book: Book, contracts: int, price: Decimal, reduces: bool) -> str:
@@ -222,7 +220,18 @@ def of_price(ledger: Ledger, book: Book, contracts: int, price: Decimal, reduces
 def refusal(ledger: Ledger, book: Book, ask: Ask) -> str:
     """The first guard that says no; "" when none does."""
     why = _first(AT_ANY_PRICE, ledger, book, ask) or _first(OF_REQUESTS, ledger, book, ask)
-    return why if why or ask.reduces or ask.amends else _first(OF_RISK, ledger, book, ask)
+    return why or ("" if ask.amends else of_risk(ledger, book, ask))
+
+
+def of_risk(ledger: Ledger, book: Book, ask: Ask) -> str:
+    """What an order may not add; "" for one that only reduces."""
+    return "" if ask.reduces else _first(OF_RISK, ledger, book, ask)
+
+
+def waits_long(ledger: Ledger, book: Book, reduces: bool) -> str:
+    """What lets no order of this kind be, and may do so for long."""
+    of_all: tuple[Guard, ...] = (_fresh, _orders_a_day)
+    return _first(of_all + (() if reduces else BEFORE_A_PRICE), ledger, book, Ask(0, None, reduces))
 
 
 def last_look(ledger: Ledger, decision: PlaceOrder | AmendOrder) -> str:

@@ -1,7 +1,7 @@
 """
 One look at one book: what it reads, what it decides, and the notes that it leaves.
 
-The subjects are in `working` (an order that is there), `placing` (a new one) and `looking` (what
+The subjects are in `working` (an order that is there), `placing` (a new one) and `proving` (what
 must be looked up or ended); `plan` puts them together.
 """
 
@@ -66,6 +66,12 @@ class Look:
     def expires_us(self) -> int:
         """Venue time, in whole seconds as the venue wants it, rounded up."""
         return -(-(self.ledger.venue_now_us() + self.timing.expires_after_us) // 10**6) * 10**6
+
+    def wait_for(self, what: str, again_us: int | None = None) -> None:
+        """Say what stands in the way, and when time alone may take it away."""
+        self.waiting_for = what
+        if again_us is not None:
+            self.wake(again_us)
 
     def wake(self, at_us: int) -> None:
         """Look again then. A moment that has passed asks for nothing: this is the look."""

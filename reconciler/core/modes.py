@@ -94,7 +94,7 @@ def set_mode(turn: Turn, event: ModeSet) -> None:
         if event.mode != FREEZE:
             whose.mode, whose.mode_until_us = event.mode, event.until_us if event.mode else None
             whose.mode_why = why if event.mode else ""
-            _works_again(turn, whose)
+            _touch(turn, whose)
         elif isinstance(whose, Book):
             turn.freeze(whose, "by_hand", why)
         else:
@@ -123,7 +123,7 @@ def resume(turn: Turn, event: Resumed) -> None:
     for whose in _whose(turn, event.symbols) if event.symbols else _everything(ledger):
         whose.halted = whose.mode = whose.mode_why = ""
         whose.halted_until_us = whose.mode_until_us = None
-        _works_again(turn, whose)
+        _touch(turn, whose)
     _note_next_end(ledger)
 
 
@@ -144,14 +144,6 @@ def end_due(turn: Turn) -> None:
 def _tell_end(turn: Turn, whose: Ledger | Book, mode: str, why: str) -> None:
     symbol = whose.symbol if isinstance(whose, Book) else ""
     turn.facts.append(ModeEnded(symbol=symbol, mode=mode, why=why))
-    _works_again(turn, whose)
-
-
-def _works_again(turn: Turn, whose: Ledger | Book) -> None:
-    """Nobody could work the gap until now: patience begins anew."""
-    for book in (whose,) if isinstance(whose, Book) else turn.ledger.books.values():
-        if book.target is not None:
-            book.target.gap_since_us = 0
     _touch(turn, whose)
 
 

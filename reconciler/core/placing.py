@@ -11,6 +11,7 @@ from reconciler.core.ledger import Target
 from reconciler.core.look import Look
 from reconciler.core.policies import Pricing
 from reconciler.core.settings import Policy
+from reconciler.core.sizing import Size
 
 LOOK_AGAIN_US = 1_000_000  # when only a price or the market can change an answer
 OTHERS_AGAIN_US = 5_000_000  # when only other symbols can, or a limit of money is in the way
@@ -18,65 +19,79 @@ OTHERS_AGAIN_US = 5_000_000  # when only other symbols can, or a limit of money 
 
 def place(look: Look) -> None:
     """Place the next order toward the target, or say what it waits for."""
-    ledger, book = look.ledger, look.book
-    target = book.target
+    target = look.book.target
     if target is None:
         return
-    policy = policies.policy_of(ledger.settings, target.policy)
-    goal = modes.reach(ledger, book, target.contracts)
-    gap = goal - book.position
+    policy = policies.policy_of(look.ledger.settings, target.policy)
+    if not _may(look, target, policy):
+        return
+    path = policy
+    if target.contracts and modes.flattens(look.ledger, look.book):
+        path = msgspec.structs.replace(policy, over_us=0)  # it leads elsewhere
+    size = _size(look, target, path)
+    pricing = None if size is None else _price(look, target, policy, size)
+    if size is None or pricing is None:
+        return
+    size, note = slices.cut(path, look.book, target, size, pricing.immediate)
+    size = guards.fitted(look.ledger, look.book, size, pricing.price)
+    ask = guards.Ask(size.contracts, pricing.price, size.reduce_only)
+    why = size.why_not or guards.of_risk(look.ledger, look.book, ask)
+    if why:
+        look.wait_for(why, look.at_us + OTHERS_AGAIN_US)
+        return
+    _decide_place(look, target, policy, size, pricing, note)
+
+
+def _may(look: Look, target: Target, policy: Policy) -> bool:
+    """Whether there is a gap to work, and the gate is open."""
+    ledger, book = look.ledger, look.book
     if shares.may_cross(book) and not look.quote_is_fresh():
         look.wants_quote = True  # strategies pass contracts to one another at the mark
     what = missing(ledger, book)
-    if abs(gap) <= policy.band_contracts and not what:
-        if goal != target.contracts:
-            why = modes.only_reduces(ledger, book)
-            look.waiting_for = f"resume: {why}: target {target.contracts:+d} would add"
-        return
-    if what or book.instrument is None:
-        look.waiting_for = what
-        opens_us = opens_at_us(ledger, book)
-        if opens_us is not None:
-            look.wake(opens_us)
-        return
-    path = policy
-    if target.contracts and modes.flattens(ledger, book):
-        path = msgspec.structs.replace(policy, over_us=0)  # it leads elsewhere
+    if what:
+        look.wait_for(what, opens_at_us(ledger, book))
+        return False
+    goal = modes.reach(ledger, book, target.contracts)
+    if abs(goal - book.position) > policy.band_contracts:
+        return True
+    if goal != target.contracts:
+        why = modes.only_reduces(ledger, book)
+        look.wait_for(f"resume: {why}: target {target.contracts:+d} would add")
+    return False
+
+
+def _size(look: Look, target: Target, path: Policy) -> Size | None:
+    """As much of the gap as is due and as the limits of contracts leave, unless it has to wait."""
+    ledger, book = look.ledger, look.book
     late, again_us = slices.wait(path, book, target, look.at_us)
     if late:
-        look.waiting_for = late
-        look.wake(again_us)
-        return
+        look.wait_for(late, again_us)
+        return None
     goal = modes.reach(ledger, book, slices.goal(path, target, book.position, look.at_us))
     size = sizing.next_size(ledger, book, goal)
     if not size.contracts:
-        look.waiting_for = size.why_not
-        return
-    if _limited(look, size):
-        return
+        look.wait_for(size.why_not)
+        return None
+    return None if _limited(look, size) else size
+
+
+def _price(look: Look, target: Target, policy: Policy, size: Size) -> Pricing | None:
+    """What the stage asks for at the prices of now, unless something is wrong with them."""
     if not look.quote_is_fresh():
-        look.waiting_for, look.wants_quote = "a price", True
-        return
+        look.wait_for("a price")
+        look.wants_quote = True
+        return None
     look.wake(ladder.next_us(policy, target))
     _, stage = ladder.stage_of(policy, target.work)
     pricing = policies.price(policy, stage, basis_of(look, target, 1 if size.contracts > 0 else -1))
     if isinstance(pricing, str):
-        problem = pricing
-    else:
-        problem = guards.of_price(ledger, book, 0, pricing.price, size.reduce_only)
-    if problem or isinstance(pricing, str):
-        look.waiting_for = problem
-        look.wake(look.at_us + LOOK_AGAIN_US)
-        return
-    size, note = slices.cut(path, book, target, size, pricing.immediate)
-    size = guards.fitted(ledger, book, size, pricing.price)
-    ask = guards.Ask(size.contracts, pricing.price, size.reduce_only)
-    why = size.why_not or guards.refusal(ledger, book, ask)
+        look.wait_for(pricing, look.at_us + LOOK_AGAIN_US)
+        return None
+    why = guards.of_price(look.ledger, look.book, 0, pricing.price, size.reduce_only)
     if why:
-        look.waiting_for = why
-        look.wake(look.at_us + OTHERS_AGAIN_US)
-        return
-    _decide_place(look, target, policy, size, pricing, note)
+        look.wait_for(why, look.at_us + LOOK_AGAIN_US)
+        return None
+    return pricing
 
 
 def basis_of(look: Look, target: Target, side: int) -> policies.Basis:
@@ -95,15 +110,14 @@ def basis_of(look: Look, target: Target, side: int) -> policies.Basis:
 
 
 def _decide_place(
-    look: Look, target: Target, policy: Policy, size: sizing.Size, pricing: Pricing, note: str
+    look: Look, target: Target, policy: Policy, size: Size, pricing: Pricing, note: str
 ) -> None:
     ledger, book = look.ledger, look.book
     assert book.quote is not None
     assert ledger.run is not None
     policy_name = target.policy or ledger.settings.default_policy
     cl_ord_id = f"{ledger.run.id_stem}{ledger.next_order_number:06d}"
-    look.waiting_for = f"an answer about {cl_ord_id}"
-    look.wake(look.at_us + look.timing.in_flight_deadline_us)
+    look.wait_for(f"an answer about {cl_ord_id}", look.at_us + look.timing.in_flight_deadline_us)
     look.decisions.append(
         PlaceOrder(
             request_id=look.next_id(),
@@ -135,16 +149,14 @@ def _decide_place(
     )
 
 
-def _limited(look: Look, size: sizing.Size) -> bool:
+def _limited(look: Look, size: Size) -> bool:
     """Whether a limit stands against any order now; why ask for a price in vain?"""
     ledger, book = look.ledger, look.book
     why = guards.before_a_price(ledger, book, size.reduce_only)
     if not why:
         return False
-    look.waiting_for = why
     free_us = guards.frees_us(ledger, book)
     if free_us is None and not (book.hits or ledger.hits):  # those let go by an event, or midnight
         free_us = look.at_us + OTHERS_AGAIN_US
-    if free_us is not None:
-        look.wake(free_us)
+    look.wait_for(why, free_us)
     return True

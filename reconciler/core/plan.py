@@ -8,7 +8,7 @@ for, when to look again, whether it needs a price.
 
 from __future__ import annotations
 
-from reconciler.core import looking, placing, strangers, working
+from reconciler.core import placing, proving, strangers, working
 from reconciler.core.decisions import AnyDecision, ArmDeadMan, Resync
 from reconciler.core.gate import missing
 from reconciler.core.ledger import AUDIT_EVERY_US, Book
@@ -21,10 +21,10 @@ def plan(turn: Turn, book: Book) -> list[AnyDecision]:
     """Decide, and leave the notes in the book."""
     look = Look(turn, book)
     for order in book.own_orders():
-        looking.look_up(look, order)
-        looking.end_doubt(look, order)
+        proving.look_up(look, order)
+        proving.end_doubt(look, order)
         if order.cl_ord_id != book.live:
-            looking.clear_away(look, order)
+            proving.clear_away(look, order)
     if book.state is State.IDLE:
         placing.place(look)
     elif book.state is State.FILLED:
@@ -32,7 +32,7 @@ def plan(turn: Turn, book: Book) -> list[AnyDecision]:
     else:
         assert book.order is not None
         working.work(look, book.order)
-    looking.check_position(look)
+    proving.check_position(look)
     strangers.cancel(look)
     look.take_note()
     return look.decisions

@@ -137,18 +137,21 @@ def _hold(turn: Turn, book: Book) -> None:
 
 
 def _work(turn: Turn, book: Book, target: Target, policy: Policy) -> None:
-    """How far its policy has come with the gap; time when nobody could work it counts not."""
+    """How far its policy has come with the gap. Time when nobody could work it is no patience."""
     work = target.work
     if work.path_from is None and book.anchor is not None:
         work.path_from = book.position
-    goal = slices.goal(policy, target, book.position, turn.at_us)
-    if modes.reach(turn.ledger, book, goal) == book.position:
+    due = slices.goal(policy, target, book.position, turn.at_us)
+    goal = modes.reach(turn.ledger, book, due)
+    if goal == book.position:
         _rest(target)  # this far there is none
+        return
+    if not may_work(turn.ledger, book, goal):
+        target.gap_since_us = 0  # the stage that is on begins anew when somebody can
         return
     if not target.gap_since_us:
         target.gap_since_us = work.rung_since_us = turn.at_us
-    if may_work(turn.ledger, book):
-        ladder.climb(turn, book, target, policy)
+    ladder.climb(turn, book, target, policy)
 
 
 def _rest(target: Target) -> None:

@@ -16,8 +16,8 @@ def work(look: Look, order: Order) -> None:
     """Keep it, reprice it or cancel it."""
     book = look.book
     if order.status == "intended":
-        look.waiting_for = f"an answer about {order.cl_ord_id}"
-        look.wake(order.placed_us + look.timing.in_flight_deadline_us)
+        no_answer_us = order.placed_us + look.timing.in_flight_deadline_us
+        look.wait_for(f"an answer about {order.cl_ord_id}", no_answer_us)
         return
     if order.doubt is not None:
         look.waiting_for = f"an answer about {order.cl_ord_id}"
@@ -110,9 +110,8 @@ def _cadence(
     due_us = max(order.priced_us, checked_us) + policy.reprice_after_us
     if not step:
         return since_us, due_us
-    stepped_us = target.set_us if step == "anew" else target.work.rung_since_us
-    soon_us = max(stepped_us, order.priced_us + STEP_AFTER_US)
-    return min(since_us, soon_us), due_us if checked_us > soon_us else min(due_us, soon_us)
+    soon_us = max(target.work.rung_since_us, order.priced_us + STEP_AFTER_US)
+    return min(since_us, soon_us), due_us if checked_us >= soon_us else min(due_us, soon_us)
 
 
 def _over_budget(look: Look, order: Order, policy: Policy, step: str) -> bool:
@@ -132,8 +131,8 @@ def _over_budget(look: Look, order: Order, policy: Policy, step: str) -> bool:
     if free_us is None:
         return False
     most = policy.max_amends_per_minute
-    look.waiting_for = f"a fill of {order.cl_ord_id}: the {most} amends of this minute are used up"
-    look.wake(free_us)
+    said = f"a fill of {order.cl_ord_id}: the {most} amends of this minute are used up"
+    look.wait_for(said, free_us)
     return True
 
 
@@ -142,7 +141,7 @@ def _follow(look: Look, order: Order, target: Target, policy: Policy, step: str)
     rung, stage = ladder.stage_of(policy, target.work)
     basis = placing.basis_of(look, target, order.side)
     pricing = policies.price(policy, stage, basis)
-    if order.cancel_id or isinstance(pricing, str) or pricing.immediate:
+    if isinstance(pricing, str) or pricing.immediate:
         return  # immediate: a signal without its price; the order that had one stays
     reduces = order.reduce_only
     if guards.of_price(look.ledger, look.book, order.contracts, pricing.price, reduces):
