@@ -14,6 +14,9 @@ from typing import Literal
 
 import msgspec
 
+#: What of a market a feed tells when it is asked to, beside trades, quotes and marks.
+TABLES = ("book", "book25", "book10", "funding")
+
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
     """Contracts changed hands in public."""

@@ -24,12 +24,13 @@ from reconciler.errors import NotFound, ReconcilerError, Refused
 from reconciler.feed import News
 from reconciler.service.engine import Step, Watcher
 from reconciler.service.telling import Say
+from reconciler.strategy.failing import whole
 from reconciler.strategy.history import Needs
 from reconciler.strategy.host import Host
 from reconciler.strategy.market import GRACE_US, Market
 from reconciler.strategy.outbox import Outbox
 from reconciler.strategy.registry import Spec
-from reconciler.strategy.runner import Change, Runner, whole
+from reconciler.strategy.runner import Change, Runner
 from reconciler.strategy.signals import Signal
 from reconciler.venue import Feed
 
@@ -50,6 +51,8 @@ Wanted = tuple[Mapping[str, Needs], tuple[str, ...]]
 #: How long a strategy that computes may keep the interpreter from the trading loop. Python's own
 #: setting is 5 ms, and each fill would wait that long.
 SWITCH_S = 0.000_2
+
+HANDED_OVER_WITHIN_S = 10.0
 
 #: Of the log, by the state of a strategy.
 LEVEL = {"running": "info", "stopped": "warning", "failed": "error"}
@@ -169,11 +172,14 @@ class Strategies:
         if not needs or (self._feed is not None and _covers(self._asked, (needs, tables))):
             return ()
         self._asked = needs, tables
-        if self._feed is not None:
-            self._feed.want(needs, tables)
-            return ()
-        self._feed = self._make_feed(needs, tables, self._host.offer, self.market_broke)
-        self._feed.start()
+        try:
+            if self._feed is not None:
+                self._feed.want(needs, tables)
+            else:
+                self._feed = self._make_feed(needs, tables, self._host.offer, self.market_broke)
+                self._feed.start()
+        except ReconcilerError as error:  # theirs to fail of, not the loop's
+            self.market_broke(error)
         return ()
 
     def close(self) -> None:
@@ -264,6 +270,7 @@ class Strategies:
         Raises:
             NotFound: There is none of that name.
             Refused: It runs already, does not run, or runs elsewhere.
+            TimeoutError: It could not be done, or not be handed to the loop, for now.
         """
         self._refuse_strangers(name)
         if self._host is None:
@@ -279,6 +286,8 @@ class Strategies:
                 runner.start(name)
 
         self._host.do(command)
+        if not self._outbox.handed_over(HANDED_OVER_WITHIN_S):
+            raise TimeoutError("it is done, and not recorded yet: the service is busy")
         identifier = self._host.runner.instance(name).identifier
         return next(row for row in self.table() if row["strategy"] == identifier)
 

@@ -42,7 +42,9 @@ class StrategyDoor:
             raise UsageError(f"{do[:20]!r} cannot be done", next_step=f"One of {', '.join(DOES)}.")
         if self._strategies is None:
             raise NotFound("no strategy is configured", next_step="Write [strategy.NAME] tables.")
-        return self._strategies.do(name, do, by=legible(by), zero=zero)
+        row = self._strategies.do(name, do, by=legible(by), zero=zero)
+        self._loop.ask(lambda _: ((), lambda _: None))  # its commit is before this answer
+        return row
 
     def report_strategy(self, report: StrategyReport) -> None:
         """See `Door.report_strategy`."""

@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 import msgspec
 
 from reconciler.errors import ConfigError
+from reconciler.feed import TABLES
+from reconciler.strategy.bars import length_us
 from reconciler.strategy.signals import Signal
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 MOST_STRENGTH = 1_000_000  # far beyond any weight: what is larger is a mistake
 STEP = Decimal("0.000000001")  # strengths are rounded to it: finer than any lot can tell
 LONGEST_REASON = 200
+MOST_LOOK_BACK = 100_000  # bars: a day of seconds, and what an exchange tells in some minutes
 _ROOMY = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 #: What a user's class may define, and the runner calls.
@@ -52,7 +55,7 @@ class Needs(NamedTuple):
     """What a strategy wants to see, beside its symbols and the bar of its configuration."""
 
     look_back: int = 0  # closed bars that are there at on_start
-    tables: tuple[str, ...] = ()  # more of the market, as "book"; trades and quotes always come
+    tables: tuple[str, ...] = ()  # of `feed.TABLES`, as "book"; trades and quotes always come
     bars: tuple[str, ...] = ()  # more bar lengths
 
 
@@ -209,6 +212,8 @@ def parameters_of(kind: type[Strategy]) -> dict[str, Any]:
         except (NameError, TypeError, SyntaxError) as error:
             raise ConfigError(f"{one.__name__}: an annotation is not understood: {error}") from None
         for name, hint in hints.items():
+            if name in Strategy.__annotations__:
+                raise ConfigError(f"{one.__name__}: {name!r} is given to it, and is no parameter")
             if not (name.startswith("_") or ClassVar in (hint, typing.get_origin(hint))):
                 found[name] = hint
     return found
@@ -229,6 +234,9 @@ def make(
         ConfigError: A parameter is unknown, missing, or not what it must be.
     """
     known = parameters_of(kind)
+    for name in CALLBACKS:
+        if inspect.iscoroutinefunction(getattr(kind, name)):
+            raise ConfigError(f"{identifier}: {name} must be def, not async def: nobody awaits it")
     strategy = kind()
     for name in parameters:
         if name not in known:
@@ -246,6 +254,28 @@ def make(
     except ValueError as error:
         raise ConfigError(f"{identifier}: {error}") from None
     return strategy
+
+
+def needs_of(strategy: Strategy) -> Needs:
+    """
+    What it says that it needs, checked: the market of all strategies is asked for it.
+
+    Raises:
+        TypeError, ValueError: Nobody could bring that.
+    """
+    needs = strategy.needs()
+    if not isinstance(needs, Needs):
+        raise TypeError(f"needs() gave a {type(needs).__name__}, not Needs")
+    if type(needs.look_back) is not int or not 0 <= needs.look_back <= MOST_LOOK_BACK:
+        shown = str(needs.look_back)[:40]
+        raise ValueError(f"look_back is {shown}; it must be a whole number to {MOST_LOOK_BACK:,}")
+    for table in needs.tables:
+        if table not in TABLES:
+            known = ", ".join(TABLES)
+            raise ValueError(f"no market data is called {str(table)[:40]!r}: there are {known}")
+    for length in (*needs.bars, *filter(None, [strategy.bar])):
+        length_us(length)
+    return needs
 
 
 def _parameter(identifier: str, name: str, value: object, hint: Any) -> object:

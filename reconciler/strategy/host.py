@@ -25,9 +25,10 @@ from typing import Any
 
 from reconciler.core.decisions import FillShared
 from reconciler.feed import Best, BookTop, Lost, Marked, News
+from reconciler.strategy.failing import Stuck
 from reconciler.strategy.market import Market
 from reconciler.strategy.registry import Spec
-from reconciler.strategy.runner import Call, Change, Outcome, Runner, Stuck
+from reconciler.strategy.runner import Call, Change, Outcome, Runner
 from reconciler.strategy.signals import Signal
 
 MOST_WAITING = 200_000  # items: minutes of a very busy market
@@ -264,7 +265,9 @@ class Host:
             outcome = self.runner.carry_out(call)
             with self._lock:
                 me.call = None
-            self.runner.finish(call, outcome)  # nothing, if it was given up meanwhile
+                if self._worker is not me:
+                    return  # given up meanwhile: the watch finishes it, and nobody else
+            self.runner.finish(call, outcome)
 
     def broke(self, worker: Worker, error: BaseException) -> None:
         """An error of our own: every strategy has failed, if it still matters."""

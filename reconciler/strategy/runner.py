@@ -13,21 +13,20 @@ its call in its place, and goes on with the others.
 from __future__ import annotations
 
 import functools
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from reconciler.errors import ConfigError, NotFound, Refused
+from reconciler.errors import NotFound, Refused
 from reconciler.feed import History, Lost, News
 from reconciler.strategy import base, registry
 from reconciler.strategy.bars import KEEP, length_us
-from reconciler.strategy.base import CALLBACKS, Needs, Strategy
+from reconciler.strategy.base import CALLBACKS, BadSignal, Needs, Strategy
+from reconciler.strategy.failing import told, whole
 from reconciler.strategy.history import Needs as Past
 from reconciler.strategy.market import BarEvent, Market, Snapshot, Tick
 from reconciler.strategy.registry import Spec
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 WAITING = "waiting for the market"
 LOAD = "load"  # the call that imports the class and makes the instance
-LONGEST_DETAIL = 400
 REPEAT_US = 1_000_000  # a signal that says the same again is handed on so often, and not more
 
 
@@ -99,6 +97,10 @@ class Instance:
         """The bar lengths that it wants to be told of."""
         own = (self.spec.bar,) if self.spec.bar else ()
         return tuple(dict.fromkeys((*own, *self.needs.bars)))
+
+    def may_say(self, signal: Signal) -> bool:
+        """Whether it is its own: what it is called and may signal, its code can overwrite."""
+        return signal.strategy == self.identifier and signal.symbol in self.spec.symbols
 
 
 class Runner:
@@ -179,6 +181,8 @@ class Runner:
         """It does not begin, and why: told to nobody, for it was told before."""
         instance = self.instance(identifier)
         instance.state, instance.detail = state, detail
+        if state == "failed" and instance.spec.on_failure == "zero":
+            self._zero(instance)  # unless it was: a kill may have come between the two
 
     def wanted(self) -> tuple[dict[str, Past], tuple[str, ...]]:
         """What the market has to bring: of each symbol its past, and tables beside the usual."""
@@ -291,6 +295,8 @@ class Runner:
                 self._fail(instance, call.name, outcome.error)
             elif outcome.loaded is not None:
                 self._loaded(instance, outcome.loaded)
+            elif not all(map(instance.may_say, instance.said)):
+                self._fail(instance, call.name, BadSignal("it spoke as somebody else"))
             else:
                 if call.name == "on_start":
                     instance.state, instance.detail = "running", ""
@@ -332,12 +338,7 @@ class Runner:
         strategy._warn = functools.partial(self._warn, instance.identifier)
         strategy.market = self.market
         strategy.signals = MappingProxyType(instance.signals)
-        needs = strategy.needs()
-        if not isinstance(needs, Needs):
-            raise TypeError(f"needs() gave a {type(needs).__name__}, not Needs")
-        for length in (*needs.bars, *filter(None, [spec.bar])):
-            length_us(length)
-        return Loaded(strategy, needs, said)
+        return Loaded(strategy, base.needs_of(strategy), said)
 
     def _loaded(self, instance: Instance, loaded: Loaded) -> None:
         strategy, instance.needs, instance.said = loaded
@@ -367,14 +368,16 @@ class Runner:
         instance.strategy, instance.said = None, []
         self._tell(instance, whole)
         if zero:
-            for symbol, last in list(instance.signals.items()):
-                if last.strength:
-                    reason = f"{state}: {detail}"[: base.LONGEST_REASON]
-                    nothing = msgspec.structs.replace(
-                        last, strength=Decimal(0), reason=reason, price=None
-                    )
-                    instance.signals[symbol] = nothing
-                    self._on_signal(nothing)
+            self._zero(instance)
+
+    def _zero(self, instance: Instance) -> None:
+        """End its signals in force."""
+        reason = f"{instance.state}: {instance.detail}"[: base.LONGEST_REASON]
+        for symbol, last in list(instance.signals.items()):
+            if last.strength:
+                nothing = {"strength": Decimal(0), "reason": reason, "price": None}
+                instance.signals[symbol] = msgspec.structs.replace(last, **nothing)
+                self._on_signal(instance.signals[symbol])
 
     def _tell(self, instance: Instance, whole: str = "") -> None:
         self._on_change(
@@ -421,29 +424,3 @@ def row_of(spec: Spec) -> dict[str, Any]:
         "on_failure": spec.on_failure,
         "detail": "" if spec.enabled else "enabled = false",
     }
-
-
-def told(callback: str, error: BaseException) -> str:
-    """``on_tick: ZeroDivisionError: division by zero (trend.py:14)``: where, what, and the line."""
-    last = traceback.format_exception_only(error)[-1].strip()
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename not in (__file__, base.__file__)
-    ]
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    if not isinstance(error, (ConfigError, Stuck)):
-        last = f"{callback}: {last}"
-    else:
-        last, where = str(error), ""
-    return f"{last[:LONGEST_DETAIL]}{where}".encode(errors="replace").decode()
-
-
-def whole(error: BaseException) -> str:
-    """A traceback, as far as it can be stored."""
-    text = "".join(traceback.format_exception(error))[-4000:]
-    return text.encode(errors="replace").decode()
-
-
-class Stuck(BaseException):
-    """A callback did not come back in time."""

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from reconciler.bitmex import messages, public_messages
-from reconciler.bitmex.public_rows import PublicRows, bucket_of, tables_of
+from reconciler.bitmex.public_rows import MORE, PublicRows, bucket_of, tables_of
 from reconciler.errors import ProtocolError
 from reconciler.feed import (
+    TABLES,
     Best,
     BookRows,
     BookTop,
@@ -255,3 +256,8 @@ def test_one_book_is_enough() -> None:
     assert Counter(tables_of(("book", "book25", "book10")))["orderBookL2"] == 1
     with pytest.raises(KeyError):
         tables_of(("orders",))
+
+
+def test_every_table_that_a_strategy_may_ask_for_is_the_venues() -> None:
+    """And none is left out: a name that the venue lacks would fail only when it is asked for."""
+    assert tuple(MORE) == TABLES

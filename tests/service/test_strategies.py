@@ -14,7 +14,7 @@ import pytest
 from reconciler.core.decisions import FillShared
 from reconciler.core.events import Signalled, StrategyChanged, Synced, Tick
 from reconciler.core.ledger import Ledger
-from reconciler.errors import NotFound, Refused, UsageError
+from reconciler.errors import ConfigError, NotFound, Refused, UsageError
 from reconciler.feed import History, Joined, Trade
 from reconciler.service.door import StrategyReport
 from reconciler.service.strategies import SWITCH_S, Strategies
@@ -263,6 +263,35 @@ def test_without_market_data_every_strategy_has_failed():
         assert ("critical", "strategy.fail") in [(level, event) for level, event, _ in house.said]
         house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "failed"})
         assert "KeyError: 'ours'" in house.ledger.strategies["Echo_XBTUSD_1"].detail
+
+
+def test_market_data_that_cannot_be_asked_for_fails_the_strategies_and_not_the_loop():
+    """The loop asks for it: what goes wrong there must not go up its stack, and end the service."""
+    with House(echo()) as house:
+        in_loop = []
+        house.strategies._in_loop = lambda call: in_loop.append(call)
+
+        def refuse(*_):
+            raise ConfigError("market data needs an address")
+
+        house.strategies._make_feed = refuse
+        house.sync()
+        house.until(lambda: in_loop)
+        assert list(in_loop.pop(0)()) == []
+        house.until(lambda: house.states() == {"echo": "failed"})
+        assert "needs an address" in house.strategies.table()[0]["detail"]
+
+
+def test_a_stop_is_recorded_before_it_is_answered():
+    """A kill after the answer must not find it running: what a person stopped stays stopped."""
+    with House(echo()) as house:
+        door = Door(house)
+        house.sync()
+        house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "running"})
+        record = house.strategies._record
+        house.strategies._outbox._deliver = lambda one: (time.sleep(0.1), record(one))
+        door.strategy("echo", "stop", by="me")
+        assert house.recorded() == {"Echo_XBTUSD_1": "stopped"}
 
 
 def test_a_refused_signal_is_told_in_the_log():

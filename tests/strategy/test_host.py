@@ -114,6 +114,25 @@ def test_an_endless_loop_is_given_up_and_the_others_go_on(on_failure):
         house.until(lambda: house.host.health()["given_up"] == 0)  # its thread ended
 
 
+def test_who_comes_back_once_it_was_given_up_says_nothing_more():
+    """Also in the moment between the two: its failure is what counts, with the zero after it."""
+    with House(spec(Waits, patience_s=0.1, on_failure="zero")) as house:
+        finish, free = house.host.runner.finish, threading.Event()
+
+        def late(call, outcome):
+            if threading.current_thread().name == "strategies-watch":
+                Waits.lock.release()  # it comes back while it is being given up
+                free.wait(0.3)
+            finish(call, outcome)
+
+        house.host.runner.finish = late
+        house.until(lambda: house.states() == [("Waits_XBTUSD_1", "running")])
+        Waits.lock.acquire()
+        house.trade()
+        house.until(lambda: ("Waits_XBTUSD_1", "failed") in house.states())
+        assert house.said("Waits") == []
+
+
 def test_one_that_waits_for_ever_is_not_listened_to_any_more():
     """What a strategy that was given up says afterwards counts for nothing."""
     with House(spec(Waits, "waits", patience_s=0.2), spec(Counts, "counts")) as house:

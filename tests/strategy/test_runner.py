@@ -311,6 +311,45 @@ def test_signals_of_before_are_there_at_the_start():
     assert told.runner.instance("one").signals[SYMBOL].strength == 2
 
 
+def test_one_that_had_failed_is_zeroed_at_the_next_start_if_a_kill_came_first():
+    """Its failure was on the disk and the zero was not: zero is what was configured."""
+    before = [Signal(strategy="Says_XBTUSD_1", symbol=SYMBOL, strength=Decimal(3))]
+    for state, on_failure, said in (
+        ("failed", "zero", ["Says_XBTUSD_1 XBTUSD +0"]),
+        ("failed", "hold", []),
+        ("stopped", "zero", []),
+    ):
+        told = Teller(spec(Says, on_failure=on_failure), signals=before, start=False)
+        told.runner.leave("Says_XBTUSD_1", state, "as it was")
+        assert told.said == said
+
+
+class Poses(Strategy):
+    """Takes the name of another, or his symbol."""
+
+    field: str
+    value: object
+
+    def on_start(self):
+        setattr(self, self.field, self.value)
+
+    def on_tick(self, tick):
+        self.signal("ETHUSD" if self.field == "symbols" else SYMBOL, 5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("identifier", "Diary_XBTUSD_1"), ("symbols", ("ETHUSD",))]
+)
+def test_nobody_speaks_as_somebody_else(field, value):
+    """What a strategy is called and may signal is not its own to change: shares hang on it."""
+    told = Teller(spec(Poses, parameters={"field": field, "value": value}), spec(Diary, "two"))
+    told.join()
+    told.trade(100)
+    assert told.said == []
+    assert told.changes[-1].state == "failed"
+    assert told.changes[-1].detail.endswith("it spoke as somebody else")
+
+
 def test_one_that_fails_before_it_speaks_zeroes_what_it_said_before():
     """Zero means zero, also for a signal of an earlier life; what is zero stays so, unsaid."""
     before = [
@@ -439,9 +478,37 @@ class OddBar(Strategy):
         return Needs(bars=("15x",))
 
 
+class Wants(Strategy):
+    """Needs what it is told to need."""
+
+    back: object = 0
+    table: str = "book"
+
+    def needs(self):
+        return Needs(self.back, (self.table,))
+
+
+class Awaits(Strategy):
+    async def on_tick(self, tick):
+        self.signal(SYMBOL, 1)
+
+
+class Named(Strategy):
+    symbols: tuple[str, ...] = ("ETHUSD",)
+
+
 @pytest.mark.parametrize(
     ("one", "said"),
     [
+        (spec(Wants, parameters={"back": "9"}), "load: ValueError: look_back is 9; it must be"),
+        (spec(Wants, parameters={"back": -1}), "load: ValueError: look_back is -1; it must be"),
+        (spec(Wants, parameters={"back": 10**6}), "it must be a whole number to 100,000"),
+        (
+            spec(Wants, parameters={"table": "order"}),
+            "load: ValueError: no market data is called 'order': there are book, book25, book10,",
+        ),
+        (spec(Awaits), "Awaits_XBTUSD_1: on_tick must be def, not async def: nobody awaits it"),
+        (spec(Named), "Named: 'symbols' is given to it, and is no parameter"),
         (spec(NeedsOne), "NeedsOne_XBTUSD_1: the parameter 'length' is missing"),
         (
             spec(NeedsOne, parameters={"lenght": 3}),
