@@ -227,7 +227,7 @@ def _would_liquidate(s: Standing, p: Position, side: int, opening: int, cost: in
     """Whether the position that an execution at the order's price leaves is under its margin."""
     inst = p.instrument
     grows = p.qty * side > 0
-    after = Position(p.account, inst, p.mark, p.risk_limit, leverage=p.leverage)
+    after = Position(p.account, inst, p.mark, p.risk_limit, leverage=p.leverage, rated=p.rated)
     after.qty = side * opening + (p.qty if grows else 0)
     signed = cost if (side > 0) != inst.is_inverse else -cost
     after.unrealised_cost = signed + (p.unrealised_cost if grows else 0)

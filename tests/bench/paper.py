@@ -105,15 +105,17 @@ def orders_a_second(rate: float, seconds: float, listening: bool, each: int = 1)
         else:
             made = load.bulks(count, each, "XBTUSD", price, TICK)
         with load.Listeners(venue.port, clients() if listening else []) as listeners:
-            before = venue.cpu()
+            before, own = venue.cpu(), time.process_time()
             took, statuses, whole = load.post(venue.port, made, rate / each, LINES)
+            own = time.process_time() - own
             used = venue.cpu() - before
     ms = {part: 1000 * load.percentile(took, part) for part in (0.5, 0.99, 0.999)}
     how = f"by {each}" if each > 1 else ""
     print(
         f"{rate:6.0f} asked {how:<5} {count / whole:6.0f} orders/s  p50 {ms[0.5]:6.1f}  "
         f"p99 {ms[0.99]:6.1f}  p99.9 {ms[0.999]:6.1f} ms   venue {1e6 * used / count:5.0f} µs/order"
-        f"  {used / whole:4.2f} cores   {dict(statuses)}   "
+        f"  {used / whole:4.2f} cores   asking {1e6 * own / count:3.0f} µs/order   "
+        f"{dict(statuses)}   "
         f"{CLIENTS if listening else 0} websockets, {listeners.bytes / 1e6:.0f} MB, "
         f"{listeners.lost} lost",
         flush=True,
