@@ -17,6 +17,7 @@ from reconciler.core import events as e
 from reconciler.core import step as core
 from reconciler.core.ledger import Book
 from reconciler.journal import codec
+from reconciler.simulation import at_the_end
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.at_the_wire import AtTheWire
 from reconciler.simulation.listings import Order
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from reconciler.simulation.world import World
 
 
-#: Freezes and incidents that may be left at the end: nobody is wrong.
-NAMED = ("liquidation", "settlement", "runaway", "limit", "foreign_order")
 MOST_BYTES = 200_000
 SET_LONG_AGO_US = 125 * SECOND  # words about the clock as it was are forgotten by then
 CLOCK_SET_US = 5 * SECOND  # as far as the venue may have set its clock back, in all
@@ -414,45 +413,9 @@ class Oracle(AtTheWire):
                 raise Broken("R3", f"{name} was written, and is not in the journal")
 
     def quiet(self) -> None:
-        """F1, F2, V1: when all is quiet, books and truth are equal, and nothing is left behind."""
-        world = self.world
-        assert world.process is not None
-        ledger = world.process.engine.ledger
-        self.checks += 1
-        for symbol in world.exchange.symbols:
-            if len(world.exchange.own_open(symbol)):
-                raise Broken("V1", f"an order rests on {symbol}")
-        if not self.inside:
-            return
-        self.detected()
-        self.v4_small(ledger)
-        self.parts.quiet(ledger)
-        missing = self.never_booked()
-        if missing:
-            raise Broken("F1", f"fills were never booked: {missing}")
-        for symbol, book in ledger.books.items():
-            if not self.strict and (book.frozen or ledger.frozen):
-                continue  # it was noticed, and waits for a person
-            if book.position != world.exchange.position[symbol]:
-                raise Broken("F2", world.told())
-            if book.frozen and book.frozen_by not in NAMED:  # a named state
-                raise Broken("V1", f"still frozen: {world.told()}")
-        left = [name for name in ledger.incidents if not name.startswith(("sibling", *NAMED))]
-        if left and self.strict:
-            raise Broken("V1", f"incidents are left open: {left}")
+        """When all is quiet, books and truth are equal, and nothing is left behind."""
+        at_the_end.quiet(self)
 
     def never_booked(self) -> list[str]:
         """F1: what happened since the first position, and is not in the books."""
-        world = self.world
-        if not self.inside or world.process is None:
-            return []
-        ledger, missing = world.process.engine.ledger, []
-        for at_us, row in world.exchange.executions:
-            name = str(row["execID"])
-            if name in world.exchange.fills and name not in self.booked:
-                symbol, moved, whose = world.exchange.fills[name]
-                if not self.strict and (ledger.frozen or ledger.book(symbol).frozen):
-                    continue
-                if whose in self.written or at_us > self.anchored_us.get(symbol, 0):
-                    missing.append(f"{name}: {moved:+d}")
-        return missing
+        return at_the_end.never_booked(self)
