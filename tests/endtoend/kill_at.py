@@ -44,7 +44,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "checkpoint": ("reconciler.journal.store", "Journal._checkpoint"),
     "tip": ("reconciler.journal.files", "write_tip"),
     "backup": ("reconciler.journal.care", "copy"),
-    "door": ("reconciler.service.service", "Service.set_target"),
+    "door": ("reconciler.service.asking", "Asking.set_target"),
 }
 SIDES = ("before", "after")
 POINTS = tuple(f"{name}-{side}" for name in PLACES for side in SIDES)
