@@ -14,7 +14,8 @@ behind its stream is asked again; when it stays behind, history ends there and s
 Rule 4: what was held back follows, without the trades that the pages had; so do those that come
 later, as pages may be ahead of the stream. A trade is known by its id; one without an id by time,
 price, contracts and side, and by how many such there are.
-Rule 5: a stream that was lost is joined anew, from the newest trade that was handed over on.
+Rule 5: a stream that was lost is joined anew, from the newest trade that was handed over on, also
+when more is wanted by then.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class _Symbol:
     phase: str = "waiting"  # for the stream; then buckets, trades, joined
     round: int = 0
     newest_us: int = -1  # of the trades that were handed over
+    afresh: bool = True  # all that is needed is read, and not only what is missing since then
     anchor: Trade | None = None
     at_us: int = 0  # of the anchor, or when there was none
     held: list[Trade] = field(default_factory=list)
@@ -130,7 +132,7 @@ class Joiner:
             if before is None:
                 self._symbols[symbol] = _Symbol(symbol, each)
             else:
-                before.needs, before.newest_us = each, -1
+                before.needs, before.afresh = each, True
 
     @property
     def joined(self) -> bool:
@@ -208,6 +210,8 @@ class Joiner:
         else:
             if each.phase == "waiting":
                 self._begin(each, news, venue_us)
+            elif each.anchor is None:
+                each.anchor = news
             each.held.append(news)
             if len(each.held) > HELD:
                 told += _hand_over(each, "too much was traded while history was read")
@@ -217,7 +221,7 @@ class Joiner:
         _leave(each)
         each.anchor = anchor
         each.at_us = venue_us if anchor is None else max(anchor.venue_us, venue_us)
-        if each.newest_us >= 0:  # after a gap: only what is missing
+        if not each.afresh and each.newest_us >= 0:
             each.phase, each.since_us = "trades", each.newest_us
             return
         each.starts = each.needs.bucket_starts(each.at_us)
@@ -225,6 +229,8 @@ class Joiner:
         each.since_us = each.needs.trades_start(each.at_us)
         if anchor is not None:
             each.since_us = min(each.since_us, anchor.venue_us)
+        if each.newest_us >= 0:
+            each.since_us = min(each.since_us, each.newest_us)
         each.phase = "buckets" if each.sizes else "trades"
 
     @staticmethod
@@ -336,6 +342,7 @@ def _hand_over(each: _Symbol, note: str) -> list[News]:
     ahead, round_ = each.ahead, each.round
     each.newest_us = max([each.newest_us, *(trade.venue_us for trade in (*trades, *follow))])
     _leave(each)
+    each.afresh = False
     each.phase, each.ahead, each.round = "joined", ahead, round_ + 1
     return [history, *follow]
 

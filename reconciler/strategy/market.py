@@ -15,7 +15,7 @@ for every bar are counted in `counts`; bars that may lack trades say so (`comple
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
@@ -82,6 +82,8 @@ class SymbolMarket:
         self._seen: set[str] = set()
         self._ids: deque[str] = deque()
         self._trades: deque[Trade] = deque(maxlen=TRADES)
+        self._counted_us = -1  # of the newest trade in the bars; images are not in them
+        self._edge: Counter[Trade] = Counter()  # those of that moment without an id, before a gap
 
     def bar(self, length: str) -> Bar | None:
         """The bar of now, as far as it is made; None before the first price."""
@@ -153,6 +155,13 @@ class SymbolMarket:
             self._seen.discard(self._ids.popleft())
         return False
 
+    def _was_last(self, trade: Trade) -> bool:
+        """Whether history tells once more of a trade without an id that came just before a gap."""
+        if not self._edge or not self._edge[trade]:
+            return False
+        self._edge[trade] -= 1
+        return True
+
     def _price(self, trade: Trade) -> bool:
         """Take its price, if it is the newest."""
         newest = self.last_trade
@@ -168,12 +177,16 @@ class SymbolMarket:
 
     def _count(self, trade: Trade) -> list[BarEvent]:
         """Count it in the bars."""
-        self._trades.append(trade)
+        self._note(trade)
         value = self._value(trade)
         told: list[BarEvent] = []
         for series in self._series.values():
             told += series.take(trade, value)
         return told
+
+    def _note(self, trade: Trade) -> None:
+        self._trades.append(trade)
+        self._counted_us = max(self._counted_us, trade.venue_us)
 
     def _joined(self) -> None:
         self.in_sync = True
@@ -181,9 +194,10 @@ class SymbolMarket:
     def _lost(self) -> None:
         self.in_sync = False
         self.book.clear()
-        newest_us = -1 if self.last_trade is None else self.last_trade.venue_us
+        last = (t for t in self._trades if t.venue_us == self._counted_us and not t.trade_id)
+        self._edge = Counter(last)
         for series in self._series.values():
-            series.gap(newest_us)
+            series.gap(self._counted_us)
 
 
 class Market(Mapping[str, SymbolMarket]):
@@ -394,10 +408,10 @@ class Market(Mapping[str, SymbolMarket]):
     @staticmethod
     def _past(market: SymbolMarket, trade: Trade, begun: list[Series]) -> list[BarEvent]:
         """A trade of history: all that fresh bars have, and what a gap had hidden from others."""
-        repeats = market._repeats(trade)
+        repeats = market._repeats(trade) or market._was_last(trade)
         if not repeats:
             market._price(trade)
-            market._trades.append(trade)
+            market._note(trade)
         told: list[BarEvent] = []
         value = market._value(trade)
         for series in market._series.values():
