@@ -87,8 +87,9 @@ class HttpDoor:
             shown = request.symbol[:40]
             raise UnknownSymbol(f"{shown!r} is the name of no symbol", symbol=shown)
         if request.key:
-            if not request.key.isascii() or not request.key.isprintable():
-                raise UsageError("the key must be plain ASCII text", key=request.key)
+            key = request.key
+            if not key.isascii() or not key.isprintable() or key != key.strip():
+                raise UsageError("the key must be plain ASCII text, no blank at its ends", key=key)
             headers["Idempotency-Key"] = request.key
         if request.if_version is not None:
             headers["If-Match"] = f'"{request.if_version}"'
@@ -189,7 +190,7 @@ class HttpDoor:
         return str(self._ask("POST", "/backup", dict[str, Any], {}, timeout_s=130)["path"])
 
     def rows(self, kind: str, **params: object) -> list[dict[str, Any]]:
-        """Rows of a listing: orders, fills, transitions, executions or targets."""
+        """Rows of a listing: orders, fills, transitions, executions, targets, modes…"""
         found: list[dict[str, Any]] = self._ask("GET", f"/{kind}", dict[str, Any], params=params)[
             "rows"
         ]

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +29,6 @@ from reconciler.errors import InDoubt, NotFound, UsageError, WaitTimeout
 from reconciler.service.door import (
     CommandResult,
     Decided,
-    Door,
     ModeRequest,
     TargetRequest,
     TargetsRequest,
@@ -38,7 +39,7 @@ from reconciler.service.servicefile import ServiceFile
 T = TypeVar("T")
 
 URL = "http://127.0.0.1:8764"
-UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 TRIES = 3  # of what is harmless when it is repeated
 LOOK_S = 0.1
 
@@ -74,7 +75,7 @@ class Client:
                 "there is no token for the service", next_step="Set RECONCILER_TOKEN, or token=."
             )
         url = url or os.environ.get("RECONCILER_API_URL", URL)
-        self.door: Door = HttpDoor(url, token, timeout_s)
+        self.door = HttpDoor(url, token, timeout_s)
 
     # -- targets -------------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class Client:
         return self._mode("freeze", symbols, reason, "")
 
     def flatten(self, *symbols: str, reason: str = "", until: str = "") -> CommandResult:
-        """Targets of zero, and only to reduce from now on."""
+        """Targets of zero, and to zero it goes whatever is wanted meanwhile."""
         return self._mode("flatten", symbols, reason, until)
 
     def halt(self, *symbols: str, reason: str = "", until: str = "") -> CommandResult:
@@ -168,6 +169,16 @@ class Client:
             if row["symbol"] == name:
                 return dict(row)
         raise NotFound(f"there is no symbol {name[:40]!r}", symbol=name[:40])
+
+    def rows(self, kind: str, **params: str | int) -> list[dict[str, Any]]:
+        """
+        Rows of the journal, the newest first; what makes a table of rows takes them as they are.
+
+        Args:
+            kind: orders, fills, transitions, executions, signals, refusals, modes…
+            params: symbol, since and until (ISO 8601), limit (50; at most 1000).
+        """
+        return self.door.rows(kind, **params)
 
     def wait(self, *symbols: str, timeout_s: float | None = None) -> None:
         """
@@ -218,12 +229,12 @@ class Target:
         contracts: int | None = None,
         *,
         by: int | None = None,
-        notional: str | None = None,
-        percent: str | None = None,
+        notional: str | int | Decimal | None = None,
+        percent: str | int | Decimal | None = None,
         reason: str = "",
         if_version: int | None = None,
         deadline: str | None = None,
-        price: str | None = None,
+        price: str | int | Decimal | None = None,
         confirm: int | None = None,
     ) -> TargetVersion:
         """
@@ -238,8 +249,8 @@ class Target:
             symbol=usual.symbol,
             contracts=contracts,
             by=by,
-            notional=notional,
-            percent=percent,
+            notional=_exact(notional),
+            percent=_exact(percent),
             source=usual.source,
             reason=reason,
             policy=usual.policy,
@@ -248,7 +259,7 @@ class Target:
             if_version=if_version,
             key="" if absolute else uuid.uuid4().hex,
             deadline=deadline or "",
-            price=price,
+            price=_exact(price),
             confirm=confirm,
         )
         return self._client._again(lambda: self._client.door.set_target(request))
@@ -296,10 +307,16 @@ def _several(targets: Mapping[str, int], source: str, reason: str, prune: bool) 
     )
 
 
+def _exact(number: str | int | Decimal | None) -> str | None:
+    """A number as doors take it: as text, so that nothing of it is lost."""
+    return f"{number:f}" if isinstance(number, Decimal) else None if number is None else str(number)
+
+
 def _seconds(text: str) -> int:
-    if text[-1:] not in UNITS_S or not text[:-1].isdecimal():
+    parts = re.findall(r"([0-9]{1,9})([smhdw])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
         raise UsageError(f"{text[:40]!r} is not a duration", next_step="Write 90s, 5m, 4h or 1d.")
-    return int(text[:-1]) * UNITS_S[text[-1]]
+    return sum(int(number) * UNITS_S[unit] for number, unit in parts)
 
 
 def _held(row: dict[str, Any]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from decimal import Decimal
+
 import pytest
 
 from reconciler.client import HttpDoor
@@ -13,6 +16,7 @@ from reconciler.errors import (
     UnknownSymbol,
     UsageError,
 )
+from reconciler.remote import Client
 from reconciler.service.door import (
     ModeRequest,
     ScheduleEntry,
@@ -200,3 +204,21 @@ def test_the_client_asks_the_same_and_raises_the_same(client):
     with pytest.raises(NotFound):
         client.forget_target("XBTUSD", by="py")
     assert client.halt(by="py", reason="", until=FAR).until is not None
+
+
+def test_a_program_says_numbers_as_it_has_them_and_reads_its_rows(api):
+    """Nothing is lost as a float; a duration is what the command line takes for one, too."""
+    with closing(Client(api.server.url, TOKEN)) as rc:
+        xbt = rc.target("XBTUSD", source="bot", ttl="1h30m")
+        done = xbt.set(300, price=Decimal("64231.50"))
+        assert done.expires_at is not None
+        (row,) = rc.rows("targets", history=1, symbol="XBTUSD")
+        assert (row["source"], row["price"]) == ("bot", "64231.5")
+        for forms in ({"notional": 5000}, {"percent": Decimal("1E+1")}):  # nobody knows a price
+            with pytest.raises(Refused, match="its contract is not known yet"):
+                xbt.set(**forms)
+        for text in ("", "5", "1h30", "h", "1.5h"):
+            with pytest.raises(UsageError, match="is not a duration"):
+                rc.target("XBTUSD", source="bot", ttl=text)
+        with pytest.raises(UsageError, match="no blank at its ends"):
+            rc.door.set_target(TargetRequest(symbol="XBTUSD", contracts=1, key=" a"))
