@@ -63,6 +63,13 @@ def address_here(value: str) -> str:
     return value
 
 
+def some(value: Decimal) -> Decimal:
+    """What would be counted as no time at all would turn its rule off."""
+    if not micro(value):
+        raise ValueError("must be a microsecond at least")
+    return value
+
+
 def split_listen(value: str) -> tuple[str, int]:
     """Host and port of ``127.0.0.1:8764`` or ``[::1]:8764``."""
     host, colon, port = value.rpartition(":")
@@ -75,7 +82,9 @@ Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10**15)]
 AtLeastOne = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10**15)]
 BasisPoints = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=10_000)]
 Seconds = Annotated[Decimal, BeforeValidator(_decimal), Field(ge=0, le=10**7)]
-SomeSeconds = Annotated[Decimal, BeforeValidator(_decimal), Field(gt=0, le=10**7)]
+SomeSeconds = Annotated[
+    Decimal, BeforeValidator(_decimal), Field(gt=0, le=10**7), AfterValidator(some)
+]
 Symbols = Annotated[
     tuple[str, ...], BeforeValidator(_words), Field(min_length=1), AfterValidator(_symbols)
 ]

@@ -18,6 +18,7 @@ from .kinds import AtLeastOne, BasisPoints, Section, SomeSeconds, Whole
 _LIMITS, _ACCOUNT = core.Limits(), core.AccountLimits()
 
 Several = Annotated[AtLeastOne, Field(le=100)]
+Remembered = Annotated[Whole, Field(le=1_000)]  # of so many orders the core knows when they were
 Percent = Annotated[Whole, Field(le=100)]
 
 
@@ -28,7 +29,7 @@ class AccountLimits(Section):
     max_orders_per_day: Whole | None = None
     max_daily_loss_minor: Whole | None = None
     max_drawdown_minor: Whole | None = None
-    runaway_orders: Whole | None = None
+    runaway_orders: Remembered | None = None
     max_open_orders: Whole = _ACCOUNT.max_open_orders
     min_margin_percent: Percent = _ACCOUNT.min_margin_percent
 
@@ -47,7 +48,7 @@ class SymbolLimits(Section):
     max_daily_loss_minor: Whole | None = None
     max_drawdown_minor: Whole | None = None
     min_liquidation_bps: BasisPoints | None = None
-    runaway_orders: Whole | None = None
+    runaway_orders: Remembered | None = None
     runaway_s: SomeSeconds | None = None
     usual_times: Whole | None = None
     usual_last: Several | None = None
@@ -69,7 +70,7 @@ class Limits(Section):
     max_daily_loss_minor: Whole = _LIMITS.max_daily_loss_minor
     max_drawdown_minor: Whole = _LIMITS.max_drawdown_minor
     min_liquidation_bps: BasisPoints = _LIMITS.min_liquidation_bps
-    runaway_orders: Whole = _LIMITS.runaway_orders
+    runaway_orders: Remembered = _LIMITS.runaway_orders
     runaway_s: SomeSeconds = Decimal(_LIMITS.runaway_us) / 1_000_000
     usual_times: Whole = _LIMITS.usual_times
     usual_last: Several = _LIMITS.usual_last

@@ -36,7 +36,7 @@ class Basis(NamedTuple):
     side: int  # +1 buys, -1 sells
     quote: Quoted
     tick: Decimal
-    collar_bps: int = 0  # from the mark; 0: none
+    collar_bps: int = 0  # from the mark
     signal: Decimal | None = None  # the price that the signal was given at
     refused: int = 0  # tries in a row that came to nothing
 
@@ -49,6 +49,14 @@ class Basis(NamedTuple):
     def other(self) -> Decimal | None:
         """The best price that it could take."""
         return self.quote.ask if self.side > 0 else self.quote.bid
+
+    @property
+    def edge(self) -> Decimal | None:
+        """The last price inside the collar; None: no mark to tell it from."""
+        if self.quote.mark is None:
+            return None
+        edge = self.quote.mark * (1 + self.side * self.collar_bps / BPS)
+        return to_tick(edge, self.tick, -self.side)
 
     def resting(self, price: Decimal, stage: Stage, post_only: bool = True) -> Pricing:
         """Rest at *price*: on the grid, and not beyond it."""
@@ -103,20 +111,23 @@ def _signal(policy: Policy, stage: Stage, basis: Basis) -> Pricing | str:
 
 
 def _cross(policy: Policy, stage: Stage, basis: Basis) -> Pricing | str:
+    """The other side, and so much through it as both the policy and the collar allow."""
     if basis.other is None:
         return RIGHT_SIDE
     asked = to_tick(_through(basis.other, policy, basis), basis.tick, -basis.side)
+    edge = basis.edge
+    if edge is not None and (edge - basis.other) * basis.side >= 0:
+        asked = min(asked, edge) if basis.side > 0 else max(asked, edge)
     return Pricing(asked, False, True, "cross")
 
 
 def _market(policy: Policy, stage: Stage, basis: Basis) -> Pricing | str:
     """Whatever is offered up to the edge of the collar: a market order has no such edge."""
-    mark, other = basis.quote.mark, basis.other
+    mark, other, edge = basis.quote.mark, basis.other, basis.edge
     if other is None:
         return RIGHT_SIDE
-    if mark is None:
+    if edge is None:
         return "the mark price"
-    edge = to_tick(mark * (1 + basis.side * basis.collar_bps / BPS), basis.tick, -basis.side)
     if (other - edge) * basis.side > 0:
         return (
             f"an offer within limits.price_collar_bps = {basis.collar_bps} "

@@ -85,6 +85,9 @@ def test_without_any_the_defaults_hurt_nobody(tmp_path):
         ("[limits.account]\nmax_order_contracts = 5", "max_order_contracts"),
         ("[limits]\nmin_liquidation_bps = 10_001", "less than or equal to 10000"),
         ("[limits]\nrunaway_s = 0", "greater than 0"),
+        ("[limits]\nrunaway_s = 0.0000001", "a microsecond at least"),
+        ("[limits]\nrunaway_orders = 1_001", "less than or equal to 1000"),
+        ("[limits.account]\nrunaway_orders = 1_001", "less than or equal to 1000"),
         ("[reconcile]\non_mismatch = 'hope'", "'halt', 'adopt' or 'trade_back'"),
     ],
 )

@@ -75,6 +75,22 @@ def test_what_is_done_to_an_order_names_the_policy_that_nobody_chose() -> None:
     assert cancel.reason == "cross now (passive, stage 2 of 2: join for 60 s)"
 
 
+@pytest.mark.parametrize(
+    ("touch", "words", "said"),
+    [
+        ("104.0 104.5", "+100", "place r1 +100 @ 105.0 now"),
+        ("95.5 96.0", "-100", "place r1 -100 @ 95.0 now"),
+    ],
+)
+def test_crossing_stops_at_the_collar_and_not_before_it(touch: str, words: str, said: str) -> None:
+    """Offers inside the collar are taken, also where the policy's slippage would lead out of it."""
+    own = settings(Stage(how="cross"), max_slippage_bps=100)
+    teller = Teller(own)
+    teller.do(["price", *touch.split()])
+    teller.do(["mark", "100.0"])
+    assert teller.do(["target", words, "by", "mine"]) == [said]
+
+
 # -- time in which nobody could work a gap is no time that it was worked ---------------------------
 
 
