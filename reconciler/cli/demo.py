@@ -250,7 +250,8 @@ class Demo:
         for row in held:
             print(
                 f"{row.strategy or '(nobody)':<24} holds {row.symbol} {row.holds:+,d}, "
-                f"realised {row.realised_minor:+,d} {row.currency}".rstrip()
+                + f"made {row.net_minor:+,d} {row.currency}".rstrip()
+                + " after fees"
             )
         print(f"prove it   reconciler --database {database} replay")
 

@@ -96,14 +96,14 @@ def _picture(journal: History, headline: str, width: int, height: int) -> Group:
 def _strategies(rows: list[flow.Strategy], width: int) -> Table:
     """What each strategy says, what of the target is its, and what it holds. No number is cut."""
     narrow = width < WIDE
-    heads = ("STRATEGY", "SIGNAL", "WANTS", "HOLDS", "REALISED")
+    heads = ("STRATEGY", "SIGNAL", "WANTS", "HOLDS", "AFTER FEES")
     cells = [
         (
             row.strategy or "(nobody)",
-            "" if row.strength is None else f"{row.strength:+g}",
+            "" if row.strength is None else f"{row.strength:+g}" if row.strength else "0",
             f"{row.wants:+,d}" if row.wants else "0",
             f"{row.holds:+,d}" if row.holds else "0",
-            f"{row.realised_minor:+,d} {row.currency}" if row.realised_minor else "0",
+            f"{row.net_minor:+,d} {row.currency}" if row.net_minor else "0",
         )
         for row in rows
     ]
@@ -113,14 +113,14 @@ def _strategies(rows: list[flow.Strategy], width: int) -> Table:
     table.add_column("BECAUSE", no_wrap=True)
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     left = width - sum(widths) - 3 * len(widths) - 4
-    for row, (name, signal, wants, holds, realised) in zip(rows, cells, strict=True):
+    for row, (name, signal, wants, holds, net) in zip(rows, cells, strict=True):
         ended = row.state in ("failed", "stopped")
         table.add_row(
             Text(name, style="red" if ended else ""),
             signal,
             wants,
             Text(holds, style="green" if row.holds == (row.wants or 0) else "yellow"),
-            realised,
+            net,
             Text(_cut(row.state if ended else row.reason, left), style="dim"),
         )
     return table

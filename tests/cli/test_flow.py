@@ -11,7 +11,8 @@ from rich.console import Console
 from reconciler.cli import flow
 from reconciler.cli.screen import _picture
 from reconciler.journal import History
-from tests.journal.test_chain_of_reasons import tell
+from tests.journal.test_chain_of_reasons import record, tell
+from tests.stories.teller import Teller
 
 
 @pytest.fixture
@@ -39,6 +40,30 @@ def test_a_signal_comes_before_its_target_its_order_and_its_fill(journal):
     assert flow.steps(journal, 0) == []
     said = [step.said for step in steps if step.what == "signal"]
     assert said[0] == "+0.1  A: crossed"
+
+
+def test_fills_of_one_moment_stand_in_their_order(database):
+    """An order that takes two prices at once: the position goes one way, and not to and fro."""
+    database.parent.mkdir(parents=True, mode=0o700)
+    teller = Teller()
+    teller.do(["target", "40"])
+    for line in ("ok r1", "fill r1 +30 x1", "fill r1 +10 x2"):
+        teller.do(line.split())
+    record(database, teller)
+    with History.open(database) as journal:
+        steps = flow.steps(journal, 100)
+    said = [step.said for step in steps if step.what == "fill"]
+    assert said == ["+30 @ 100, position +30", "+10 @ 100, position +40"]
+
+
+def test_what_a_strategy_made_is_told_after_fees(journal):
+    """What is realised hides what it costs to trade, which is most of it for one that flaps."""
+    rows = {row.strategy: row.net_minor for row in flow.strategies(journal)}
+    booked = journal.query(
+        "SELECT strategy, sum(realised_pnl_minor - fee_minor) FROM v_fill_shares GROUP BY strategy"
+    ).values
+    assert rows == dict(booked)
+    assert rows["A"] < 0
 
 
 def test_each_strategy_shows_what_it_wants_and_holds(journal):

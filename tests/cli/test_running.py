@@ -143,7 +143,7 @@ def test_the_demo_of_strategies_shows_what_led_to_what(run, home):
         target = journal.query("select contracts from v_targets order by target_id desc").values[0][
             0
         ]
-    held = re.findall(r"(?m)^\S+ +holds XBTUSD ([+-]?[\d,]+), realised", demo.stdout)
+    held = re.findall(r"(?m)^\S+ +holds XBTUSD ([+-]?[\d,]+), made", demo.stdout)
     assert len(held) >= 2
     assert sum(int(contracts.replace(",", "")) for contracts in held) == position
     assert net == target
