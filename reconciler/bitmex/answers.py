@@ -327,3 +327,14 @@ def _dead_man(asked: Asked, reply: Reply, at_us: int) -> list[AnyEvent]:
         DeadManAcked(at_us=at_us, timeout_ms=asked.timeout_ms),
         _answered(asked, Outcome.DONE, at_us, reply=reply),
     ]
+
+
+def not_sent(request_id: int, at_us: int, code: str, wait_us: int = 0) -> Answered:
+    """The answer to what was not sent at all: nothing happened, for sure."""
+    return Answered(
+        at_us=at_us,
+        request_id=request_id,
+        outcome=Outcome.NOT_SENT,
+        code=code,
+        retry_after_us=wait_us,
+    )

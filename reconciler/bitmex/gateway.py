@@ -25,10 +25,7 @@ from reconciler.core.decisions import (
     Resync,
 )
 from reconciler.core.events import (
-    Answered,
     AnyEvent,
-    OrderSeen,
-    Outcome,
     Quoted,
     Source,
     StreamLost,
@@ -38,6 +35,7 @@ from reconciler.venue import Host, Venue
 
 from . import answers, messages, net, rest, rows
 from .answers import Failure, Kind, Reply
+from .awaited import Awaited
 from .config import BitmexConfig
 from .lookups import LookUps
 from .messages import Frame
@@ -55,7 +53,6 @@ PAUSE_US = 10_000_000  # a loop that stood still so long trusts nothing that it 
 BLIND_US = 10_000_000  # a stream silent for longer is not believed
 MARGIN_EVERY_US = 1_000_000
 AUDIT_US = 45_000_000  # without an answer for so long, positions are read: for the clock, too
-UNSEEN_US = 10_000_000  # an accepted order that the stream does not show by then: it is not well
 EXPIRES_S = 60  # of logins, cancels and heartbeats: they do no harm when late
 
 
@@ -90,7 +87,7 @@ class BitmexGateway(Venue):
         self._loss_untold = False  # of the connection, or of a resync that was told
         self._executions_begun = False  # the execution table had its image
         self._ticked_us = self._margins_us = self._audited_us = 0
-        self._awaited: dict[str, int] = {}  # accepted orders, until when the stream must show them
+        self._awaited = Awaited(self._accounts.shows)
         self._public_refused = 0  # frames of public tables that could not be read
 
         to, ca_file = config.rest, config.ca_file or rest.authorities()
@@ -138,7 +135,8 @@ class BitmexGateway(Venue):
         if session is not None:
             self._note_pause(session, now_us)
             session.tick(now_us)
-            self._look_for_awaited(session, now_us)
+            if self._awaited.missed(now_us):
+                session.lose("the stream does not show an order that was accepted")
             self._follow(session, events, now_us)
         self._ticked_us = now_us
         if self._session is not None and now_us - self._margins_us >= MARGIN_EVERY_US:
@@ -161,10 +159,10 @@ class BitmexGateway(Venue):
         budget = self._vitals.budget
         if isinstance(decision, (PlaceOrder, AmendOrder)):
             if isinstance(decision, PlaceOrder) and not self._sees(now_us):
-                return [self._not_sent(decision.request_id, now_us, "out_of_sync")]
+                return [answers.not_sent(decision.request_id, now_us, "out_of_sync")]
             wait_us = budget.free_us(now_us, order=True) - now_us
             if wait_us > 0:
-                unsent = self._not_sent(decision.request_id, now_us, "budget", wait_us)
+                unsent = answers.not_sent(decision.request_id, now_us, "budget", wait_us)
                 return [*self._vitals.throttled(now_us), unsent]
         elif isinstance(decision, Resync):
             self._sync.ask(decision.request_id)
@@ -371,14 +369,6 @@ class BitmexGateway(Venue):
             self._accounts.tell_margins_again()  # for those who trust none from before the loss
             events.append(StreamLost(at_us=now_us, reason=reason))
 
-    def _look_for_awaited(self, session: Session, now_us: int) -> None:
-        """A stream may answer pings and still tell nothing. Our own orders show it."""
-        for order_id, until_us in list(self._awaited.items()):
-            if self._accounts.shows(order_id):
-                del self._awaited[order_id]
-            elif now_us > until_us:
-                session.lose("the stream does not show an order that was accepted")
-
     def _note_pause(self, session: Session, now_us: int) -> None:
         """After a pause, what waits in the socket is old: read it from the venue instead."""
         if self._ticked_us and now_us - self._ticked_us > PAUSE_US:
@@ -421,9 +411,7 @@ class BitmexGateway(Venue):
             self._vitals.learn(answer, job.sent, job.sent_orders, job.sent_us, received_us)
         events = answers.events_of(job.asked, answer, now_us)
         if job.asked.kind is Kind.PLACE and self._live:
-            for event in events:
-                if isinstance(event, OrderSeen) and not self._accounts.shows(event.order_id):
-                    self._awaited[event.order_id] = now_us + UNSEEN_US
+            self._awaited.accepted(events, now_us)
         events.extend(self._vitals.news(now_us))
         return events
 
@@ -450,16 +438,6 @@ class BitmexGateway(Venue):
         reader.sent, reader.sent_orders = budget.sent, budget.sent_orders
         reader.not_before_us = budget.free_us(now_us, order=False)
         reader.offset_us = self._vitals.clock.offset_us(now_us)
-
-    @staticmethod
-    def _not_sent(request_id: int, now_us: int, code: str, wait_us: int = 0) -> Answered:
-        return Answered(
-            at_us=now_us,
-            request_id=request_id,
-            outcome=Outcome.NOT_SENT,
-            code=code,
-            retry_after_us=wait_us,
-        )
 
     def _crashed(self, error: BaseException) -> None:
         """A thread of ours dies: nobody may believe any more that we see the venue."""
