@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from decimal import Decimal
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from reconciler.cli import files, output, parse
+from reconciler.cli import failures, files, output, parse
 from reconciler.cli.app import Ask, command
 from reconciler.cli.doing import OFFLINE, Timeout, closing, held_told, tell
 from reconciler.cli.waiting import ON_TARGET, wait_for
-from reconciler.errors import Differs, Refused, UsageError
+from reconciler.errors import (
+    Differs,
+    InDoubt,
+    NotLeader,
+    ReconcilerError,
+    Refused,
+    Unreachable,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from reconciler.service.door import TargetsRequest, TargetVersions
 
 File = Annotated[
     str | None,
@@ -38,27 +52,89 @@ def apply(
     ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until all are held.")] = False,
     timeout: Timeout = None,
+    watch: Annotated[
+        bool, typer.Option("-w", "--watch", help="Again whenever the file says something else.")
+    ] = False,
 ) -> None:
     """Set the targets in a file: all of them, or none."""
     if (file is None) == (plan == ""):
         raise UsageError("say which targets: -f FILE, or --plan ID")
+    if watch:
+        if file in (None, "-") or wait or timeout is not None:
+            raise UsageError("--watch needs a file that may change, and waits for nothing else")
+        assert file is not None
+        _watch(ask, file, prune)
     if plan and prune:
         raise UsageError("--prune belongs to the plan", next_step="Plan with --prune, then apply.")
     if timeout is not None and not wait:
         raise UsageError("--timeout needs --wait")
     from reconciler.cli import wiring
 
-    request = files.targets(file, prune=prune) if file is not None else None
     limit_s = parse.seconds(timeout) if timeout is not None else None
-    door, running = wiring.door(ask)
-    with held_told(), closing(door):
-        done = door.set_targets(request) if request is not None else door.apply_plan(plan)
-    _told(ask, done)
-    if not running:
-        ask.note(f"note: {OFFLINE}")
+    if file is not None:
+        done = _set(ask, files.targets(file, prune=prune))
+    else:
+        door, _ = wiring.door(ask)
+        with held_told(), closing(door):
+            done = door.apply_plan(plan)
+        _told(ask, done)
     if wait and done.targets:
         versions = {one.symbol: one.version for one in done.targets}
         wait_for(ask, list(versions), ON_TARGET, limit_s, versions=versions)
+
+
+def _set(ask: Ask, request: TargetsRequest) -> TargetVersions:
+    from reconciler.cli import wiring
+
+    door, running = wiring.door(ask)
+    with held_told(), closing(door):
+        done: TargetVersions = door.set_targets(request)
+    _told(ask, done)
+    if not running:
+        ask.note(f"note: {OFFLINE}")
+    return done
+
+
+def _watch(ask: Ask, file: str, prune: bool) -> NoReturn:
+    """
+    Set what the file says, and whenever it says something else, until interrupted.
+
+    What is refused is told once, and the targets before stay. What may only have come at a bad
+    moment is tried again. A file is read once it has been the same for a second: half of it, with
+    --prune, would close the other half.
+    """
+    before: bytes | None = None
+    done: bytes | None = None
+    told = ""
+    while True:
+        seen = _content(file)
+        if seen == before and seen != done:
+            try:
+                _set(ask, _for_watching(files.targets(file, prune=prune)))
+                done, told = seen, ""
+            except ReconcilerError as error:
+                if not isinstance(error, (Unreachable, InDoubt, NotLeader)):
+                    done = seen
+                if str(error) != told:
+                    failures.report(error, ask.form, debug=False)
+                told = str(error)
+            sys.stdout.flush()
+        before = seen
+        time.sleep(1)
+
+
+def _content(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        return f"{error.errno}".encode()  # which `files` tells in words
+
+
+def _for_watching(request: TargetsRequest) -> TargetsRequest:
+    for one in request.targets:
+        if one.by is not None and not one.key:
+            raise UsageError(f"{one.symbol}: by would be added again with each change of the file")
+    return request
 
 
 def _told(ask: Ask, done: Any) -> None:

@@ -45,6 +45,33 @@ def test_a_file_is_applied_whole_or_not_at_all(run, database, tmp_path):
     assert rows(database, moments) == [(1, 1), (2, 1)]
 
 
+def test_a_file_that_is_watched_is_applied_whenever_it_says_something_else(
+    run, database, tmp_path, monkeypatch
+):
+    """Once it has stood for a second; what is refused is told once, and the targets before stay."""
+    path = tmp_path / "targets.toml"
+    both, half = "[targets]\nXBTUSD = 300\nETHUSD = 20\n", "[targets]\nXBTUSD = 300\n"
+    looks = iter([both, both, half, both, "[targets]\nXBTUSD = 99999\n", None, None,
+                  half.replace("00", "50"), None])  # fmt: skip
+
+    def look(_: float) -> None:
+        for text in looks:
+            if text is not None:
+                path.write_text(text)
+            return
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reconciler.cli.apply.time.sleep", look)
+    look(1)
+    ended = run("apply", "-f", str(path), "--watch", "--prune")
+    assert ended.code == 130
+    sets = rows(database, "SELECT symbol, contracts FROM targets ORDER BY target_id")
+    assert sets == [("XBTUSD", 300), ("ETHUSD", 20), ("XBTUSD", 350), ("ETHUSD", 0)]
+    assert ended.err.count("above max_position_contracts") == 1
+    for wrong in (("-f", "-"), ("-f", str(path), "--wait"), ("--plan", "X")):
+        assert run("apply", *wrong, "--watch").code == 2
+
+
 def test_a_plan_without_a_service_sets_nothing_and_cannot_be_applied(run, database):
     """It shows what a target would change; there are no prices, and nobody remembers it."""
     ended = run("plan", "XBTUSD", "300", "-o", "json")
