@@ -34,6 +34,7 @@ from .vitals import Vitals
 Sink = Callable[[Sequence[News]], None]
 BIN_NAMES = {60_000_000: "1m", 300_000_000: "5m", 3_600_000_000: "1h", 86_400_000_000: "1d"}
 LIMIT_WITHOUT_KEY = 30  # requests a minute
+ABSURD_US = 86_400_000_000  # a stamp that is so far ahead of the venue's clock says no time
 
 
 class PublicFeed(Feed):
@@ -209,10 +210,14 @@ class PublicFeed(Feed):
         now_us = self._loop.now_us()
         if self._session is not None:
             self._follow(self._session, now_us)
-        if self._rows.newest_us:
-            self._vitals.clock.stamped(self._rows.newest_us, now_us)
-            self._rows.newest_us = 0
         surely_us = self._vitals.surely_us(now_us)
+        if stamp_us := self._rows.newest_us:
+            self._rows.newest_us = 0
+            if surely_us is None or stamp_us < surely_us + ABSURD_US:
+                self._vitals.clock.stamped(stamp_us, now_us)
+                surely_us = self._vitals.surely_us(now_us)
+            else:
+                self._refused += 1
         if surely_us is not None:
             self._offset_us = surely_us - now_us
         self._hand_over(now_us)

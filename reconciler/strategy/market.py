@@ -420,8 +420,8 @@ class Market(Mapping[str, SymbolMarket]):
         return told
 
     def _seen_at(self, market: SymbolMarket, venue_us: int) -> None:
-        market.venue_us = max(market.venue_us, venue_us)
         if not self._advanced or venue_us <= self.venue_us + AHEAD_US:
+            market.venue_us = max(market.venue_us, venue_us)
             self.venue_us = max(self.venue_us, venue_us)
 
     def _due(self) -> None:

@@ -182,6 +182,22 @@ def test_what_cannot_be_read_begins_anew(listening: Callable[..., Listener]) -> 
     assert listener.feed.health()["stream"] == "live"
 
 
+def test_a_stamp_of_another_age_moves_no_clock(listening: Callable[..., Listener]) -> None:
+    """One row of the year 9999 would close every bar of today, and none would come after it."""
+    listener = listening()
+    listener.joined()
+    feed = listener.feed
+    with listener.changed:
+        listener.market.advance(feed.venue_us())
+    row = '{"symbol":"XBTUSD","bidPrice":7,"askPrice":8,"timestamp":"9999-12-31T00:00:00.000Z"}'
+    frame = f'{{"table":"quote","action":"insert","data":[{row}]}}'.encode()
+    feed._loop.call_soon(lambda: feed.stream_said(frame, []) or ())
+    listener.until(lambda: feed.health()["frames_refused"] == 1)
+    assert abs(feed.venue_us() - time.time() * 1e6) < 60e6
+    listener.until(lambda: listener.market["XBTUSD"].bid not in (None, Decimal(7)))
+    assert abs(listener.market["XBTUSD"].venue_us - time.time() * 1e6) < 60e6
+
+
 def test_an_error_of_ours_is_told_and_ends_it(busy: Paper) -> None:
     """Whoever listens raises: the feed does not go on as if nothing had happened."""
     crashed = threading.Event()
