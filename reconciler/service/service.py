@@ -30,7 +30,7 @@ from reconciler.service.moments import iso
 from reconciler.service.options import Options
 from reconciler.service.servicefile import ServiceFile
 from reconciler.service.signalling import Desk
-from reconciler.service.strategies import Strategies
+from reconciler.service.strategies import Strategies, gone
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.service.telling import Say, Teller
 from reconciler.strategy.signals import Signal
@@ -219,6 +219,7 @@ class Service(Asking, StrategyDoor):
                 Configured(at_us=now_us, settings=self.options.settings),
             ]
         )
+        engine.handle(gone(ledger, self.desk.weights, now_us))
         engine.handle(self.desk.rebalance(ledger, "the weights were changed before the start"))
         doubtful = [order.cl_ord_id for order in ledger.own_alive() if order.doubt is not None]
         self._say(

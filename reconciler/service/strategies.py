@@ -23,12 +23,14 @@ from reconciler.core.ledger import Ledger
 from reconciler.errors import NotFound, ReconcilerError, Refused
 from reconciler.feed import News
 from reconciler.service.engine import Step, Watcher
+from reconciler.service.netting import Weights
 from reconciler.service.telling import Say
 from reconciler.strategy.failing import whole
 from reconciler.strategy.history import Needs
 from reconciler.strategy.host import Host
 from reconciler.strategy.market import GRACE_US, Market
 from reconciler.strategy.outbox import Outbox
+from reconciler.strategy.portfolio import known
 from reconciler.strategy.registry import Spec
 from reconciler.strategy.runner import Change, Runner
 from reconciler.strategy.signals import Signal
@@ -57,6 +59,18 @@ HANDED_OVER_WITHIN_S = 10.0
 #: Of the log, by the state of a strategy.
 LEVEL = {"running": "info", "stopped": "warning", "failed": "error"}
 NAME = {"running": "strategy.start", "stopped": "strategy.stop", "failed": "strategy.fail"}
+
+#: Of a strategy that no table and no source names: what it said counts no more, and nobody runs it.
+GONE = "it was taken out of the configuration"
+
+
+def gone(ledger: Ledger, weights: Weights, at_us: int) -> list[StrategyChanged]:
+    """Tell of those that were taken out since the last run, whatever their state was."""
+    return [
+        StrategyChanged(at_us=at_us, strategy=name, state="stopped", detail=GONE)
+        for name, said in ledger.strategies.items()
+        if said.detail != GONE and not known(weights.portfolios, weights.strategies, name)
+    ]
 
 
 class Strategies:
@@ -150,7 +164,7 @@ class Strategies:
         if not spec.enabled:
             self._host.runner.leave(spec.identifier, "off", "enabled = false")
             return False
-        was_stopped = before is not None and before.state == "stopped"
+        was_stopped = before is not None and before.state == "stopped" and before.detail != GONE
         has_failed = before is not None and before.state == "failed" and before.parameters
         if before is None or not (was_stopped or has_failed):
             return True

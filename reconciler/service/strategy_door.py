@@ -11,7 +11,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.errors import NotFound, Refused, UsageError
 from reconciler.service.door import StrategyReport
 from reconciler.service.netting import IDENTIFIER
-from reconciler.service.strategies import LEVEL, NAME, Strategies
+from reconciler.service.strategies import GONE, LEVEL, NAME, Strategies
 from reconciler.service.telling import Say
 from reconciler.service.words import legible
 from reconciler.strategy.registry import Spec
@@ -84,7 +84,10 @@ def _rows(
         said = ledger.strategies.get(identifier)
         if said is not None and row["runs"] != "service":
             row |= {"state": said.state, "detail": said.detail, "parameters": said.parameters}
-        in_force = [one for one in ledger.signals.values() if one.strategy == identifier]
+        has_say = said is None or said.detail != GONE
+        in_force = [
+            one for one in ledger.signals.values() if has_say and one.strategy == identifier
+        ]
         row["strengths"] = {one.symbol: f"{one.strength:f}" for one in in_force}
         row["signals"] = ", ".join(f"{one.symbol} {one.strength:+f}" for one in in_force)
         held = {s: shares.held(book, identifier) for s, book in ledger.books.items()}

@@ -17,7 +17,7 @@ from reconciler.core.settings import Limits, Settings
 from reconciler.errors import ConfigError, UnknownStrategy, UnknownSymbol, Unreachable, UsageError
 from reconciler.journal import History
 from reconciler.service import netting
-from reconciler.service.door import SignalResult, TargetRequest
+from reconciler.service.door import SignalResult, StrategyReport, TargetRequest
 from reconciler.service.netting import Weights
 from reconciler.service.offline import OfflineDoor
 from reconciler.service.options import Options
@@ -316,8 +316,7 @@ def options(folder: Path, *portfolios: Portfolio, **more: Any) -> Options:
         database=folder / "journal.db",
         settings=Settings(symbols=SYMBOLS),
         durability="process",
-        weights=Weights(portfolios or (portfolio(),), ("A", "B")),
-        **more,
+        **{"weights": Weights(portfolios or (portfolio(),), ("A", "B"))} | more,
     )
 
 
@@ -436,6 +435,32 @@ def test_a_restart_says_nothing_new(run: Any) -> None:
     run.stop()
     third = run(portfolio(symbols={"XBTUSD": Decimal(2000)}))
     assert targets(third) == [(1, 500, "portfolio main"), (2, 1000, "portfolio main")]
+
+
+def test_who_was_taken_out_is_told_so_once_and_may_come_back(run: Any) -> None:
+    """It is not shown as running, and its failure is no open incident any more."""
+
+    def reports(service: Service) -> list[tuple[str, str, str]]:
+        rows = service.strategies()
+        return [(row["strategy"], row["state"], row["signals"]) for row in rows]
+
+    first = run()
+    first.signal(signal("A", "0.5"))
+    first.report_strategy(
+        StrategyReport(strategy="A", state="failed", detail="zero", parameters="{}")
+    )
+    first.report_strategy(StrategyReport(strategy="B", state="running"))
+    assert [i["symbol"] for i in first.status()["incidents"]] == ["A"]
+    run.stop()
+    without = portfolio(strategies={"B": Decimal(1)})
+    for _ in range(2):
+        second = run(without, weights=Weights((without,), ("B",)))
+        assert reports(second) == [("A", "stopped", ""), ("B", "running", "")]
+        assert second.status()["incidents"] == []
+        run.stop()
+    with History.open(second.options.database) as history:
+        told = history.query("select strategy, state from strategy_states order by seq").values
+    assert told == [("A", "failed"), ("B", "running"), ("A", "stopped")]
 
 
 def test_rules_that_come_late_bring_the_target(run: Any) -> None:

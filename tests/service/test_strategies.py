@@ -17,7 +17,8 @@ from reconciler.core.ledger import Ledger
 from reconciler.errors import ConfigError, NotFound, Refused, UsageError
 from reconciler.feed import History, Joined, Trade
 from reconciler.service.door import StrategyReport
-from reconciler.service.strategies import SWITCH_S, Strategies
+from reconciler.service.netting import Weights
+from reconciler.service.strategies import SWITCH_S, Strategies, gone
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.strategy import Needs, Strategy
 from reconciler.strategy.registry import Spec
@@ -191,6 +192,17 @@ def test_who_was_stopped_or_failed_stays_so(before, then):
         row = house.strategies.do("echo", "start", by="test")
         assert row["strategy"] == "Echo_XBTUSD_1"
         house.until(lambda: house.recorded()["Echo_XBTUSD_1"] == "running")
+
+
+def test_who_was_taken_out_begins_when_it_is_configured_again():
+    """That was the configuration's word, and no person's."""
+    before = changed("failed")
+    (told,) = gone(before, Weights((), ()), AT_US)
+    before.strategies[told.strategy] = told
+    assert gone(before, Weights((), ()), AT_US) == []
+    with House(echo(), before=before) as house:
+        house.sync()
+        house.until(lambda: house.states() == {"echo": "running"})
 
 
 def test_one_that_is_not_enabled_begins_by_command_only():
