@@ -141,6 +141,8 @@ def convert(
         raise ConfigError(f"{file} is not UTF-8 text", path=str(file)) from None
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    if to.name in {"", ".."}:
+        raise UsageError(f"{to} is a folder", next_step="Name a file with --to.")
     folder = secrets if secrets is not None else to.with_suffix(".keys")
     try:
         found = convert.read(text, environment)

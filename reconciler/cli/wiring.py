@@ -155,7 +155,12 @@ def weights(config: AppConfig) -> Weights:
     Raises:
         ConfigError: A weight has an unknown identifier or symbol, or a file makes no sense.
     """
-    return _weights(config, _weight_files(config).changed() or ())
+    try:
+        return _weights(config, _weight_files(config).changed() or ())
+    except ConfigError as error:
+        if config.accounts:
+            error.message = f"account {config.exchange.account}: {error.message}"
+        raise
 
 
 def _weights_if_any(config: AppConfig) -> Weights | None:

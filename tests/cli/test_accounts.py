@@ -165,6 +165,19 @@ def test_nothing_is_written_over_what_is_there(convert, home):
     assert convert([entry()], "--to", "other.toml", "--secrets", "k").code == 0
     assert written(home) == ["k", "other.toml", "reconciler.keys"]
     assert "cannot be written" in convert([entry()], "--to", "nowhere/x.toml").err
+    assert ". is a folder" in convert([entry()], "--to", ".").err
+
+
+def test_what_is_wrong_with_a_portfolio_is_told_of_its_account(run, home):
+    """A portfolio of all is one of each account, and not each has its symbols."""
+    (home / "reconciler.toml").write_text(
+        "[portfolio.all]\nstrategies = { '*' = 1 }\nsymbols = { XBTUSD = 100 }\n"
+        "[strategy.ema]\nclass = 'ema_cross'\nsymbols = ['XBTUSD']\nbar = '1m'\n"
+        "[account.a]\nsymbols = ['XBTUSD']\n[account.b]\nsymbols = ['ETHUSD']\napi_key = 'k'\n"
+        "strategy.ema.enabled = false\n"
+    )
+    ended = run("config", "check")
+    assert (ended.code, "account b: portfolio.all.symbols" in ended.err) == (3, True)
 
 
 def test_who_is_switched_off_or_has_no_environment_is_not_guessed_about(convert, run, home):
