@@ -15,12 +15,15 @@ FULL_EVERY_US = 60_000_000
 _lock = threading.Lock()
 _running = 0
 _full_us = 0
+_was_on = True
 
 
 def enter() -> None:
     """A service starts: what is there now stays; nothing is collected by itself any more."""
-    global _running
+    global _running, _was_on
     with _lock:
+        if not _running:
+            _was_on = gc.isenabled()
         _running += 1
         gc.collect()
         gc.freeze()
@@ -33,7 +36,9 @@ def leave() -> None:
     with _lock:
         _running -= 1
         if not _running:
-            gc.enable()
+            gc.unfreeze()
+            if _was_on:
+                gc.enable()
 
 
 def collect(now_us: int) -> None:

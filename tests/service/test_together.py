@@ -145,5 +145,18 @@ def test_the_collector_comes_back_with_the_last_service():
     garbage.leave()
     assert not gc.isenabled()
     garbage.collect(0)
+    assert gc.get_freeze_count() > 0
     garbage.leave()
     assert gc.isenabled()
+    assert gc.get_freeze_count() == 0  # what services left behind can be collected again
+
+
+def test_a_collector_that_was_off_stays_off():
+    """Whoever embeds a service and minds the garbage himself is not overruled."""
+    gc.disable()
+    try:
+        garbage.enter()
+        garbage.leave()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
