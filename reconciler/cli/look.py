@@ -205,6 +205,7 @@ def now(ask: Ask) -> dict[str, Any]:
                 "environment": config.exchange.environment,
                 "last_seq": journal.last_seq(),
             },
+            "modes": modes_at_rest(journal.rows("v_modes", limit=0).dicts(), datetime.now(UTC)),
             "symbols": [_at_rest(output.exact(row)) for row in journal.status().dicts()],
             "incidents": [
                 row
@@ -212,6 +213,30 @@ def now(ask: Ask) -> dict[str, Any]:
                 if row["closed_at"] is None
             ],
         }
+
+
+def modes_at_rest(rows: Sequence[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """What of halts and modes (the newest first) is in force, as a service would tell it."""
+    found: dict[tuple[str, bool], dict[str, Any]] = {}
+    for row in reversed(rows):
+        symbol, mode, until = row["symbol"], row["mode"], row["until_at"]
+        if mode == "resume":
+            if row["by"] != "core":  # one that came by itself is in `until`
+                found = {key: one for key, one in found.items() if symbol not in ("", key[0])}
+        elif mode != "freeze":  # which is an incident
+            key = (symbol, mode == "halt")
+            before = found.pop(key, None)
+            if before is not None and mode == "halt":  # a halt never shortens another
+                lasts = before["until"] is None or before["until"] > row["at"]
+                if lasts and None in (until, before["until"]):
+                    until = None
+                elif lasts:
+                    until = max(until, before["until"])
+            why = f"{row['reason']} ({row['by']})" if row["reason"] else f"by {row['by']}"
+            found[key] = {"symbol": symbol, "mode": mode, "why": why, "until": until}
+    at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+    in_force = [one for one in found.values() if one["until"] is None or one["until"] > at]
+    return sorted(in_force, key=lambda one: (one["symbol"], one["mode"]))
 
 
 def _at_rest(row: dict[str, Any]) -> dict[str, Any]:
@@ -245,7 +270,7 @@ def _status(ask: Ask, symbols: Sequence[str]) -> None:
         if ask.form == "wide":
             columns += [name for name in rows[0] if name not in columns]
         output.write([{**row, **in_words(row)} for row in rows], columns, STATUS, ask.form)
-    modes = found.get("modes", ())  # of a running service
+    modes = found.get("modes", ())
     if found["incidents"] or modes:
         print()
     for mode in modes:

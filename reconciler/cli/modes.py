@@ -50,7 +50,7 @@ def freeze(ask: Ask, symbols: Symbols = None, reason: Reason = "") -> None:
 
 @command("flatten")
 def flatten(ask: Ask, symbols: Symbols = None, reason: Reason = "", until: Until = None) -> None:
-    """Set targets to zero, and only reduce from now on."""
+    """Set targets to zero, and stay there until `resume`, whatever is wanted meanwhile."""
     confirm(ask, f"Close {', '.join(symbols) if symbols else 'every position'}?")
     _set(ask, "flatten", symbols, reason, until)
 
@@ -82,7 +82,7 @@ def _told(ask: Ask, done: Any) -> None:
         tell(ask, "", done)
         return
     until = f" until {done.until}" if done.until else ""
-    what = "target 0, reduce-only" if done.did == "flattened" else done.did
+    what = "target 0, until you resume" if done.did == "flattened" else done.did
     for symbol in done.symbols:
         position = done.positions.get(symbol, 0)
         tell(ask, f"{symbol}  {what}{until}; position {position:+d}", done)

@@ -9,7 +9,10 @@ from contextlib import closing
 import pytest
 
 from reconciler.cli import parse
+from reconciler.core.settings import Settings
 from reconciler.errors import UsageError
+from reconciler.service.offline import OfflineDoor
+from reconciler.service.options import Options
 
 
 def rows(database, query):
@@ -43,6 +46,26 @@ def test_a_file_is_applied_whole_or_not_at_all(run, database, tmp_path):
     ]  # fmt: skip
     moments = "SELECT version, count(DISTINCT set_us) FROM targets GROUP BY version"
     assert rows(database, moments) == [(1, 1), (2, 1)]
+
+
+def test_status_tells_what_stops_it_though_no_service_runs(run, database):
+    """As the ledger has it: a halt shortens no other, a mode takes the place of the one before."""
+    said = (
+        *("pause XBTUSD", "reduce-only XBTUSD --reason lunch", "halt", "halt --until 2h"),
+        *("halt ETHUSD --until 1h", "halt ETHUSD --until 2h", "freeze ETHUSD", "flatten -y"),
+    )
+    for words in said:
+        assert run(*words.split()).code == 0
+    door = OfflineDoor(Options(database=database, settings=Settings(), durability="process"))
+    told = json.loads(run("status", "-o", "json").out)["modes"]
+    ours = door.status()["modes"]
+    assert sorted(map(str, told)) == sorted(map(str, ours))
+    assert len(told) == 4
+    assert "reduce_only XBTUSD: lunch (cli" in run("status").out
+    run("resume", "XBTUSD", "-y")
+    assert len(json.loads(run("status", "-o", "json").out)["modes"]) == 3
+    run("resume", "-y")
+    assert json.loads(run("status", "-o", "json").out)["modes"] == door.status()["modes"] == []
 
 
 def test_a_file_that_is_watched_is_applied_whenever_it_says_something_else(
@@ -93,7 +116,7 @@ def test_a_mode_is_recorded_with_its_author_its_reason_and_its_end(run, database
     assert run("reduce-only").out.count("reduce-only; position +0") == 2
     assert run("freeze", "ETHUSD").out == "ETHUSD  frozen; position +0\n"
     assert run("flatten").code == 5  # nobody to confirm it
-    assert run("flatten", "-y").out.count("target 0, reduce-only; position +0") == 2
+    assert run("flatten", "-y").out.count("target 0, until you resume; position +0") == 2
     assert run("resume", "-y").code == 0
     kept = rows(database, "SELECT mode, symbol, reason, until_us IS NULL FROM modes ORDER BY seq")
     assert kept == [
