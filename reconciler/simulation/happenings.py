@@ -126,7 +126,7 @@ class Happenings:
         if feed is not None:
             quote = feed.quote_row(symbol)
             if self.draws.strikes("bad_quote", self.world.weather.bad_quote):
-                quote.update(self._bad_quote())
+                quote.update(self._bad_quote(quote))
             feed.row("quote", "insert", quote)
             if self.world.mannered:
                 feed.row("trade", "insert", feed.trade_row(symbol))
@@ -275,9 +275,15 @@ class Happenings:
         self.world.venue_clock_set_us = self.world.agenda.now_us
         self.world.venue_clock.jump(self.draws.ms("venue clock", -900, 900))
 
-    def _bad_quote(self) -> dict[str, object]:
-        """Prices that nothing may be decided from: crossed, one-sided, or far from the mark."""
+    def _bad_quote(self, good: dict[str, object]) -> dict[str, object]:
+        """
+        Prices that nothing may be decided from: crossed, one-sided, or far from the mark.
+
+        Some that are crossed are near the mark, or the collar alone would keep them out.
+        """
         one = self.draws.one("which quote", ("crossed", "no ask", "no bid", "far"))
+        if one == "crossed" and self.draws.one("how crossed", (True, False)):
+            return {"bidPrice": good["askPrice"], "askPrice": good["bidPrice"]}
         if one == "crossed":
             return {"bidPrice": 104, "askPrice": 98}
         if one == "far":

@@ -48,6 +48,20 @@ def test_a_step_that_changes_no_price_asks_for_one_once() -> None:
     assert asked(teller) == before
 
 
+def test_a_price_that_was_looked_at_before_the_step_does_not_delay_it() -> None:
+    """The next stage comes in its time, though the last look at the market was two seconds ago."""
+    tell(
+        """
+        price 100.0 102.0
+        target +100 by mine     -> place r1 +100
+        ok r1
+        wait 6_999                                   = working
+        wait 1                  -> amend r1 @ 100.5
+        """,
+        settings=settings(Stage(how="join", for_us=7 * SECOND), Stage(how="inside")),
+    )
+
+
 def test_where_nobody_stands_on_its_side_an_order_stays_where_it_is() -> None:
     """There is nothing to join: that is no reason to move, nor to fall."""
     tell("""
