@@ -105,7 +105,7 @@ def net(
     says: dict[str, list[Portfolio]] = {}
     for portfolio in in_order:
         asked = _asked(portfolio, signals)
-        for symbol, allowed in _capped(portfolio, asked).items():
+        for symbol, allowed in _capped(portfolio, asked, lots).items():
             asks.setdefault(symbol, []).extend(asked[symbol])
             sums[symbol] = sums.get(symbol, Fraction(0)) + allowed
             says.setdefault(symbol, []).append(portfolio)
@@ -152,12 +152,16 @@ def _asked(portfolio: Portfolio, signals: Mapping[str, Signalled]) -> dict[str, 
     return found
 
 
-def _capped(portfolio: Portfolio, asked: Mapping[str, Sequence[_Ask]]) -> dict[str, Fraction]:
+def _capped(
+    portfolio: Portfolio, asked: Mapping[str, Sequence[_Ask]], lots: Mapping[str, int]
+) -> dict[str, Fraction]:
     """What the portfolio's caps let through of each symbol's sum."""
     allowed: dict[str, Fraction] = {}
     for symbol, asks in asked.items():
         total = sum((ask.contracts for ask in asks), Fraction(0))
         most = portfolio.max_contracts.get(symbol)
+        if most is not None:
+            most -= most % lots.get(symbol, 1)  # else rounding to the lot would go beyond it
         allowed[symbol] = (
             total if most is None else max(Fraction(-most), min(Fraction(most), total))
         )

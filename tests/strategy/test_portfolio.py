@@ -177,6 +177,16 @@ def test_a_symbol_is_cut_to_the_portfolios_cap() -> None:
     assert (found.contracts, parts(found)) == (-1200, {"A": -1000, "B": -900, "": 700})
 
 
+@pytest.mark.parametrize(("cap", "contracts"), [(160, 100), (199, 100), (200, 200), (99, 0)])
+def test_no_rounding_leads_beyond_a_cap(cap: int, contracts: int) -> None:
+    """A cap between two lots is the lower one: the nearest lot may be above it."""
+    capped = portfolio(max_contracts={"XBTUSD": cap})
+    for strength in ("1", "-1"):
+        found = netted(capped, A=strength)
+        assert abs(found["XBTUSD"].contracts) == contracts
+        assert netted(capped, before=found, A=strength) == found
+
+
 def test_a_portfolio_is_cut_to_its_gross_cap() -> None:
     """A strength of 1 in both symbols, 1 allowed in all: half of each."""
     found = netted(portfolio(max_gross=Decimal(1)), A="1", A_ETHUSD="-1")
