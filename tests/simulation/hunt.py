@@ -47,6 +47,8 @@ LATE = {
     "guards without _order_notional": MIXED_FROM + 15,
     "guards without _position_notional": MIXED_FROM + 1,
     "guards without _open_orders": MIXED_FROM + 29,
+    "guards without _uncrossed": MIXED_FROM + 41,
+    "guards without _collar": MIXED_FROM + 11,
 } | dict.fromkeys(
     ("parts_are_rounded_down", "strategies_pass_nothing_on", "funding_is_not_shared"),
     MANNERED_FROM,

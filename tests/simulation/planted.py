@@ -20,10 +20,10 @@ from reconciler.core import (
     fills,
     gate,
     guards,
-    looking,
     modes,
     orders,
     policies,
+    proving,
     review,
     shares,
     sizing,
@@ -320,12 +320,12 @@ def reduce_only_is_not_heard(patch: Patch) -> None:
 
 @fault
 def missing_fills_are_not_looked_up(patch: Patch) -> None:
-    patch.setattr(looking, "look_up", lambda look, order: None)
+    patch.setattr(proving, "look_up", lambda look, order: None)
 
 
 @fault
 def the_position_is_never_read(patch: Patch) -> None:
-    patch.setattr(looking, "check_position", lambda look: None)
+    patch.setattr(proving, "check_position", lambda look: None)
 
 
 @fault
@@ -528,5 +528,6 @@ def unguarded(guard: str) -> None:
     FAULTS[f"guards without {guard}"] = plant
 
 
-for _name in ("_orders_a_day", "_order_notional", "_position_notional", "_open_orders"):
+for _name in ("_orders_a_day", "_order_notional", "_position_notional", "_open_orders",
+              "_uncrossed", "_collar"):  # fmt: skip
     unguarded(_name)
