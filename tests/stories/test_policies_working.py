@@ -105,6 +105,18 @@ def test_crossing_stops_at_the_collar_and_not_before_it(touch: str, words: str, 
     assert teller.do(["target", words, "by", "mine"]) == [said]
 
 
+@pytest.mark.parametrize(
+    ("mark", "why"), [("100.0", "limits.price_collar_bps = 500"), ("-", "the mark price")]
+)
+def test_crossing_takes_nothing_from_beyond_the_collar(mark: str, why: str) -> None:
+    """Nor where nobody can tell where it is."""
+    teller = Teller(settings(Stage(how="cross"), max_slippage_bps=100))
+    teller.do(["price", "106.0", "106.5"])
+    teller.do(["mark", mark])
+    assert teller.do(["target", "+100", "by", "mine"]) == []
+    assert why in teller.book.waiting_for
+
+
 # -- time in which nobody could work a gap is no time that it was worked ---------------------------
 
 
