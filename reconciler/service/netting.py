@@ -103,10 +103,11 @@ def follow(
         told: By symbol, the refusal that was recorded last; changed in place.
         why: All targets are netted anew for this reason, signals or not.
     """
+    named = frozenset(weights.strategies)
     signals = {  # who was taken out of the configuration has no say, whatever a pattern fits
         name: one
         for name, one in ledger.signals.items()
-        if strategy_portfolio.known(weights.portfolios, weights.strategies, one.strategy)
+        if one.strategy in named or strategy_portfolio.known(weights.portfolios, (), one.strategy)
     }
     numbers: dict[str, int] = {}
     events: list[AnyEvent] = []
