@@ -12,7 +12,6 @@ again.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from reconciler.core.events import AnyEvent, StrategyChanged, Synced
 from reconciler.core.ledger import Ledger
 from reconciler.errors import NotFound, ReconcilerError, Refused
 from reconciler.feed import News
+from reconciler.service import interval
 from reconciler.service.engine import Step, Watcher
 from reconciler.service.netting import Weights
 from reconciler.service.telling import Say
@@ -49,10 +49,6 @@ MakeFeed = Callable[
 ]
 
 Wanted = tuple[Mapping[str, Needs], tuple[str, ...]]
-
-#: How long a strategy that computes may keep the interpreter from the trading loop. Python's own
-#: setting is 5 ms, and each fill would wait that long.
-SWITCH_S = 0.000_2
 
 HANDED_OVER_WITHIN_S = 10.0
 
@@ -106,7 +102,6 @@ class Strategies:
         self._host: Host | None = None
         self._asked: Wanted = ({}, ())
         self._closed = False
-        self._switch_s = 0.0
 
     # -- in the loop
 
@@ -152,8 +147,7 @@ class Strategies:
             signals=signals,
         )
         self._outbox.start()
-        self._switch_s = sys.getswitchinterval()
-        sys.setswitchinterval(min(self._switch_s, SWITCH_S))
+        interval.enter()
         host.start(spec.identifier for spec in own if self._may_begin(spec, ledger))
         return host
 
@@ -198,12 +192,14 @@ class Strategies:
 
     def close(self) -> None:
         """End the strategies and their market data."""
+        if self._closed:
+            return
         self._closed = True
         if self._feed is not None:
             self._feed.close(1)
         if self._host is not None:
             self._host.stop()
-            sys.setswitchinterval(self._switch_s)
+            interval.leave()
         self._outbox.stop()
 
     # -- in the strategies' threads

@@ -16,9 +16,10 @@ from reconciler.core.events import Signalled, StrategyChanged, Synced, Tick
 from reconciler.core.ledger import Ledger
 from reconciler.errors import ConfigError, NotFound, Refused, UsageError
 from reconciler.feed import History, Joined, Trade
+from reconciler.service import interval
 from reconciler.service.door import StrategyReport
 from reconciler.service.netting import Weights
-from reconciler.service.strategies import SWITCH_S, Strategies, gone
+from reconciler.service.strategies import Strategies, gone
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.strategy import Needs, Strategy
 from reconciler.strategy.registry import Spec
@@ -328,7 +329,7 @@ def test_the_loop_gets_the_interpreter_soon_while_strategies_run():
     try:
         with House(echo()) as house:
             house.sync()
-            assert sys.getswitchinterval() <= SWITCH_S * 1.01
+            assert sys.getswitchinterval() <= interval.SHORT_S * 1.01
         assert sys.getswitchinterval() == pytest.approx(0.004)
     finally:
         sys.setswitchinterval(before)

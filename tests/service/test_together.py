@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 
 import pytest
 
 from reconciler.errors import Broken, NotLeader
-from reconciler.service import garbage, together
+from reconciler.service import garbage, interval, together
 from reconciler.service.together import Together
 
 
@@ -160,3 +161,14 @@ def test_a_collector_that_was_off_stays_off():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_the_interval_of_the_interpreter_is_of_all_accounts():
+    """Strategies of one account end: those of another still give the interpreter up soon."""
+    before = sys.getswitchinterval()
+    interval.enter()
+    interval.enter()
+    interval.leave()
+    assert sys.getswitchinterval() <= interval.SHORT_S * 1.01
+    interval.leave()
+    assert sys.getswitchinterval() == pytest.approx(before)
