@@ -51,7 +51,7 @@ def service(home, database):
             process.communicate()
 
 
-def test_a_running_service_is_asked_and_stops_in_order(service, run, database, stored):
+def test_a_running_service_is_asked_and_stops_in_order(service, run, database):
     """Every command finds the service by the file beside the journal; SIGTERM ends it cleanly."""
     found = Path(f"{database}.service")
     assert stat.S_IMODE(found.stat().st_mode) == 0o600
@@ -63,10 +63,13 @@ def test_a_running_service_is_asked_and_stops_in_order(service, run, database, s
     assert ended.code == 0
     assert re.search(r"XBTUSD  on target -300 after \d+\.\d s", ended.out)
     assert ended.err == ""
-    before = stored()
     refused = run("set", "XBTUSD", "350")
-    assert (refused.code, refused.out, stored()) == (5, "", before)
+    assert (refused.code, refused.out) == (5, "")
     assert "+350 is not a whole multiple of the lot of 100" in refused.err
+    (kept,) = json.loads(run("get", "refusals", "-o", "json").out)
+    assert (kept["contracts"], kept["code"]) == (350, "not_a_lot")
+    (target,) = json.loads(run("get", "targets", "-o", "json").out)
+    assert target["contracts"] == -300
     assert run("set", "XBTUSD", "-400", "--if-version", "0").code == 5
     status = run("status")
     assert re.match(r"● running .* simulated/main .*stream live", status.out)
