@@ -61,7 +61,13 @@ GONE = "it was taken out of the configuration"
 
 
 def gone(ledger: Ledger, weights: Weights, at_us: int) -> list[StrategyChanged]:
-    """Tell of those that were taken out since the last run, whatever their state was."""
+    """
+    Tell of those that were taken out since the last run, whatever their state was.
+
+    Where nobody at all is named, a file was not found, or makes no sense: that is no word about any.
+    """
+    if not weights.strategies and not weights.portfolios:
+        return []
     return [
         StrategyChanged(at_us=at_us, strategy=name, state="stopped", detail=GONE)
         for name, said in ledger.strategies.items()

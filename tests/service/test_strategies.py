@@ -198,9 +198,11 @@ def test_who_was_stopped_or_failed_stays_so(before, then):
 def test_who_was_taken_out_begins_when_it_is_configured_again():
     """That was the configuration's word, and no person's."""
     before = changed("failed")
-    (told,) = gone(before, Weights((), ()), AT_US)
+    assert gone(before, Weights(), AT_US) == []  # a file that was lost is no word about anybody
+    others = Weights((), ("Other_XBTUSD_1",))
+    (told,) = gone(before, others, AT_US)
     before.strategies[told.strategy] = told
-    assert gone(before, Weights((), ()), AT_US) == []
+    assert gone(before, others, AT_US) == []
     with House(echo(), before=before) as house:
         house.sync()
         house.until(lambda: house.states() == {"echo": "running"})
