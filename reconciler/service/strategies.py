@@ -64,7 +64,7 @@ def gone(ledger: Ledger, weights: Weights, at_us: int) -> list[StrategyChanged]:
     """
     Tell of those that were taken out since the last run, whatever their state was.
 
-    Where nobody at all is named, a file was not found, or makes no sense: that is no word about any.
+    Where nobody at all is named, a file was lost or makes no sense: that is no word about anybody.
     """
     if not weights.strategies and not weights.portfolios:
         return []
