@@ -194,6 +194,8 @@ def test_who_said_the_same_again_or_forgot_it_is_newer_than_a_row_from_before() 
     table.teller.event(forget(table.ledger, SYMBOL, "me", "", table.teller.now_us)[0][0])
     assert table.look() == ["day/2 superseded"]
     assert table.target() is None
+    table.teller.target(0)
+    assert set_target(TargetRequest(symbol=SYMBOL, contracts=0), "hold", *table.now)[0] == []
 
 
 def test_a_target_of_the_very_moment_is_no_newer_than_the_row() -> None:
