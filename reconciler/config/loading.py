@@ -124,7 +124,9 @@ def _check_apart(made: Mapping[str, AppConfig]) -> None:
     """No two accounts share a key, a journal or a port."""
     taken: dict[tuple[str, object], str] = {}
     for account, config in made.items():
-        venue = config.exchange.url or config.exchange.environment
+        venue: str = config.exchange.environment  # an address can be spelt in many ways
+        if venue == "simulated":  # many of these, and all know the usual key
+            venue = config.exchange.url or venue
         _, port = config.listen
         given = config.exchange.api_key
         simulated = "sim-key" if config.exchange.environment == "simulated" else ""

@@ -84,6 +84,9 @@ def test_each_account_has_a_journal_and_a_port_of_its_own(file, tmp_path):
     [
         ("[account.a]\n[account.b]", "accounts a and b have one key"),
         ("[account.a]\napi_key='k'\n[account.b]\napi_key='k'", "accounts a and b have one key"),
+        (("[account.a]\nenvironment='testnet'\napi_key='k'\n"
+         "[account.b]\nenvironment='testnet'\nurl='https://testnet.bitmex.com'\napi_key='k'"),
+         "accounts a and b have one key"),
         ("[account.a]\ndatabase.url='x.db'\n[account.b]\napi_key='k'\ndatabase.url='x.db'",
          "accounts a and b have one journal"),
         ("api.listen='127.0.0.1:9000'\n[account.a]\n[account.b]\napi_key='k'",
