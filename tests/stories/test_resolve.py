@@ -327,7 +327,7 @@ def test_what_only_tells_of_something_keeps_nothing_frozen() -> None:
     """The freeze is over, though an incident that stops nothing is still open."""
     teller = refused_thrice()
     teller.do(["freeze", SYMBOL])
-    decide(teller, "by_hand", "adopt")
+    decide(teller, "by_hand", "trade_back")
     assert (teller.book.frozen, list(teller.ledger.incidents)) == ("", [f"refused {SYMBOL}"])
 
 
