@@ -75,9 +75,12 @@ class NaiveBook:
     confirmed: bool = True
     waiting_for: str = ""
     frozen: str = ""
+    frozen_by: str = ""
     halted: str = ""
+    mode: str = ""
     instrument: None = None
     keys: dict[str, tuple[int, int]] = field(default_factory=dict)
+    orders: dict[str, Any] = field(default_factory=dict)  # it keeps none
 
 
 @dataclass(slots=True)
@@ -90,6 +93,8 @@ class NaiveLedger:
     books: dict[str, NaiveBook] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)
     incidents: dict[str, int] = field(default_factory=dict)
+    schedules: dict[str, e.ScheduleSet] = field(default_factory=dict)  # none
+    signals: dict[str, e.Signalled] = field(default_factory=dict)  # none
     in_sync: bool = False
     watermark_us: int = 0
     offset_us: int = 0
@@ -97,6 +102,7 @@ class NaiveLedger:
     stopping: str = ""
     halted: str = ""
     frozen: str = ""
+    mode: str = ""
 
     def next_wake_us(self) -> int:
         """It looks ten times a second."""
