@@ -107,7 +107,10 @@ EXACT = (
         )
     ),
     "reconciler/feed.py",
-    *(f"reconciler/strategy/{name}.py" for name in ("bars", "book", "history", "market", "prices", "series")),
+    *(
+        f"reconciler/strategy/{name}.py"
+        for name in ("bars", "book", "history", "market", "prices", "series")
+    ),
     "reconciler/paper/market.py",
     "reconciler/paper/instruments.py",
     "reconciler/paper/account.py",

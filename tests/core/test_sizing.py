@@ -7,8 +7,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.ledger import Book, Ledger
 from reconciler.core.ladder import stages_of
+from reconciler.core.ledger import Book, Ledger
 from reconciler.core.policies import Basis, Pricing, outside_collar, price, to_tick
 from reconciler.core.settings import Limits, Policy, Settings, Stage
 from reconciler.core.sizing import minute_is_full, next_size
