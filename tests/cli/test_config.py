@@ -152,7 +152,10 @@ def test_a_file_is_found_where_it_belongs(file, tmp_path, monkeypatch):
         ("[exchange]\nrest_timeout_s = 61", "less than or equal to 60"),
         ("[limits.symbol.SOLUSD]\nmax_order_contracts = 5", "SOLUSD is not in exchange.symbols"),
         ("[reconcile]\ndefault_policy = 'yolo'", "is none of passive, urgent"),
-        ("[reconcile]\nforeign_orders = 'shoot'", "must be 'count', 'ignore', 'cancel' or 'freeze'"),
+        (
+            "[reconcile]\nforeign_orders = 'shoot'",
+            "must be 'count', 'ignore', 'cancel' or 'freeze'",
+        ),
         ("[api]\nlisten = '0.0.0.0:8764'", "must be on this machine"),
         ("[api]\nlisten = '127.0.0.1'", "must be HOST:PORT"),
         ("[api]\nlisten = '127.0.0.1:99999'", "must have a port from 0 to 65535"),
