@@ -83,8 +83,9 @@ class Asking:
         """See `Door.apply_plan`."""
 
         def make(ledger: Ledger) -> Made[TargetVersions]:
-            request = self._plans.take(plan_id, self._loop.now_us(), ledger)
-            return self._several(request, ledger)
+            plan = self._plans.take(plan_id, self._loop.now_us(), ledger)
+            events, finish = self._several(plan.request, ledger)
+            return targeting.asked_as(plan.forms, events), finish
 
         return self._audited(None, make)
 

@@ -84,7 +84,7 @@ class OfflineDoor:
 
         def make(ledger: Ledger, now_us: int) -> Made[dict[str, Any]]:
             on_expiry = self.options.on_expiry
-            shown, _ = planning.drawn(request, on_expiry, now_us, ledger, targeting.no_quote)
+            shown, _, _ = planning.drawn(request, on_expiry, now_us, ledger, targeting.no_quote)
             return (), lambda _: shown
 
         return self._write(make)

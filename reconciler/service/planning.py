@@ -32,7 +32,8 @@ class Plan(NamedTuple):
     """What was planned, and on what it stands."""
 
     until_us: int
-    request: TargetsRequest
+    request: TargetsRequest  # in contracts
+    forms: dict[str, str]  # in which each symbol was asked for, if not in contracts
     stands_on: dict[str, dict[str, object]]
 
 
@@ -51,7 +52,7 @@ class Plans:
         quote_of: QuoteOf,
     ) -> dict[str, Any]:
         """The rows of a plan; with an id, if nothing of it is refused."""
-        shown, asked = drawn(request, default_on_expiry, now_us, ledger, quote_of)
+        shown, asked, forms = drawn(request, default_on_expiry, now_us, ledger, quote_of)
         self._plans = {name: one for name, one in self._plans.items() if one.until_us > now_us}
         if not any(row["refused"] for row in shown["rows"]):
             name = secrets.token_hex(4).upper()
@@ -62,13 +63,13 @@ class Plans:
             for oldest in [*self._plans][: 1 - MOST_PLANS]:
                 del self._plans[oldest]
             whole_request = msgspec.structs.replace(request, targets=asked, prune=False)
-            self._plans[name] = Plan(now_us + VALID_US, whole_request, stands_on)
+            self._plans[name] = Plan(now_us + VALID_US, whole_request, forms, stands_on)
             shown |= {"plan_id": name, "valid_until": iso(now_us + VALID_US)}
         return shown
 
-    def take(self, name: str, now_us: int, ledger: Ledger) -> TargetsRequest:
+    def take(self, name: str, now_us: int, ledger: Ledger) -> Plan:
         """
-        The targets of a plan, which is used up by it.
+        A plan, which is used up by it.
 
         Raises:
             PlanExpired: There is no such plan any more.
@@ -87,7 +88,7 @@ class Plans:
                     moved=", ".join(moved),
                 )
         del self._plans[name]
-        return plan.request
+        return plan
 
 
 def _apart(what: str, before: dict[str, object], now: dict[str, object]) -> str:
@@ -115,10 +116,14 @@ def drawn(
     now_us: int,
     ledger: Ledger,
     quote_of: QuoteOf,
-) -> tuple[dict[str, Any], tuple[TargetRequest, ...]]:
-    """The rows of a plan, and its targets in contracts. The ledger is left as it is."""
+) -> tuple[dict[str, Any], tuple[TargetRequest, ...], dict[str, str]]:
+    """
+    The rows of a plan, its targets in contracts, and the forms that these were asked in.
+
+    The ledger is left as it is.
+    """
     copy = msgspec.json.decode(msgspec.json.encode(ledger), type=Ledger)
-    rows, asked = [], []
+    rows, asked, forms = [], [], {}
     for one in whole(request, ledger):
         quote = quote_of(one.symbol)
         try:
@@ -130,6 +135,7 @@ def drawn(
             raise named(one.symbol[:40], error) from None
         decisions: list[AnyDecision] = []
         if accepted.event is not None:
+            forms[one.symbol] = accepted.event.asked
             now = _of_now(quote, now_us)
             event = msgspec.structs.replace(accepted.event, quote=now or msgspec.UNSET)
             decisions = step(copy, event).decisions
@@ -139,13 +145,14 @@ def drawn(
         rows.append(_row(copy, one.symbol, accepted, decisions, quote))
     worst = {row["symbol"]: row["worst_case"] for row in rows if row["worst_case"]}
     changed = sum(row["gap"] != 0 or not row["unchanged"] for row in rows)
-    return {
+    shown = {
         "plan_id": "",
         "valid_until": None,
         "rows": rows,
         "worst_case": worst,
         "changed": changed,
-    }, tuple(asked)
+    }
+    return shown, tuple(asked), forms
 
 
 def _of_now(quote: Quoted | None, now_us: int) -> Quoted | None:

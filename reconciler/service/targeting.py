@@ -283,6 +283,16 @@ def _raising(refusal: ReconcilerError) -> Callable[[Ledger], NoReturn]:
     return finish
 
 
+def asked_as(forms: dict[str, str], events: Sequence[AnyEvent]) -> list[AnyEvent]:
+    """Targets that were planned in another form and are set in contracts: the form is kept."""
+    return [
+        msgspec.structs.replace(event, asked=forms[event.symbol])
+        if isinstance(event, TargetSet) and forms.get(event.symbol)
+        else event
+        for event in events
+    ]
+
+
 def absolute(request: TargetRequest, contracts: int) -> TargetRequest:
     """The same request, in contracts."""
     return msgspec.structs.replace(

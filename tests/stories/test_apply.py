@@ -51,7 +51,7 @@ class Desk:
         return self.plans.make(request, "hold", self.teller.now_us, self.ledger, self.quote)
 
     def take(self, plan: dict[str, Any]) -> TargetsRequest:
-        return self.plans.take(plan["plan_id"], self.teller.now_us, self.ledger)
+        return self.plans.take(plan["plan_id"], self.teller.now_us, self.ledger).request
 
     @property
     def targets(self) -> dict[str, int | None]:
@@ -274,7 +274,12 @@ def test_a_plan_keeps_the_contracts_that_were_shown() -> None:
     desk = Desk()
     plan = desk.plan(want(notional="250.5"))
     desk.teller.do(["price", "90", "91"])
-    assert desk.take(plan).targets == (want(250),)
+    done = desk.plans.take(plan["plan_id"], desk.teller.now_us, desk.ledger)
+    assert done.request.targets == (want(250),)
+    events, _ = targeting.set_targets(done.request, "hold", desk.teller.now_us, desk.ledger)
+    (event,) = targeting.asked_as(done.forms, events)
+    assert isinstance(event, e.TargetSet)
+    assert "250.5" in event.asked
 
 
 def test_a_forgotten_target_leaves_the_position_and_takes_the_order_away() -> None:
