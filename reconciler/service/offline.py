@@ -42,6 +42,8 @@ from reconciler.service.service import ID_FAMILY, Service
 from reconciler.strategy.signals import Signal
 from reconciler.venue import Host, Venue
 
+DOUBT_WITHIN_S = 30.0  # proof that an order never arrived takes some twenty seconds
+
 T = TypeVar("T")
 Made = tuple[Sequence[AnyEvent], Callable[[Ledger], T]]
 
@@ -134,6 +136,7 @@ class OfflineDoor:
         left: list[tuple[str, ...]] = []
         options = self.options
         options.once, options.keep_orders = False, False
+        options.stop_within_s = DOUBT_WITHIN_S
         service = Service(options, self._make_venue)
         service.stop("halted")
         service.run()

@@ -10,6 +10,8 @@ from reconciler.service.signalling import ReadWeights
 from reconciler.service.strategies import MakeFeed
 from reconciler.strategy.registry import Spec
 
+STOP_WITHIN_S = 9.5  # to cancel what rests; with what follows, the promise is 15 s
+
 
 class Options:
     """How to run: everything that the configuration decided, without its form."""
@@ -31,6 +33,7 @@ class Options:
         read_weights: ReadWeights | None = None,
         strategies: tuple[Spec, ...] = (),
         make_feed: MakeFeed | None = None,
+        stop_within_s: float = STOP_WITHIN_S,
     ) -> None:
         self.database = database
         self.settings = settings
@@ -46,3 +49,4 @@ class Options:
         self.read_weights = read_weights
         self.strategies = strategies
         self.make_feed = make_feed
+        self.stop_within_s = stop_within_s

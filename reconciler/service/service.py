@@ -36,7 +36,6 @@ from reconciler.service.telling import Say, Teller
 from reconciler.strategy.signals import Signal
 from reconciler.venue import Host, Venue
 
-STOP_WITHIN_S = 9.5  # to cancel what rests; with what follows, the promise is 15 s
 END_WITHIN_S = 2.0  # for threads, after the two seconds that the venue has
 FREE_BYTES = 64 * 2**20  # below it no new order is placed
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -272,7 +271,7 @@ class Service(Asking, StrategyDoor):
                 self.stop("every target is held")
             return False
         if self._stop_by_us is None:
-            self._stop_by_us = now_us + int(STOP_WITHIN_S * 1e6)
+            self._stop_by_us = now_us + int(self.options.stop_within_s * 1e6)
         if now_us >= self._stop_by_us:
             return True
         drained = options.keep_orders or commands.nothing_rests(ledger, ())
