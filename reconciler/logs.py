@@ -68,6 +68,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "rate.wait": "waiting for request budget",
     "incident.open": "incident opened",
     "incident.close": "incident closed",
+    "incident.resolve": "incident decided",
     "lease.gained": "lease gained",
     "lease.lost": "lease lost",
     "backup.done": "backup written",

@@ -107,6 +107,8 @@ def _signal(policy: Policy, stage: Stage, basis: Basis) -> Pricing | str:
     if basis.signal is None:
         return _cross(policy, stage, basis)
     asked = _through(basis.signal, policy, basis) + basis.side * stage.offset_ticks * basis.tick
+    if basis.edge is not None and (asked - basis.edge) * basis.side > 0:
+        asked = basis.edge  # the market is better than the signal's: no need to pay that much
     return basis.resting(asked, stage, post_only=False)
 
 

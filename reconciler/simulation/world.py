@@ -16,6 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from reconciler.core.lifecycle import State
+from reconciler.core.policies import policy_of
 from reconciler.core.settings import Limits, Settings, default_policies
 from reconciler.journal import codec
 from reconciler.simulation import manners, purse
@@ -39,6 +40,9 @@ CONVERGE_STEPS = 2_000
 FILE_EVERY = 50  # of so many seeds one lives with a real journal
 AGAIN_EVERY = 10  # of so many seeds one is decided again, from its journal
 DOUBT_US = 45 * SECOND
+
+#: What a target with a price waits for that is too far from the mark now.
+FAR = "a price within limits.price_collar_bps"
 
 
 class World:
@@ -345,9 +349,13 @@ class World:
         truth = self.exchange.position[book.symbol]
         named = ("room below", "nothing: the gap", *purse.BLOCKED)  # states
         blocked = book.waiting_for.startswith(named) or book.frozen_by == "runaway"
+        if book.target.price is not None:  # the market has left the signal's price behind
+            blocked = blocked or book.waiting_for.startswith(FAR)
         if self.exchange.rules[book.symbol].state == "Settled":
             blocked = book.waiting_for.startswith("the market to open")
-        return bool(truth == book.position and (book.position == book.target.contracts or blocked))
+        gap = abs(book.position - book.target.contracts)
+        band = policy_of(self.settings, book.target.policy).band_contracts
+        return bool(truth == book.position and (gap <= band or blocked))
 
     def _account_is_frozen(self) -> bool:
         return self.process is not None and bool(self.process.engine.ledger.frozen)

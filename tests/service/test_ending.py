@@ -6,8 +6,7 @@ import threading
 from pathlib import Path
 
 from reconciler.core.settings import Settings
-from reconciler.service.options import Options
-from reconciler.service.options import STOP_WITHIN_S
+from reconciler.service.options import STOP_WITHIN_S, Options
 from reconciler.service.service import END_WITHIN_S, Service
 from reconciler.service.strategies import Strategies
 from reconciler.service.together import STOP_WITHIN_S as ALL_WITHIN_S

@@ -67,8 +67,17 @@ def without(condition: str) -> None:
         kept = tuple(c for c in gate.CONDITIONS if c.__name__ != condition)
         assert len(kept) == len(gate.CONDITIONS) - 1
         patch.setattr(gate, "CONDITIONS", kept)
+        asked_again = AGAIN.get(condition)
+        if asked_again is not None:
+            left = tuple(g for g in guards.AT_ANY_PRICE if g.__name__ != asked_again)
+            assert len(left) == len(guards.AT_ANY_PRICE) - 1
+            patch.setattr(guards, "AT_ANY_PRICE", left)
 
     FAULTS[f"gate without {condition}"] = plant
+
+
+#: A condition of the gate, and the guard that asks the same again.
+AGAIN = {"_in_sync": "_stream"}
 
 
 for _name in ("_stopped", "_in_sync", "_confirmed", "_instrument", "_clock", "_budget"):
@@ -241,7 +250,7 @@ def refusals_are_not_waited_for(patch: Patch) -> None:
 
 @fault
 def no_limit_of_orders(patch: Patch) -> None:
-    patch.setattr(sizing, "minute_is_full", lambda placed_us, at_us, most: None)
+    patch.setattr(guards, "minute_is_full", lambda placed_us, at_us, most: None)
 
 
 @fault

@@ -205,6 +205,27 @@ def test_a_signal_has_its_price_and_is_then_let_be() -> None:
     assert default_policies()["signal"] == Policy(start="signal", escalate_after_us=0)
 
 
+@pytest.mark.parametrize(
+    ("prices", "mark", "words", "said"),
+    [
+        ("90.0 91.0", "90.5", "+100", "+100 @ 95.0"),
+        ("111.0 112.0", "111.5", "-100", "-100 @ 106.0"),
+    ],
+)
+def test_a_market_better_than_the_signal_is_met_at_the_collar(
+    prices: str, mark: str, words: str, said: str
+) -> None:
+    """Who would pay 101 need not wait for 90 to come back: the collar is as far as it asks."""
+    tell(
+        f"""
+        price {prices}
+        mark {mark}
+        target {words} by signal price 101.0 -> place r1 {said}
+        """,
+        settings=settings(Limits(price_collar_bps=500)),
+    )
+
+
 def test_a_signal_that_comes_again_with_another_price_moves_its_order() -> None:
     """The market does not move it, whoever gave it does: by the rules of every amend."""
     tell(
