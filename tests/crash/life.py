@@ -164,7 +164,7 @@ def rows_in(db: sqlite3.Connection) -> str:
     ).fetchall()
     found = sha256()
     for (table,) in tables:
-        if table not in LEFT_OUT and not table.startswith("sqlite_"):
+        if table not in LEFT_OUT and not str(table).startswith("sqlite_"):
             rows = db.execute(f"SELECT * FROM {table}").fetchall()
             if rows:
                 found.update(repr((table, rows)).encode())
