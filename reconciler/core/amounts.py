@@ -31,6 +31,13 @@ class Amount(NamedTuple):
     asked: str
 
 
+def form_of(by: int | None, notional: Decimal | None, percent: Decimal | None) -> str:
+    """What was asked for, as it is recorded; of money, what it was worth then follows."""
+    if by is not None:
+        return f"by {by:+d}"
+    return f"notional {notional:f}" if notional is not None else f"{percent:f} %"
+
+
 def of_notional(ledger: Ledger, book: Book, amount: Decimal, quote: Quoted | None) -> Amount:
     """Contracts worth no more than *amount*; below zero: short."""
     instrument = _instrument(book)
@@ -50,7 +57,9 @@ def of_notional(ledger: Ledger, book: Book, amount: Decimal, quote: Quoted | Non
     currency = instrument.quote_currency
     if instrument.quanto:
         currency = instrument.settle_currency.upper()
-    return _whole_lots(instrument, size, amount, f"notional {amount:f} {currency} at {mark:f}")
+    return _whole_lots(
+        instrument, size, amount, f"{form_of(None, amount, None)} {currency} at {mark:f}"
+    )
 
 
 def of_percent(ledger: Ledger, book: Book, percent: Decimal, quote: Quoted | None) -> Amount:
@@ -69,7 +78,8 @@ def of_percent(ledger: Ledger, book: Book, percent: Decimal, quote: Quoted | Non
         )
     minor = int(abs(percent) * margin.margin_minor / 100)
     size = worth.most_contracts(instrument, minor, mark) or 0
-    asked = f"{percent:f} % of {margin.margin_minor} {instrument.settle_currency} at {mark:f}"
+    of = f"{margin.margin_minor} {instrument.settle_currency} at {mark:f}"
+    asked = f"{form_of(None, None, percent)} of {of}"
     return _whole_lots(instrument, size, percent, asked)
 
 

@@ -78,19 +78,10 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int, quote: Quoted | None = No
     book = _known_book(ledger, wanted.symbol)
     _check_words(ledger, wanted)
     repeated = book.keys.get(wanted.key) if wanted.key else None
-    contracts, asked = _contracts(ledger, book, wanted, quote, repeated)
     previous = book.target.contracts if book.target is not None else None
     if repeated is not None:
-        version, before = repeated
-        if wanted.contracts is not None and before != contracts:
-            raise KeyReused(
-                f"{wanted.symbol}: key {wanted.key!r} was used for {before:+d} "
-                f"(version {version}), now it says {contracts:+d}",
-                symbol=wanted.symbol,
-                key=wanted.key,
-                version=version,
-            )
-        return Accepted(None, before, previous, version, "this key was recorded before")
+        return _repeated(wanted, repeated, previous)
+    contracts, asked = _contracts(ledger, book, wanted, quote)
     _check_moments(wanted, at_us)
     if wanted.if_version is not None and wanted.if_version != book.version:
         raise StaleVersion(
@@ -123,6 +114,26 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int, quote: Quoted | None = No
         schedule=wanted.schedule,
     )
     return Accepted(event, contracts, previous, event.version, note)
+
+
+def _repeated(wanted: Wanted, first: tuple[int, int, str], previous: int | None) -> Accepted:
+    """What was answered to this key is answered again, if the same number is asked for."""
+    version, contracts, asked = first
+    if wanted.contracts is not None:
+        same, now = wanted.contracts == contracts, f"{wanted.contracts:+d}"
+    else:
+        now = amounts.form_of(wanted.by, wanted.notional, wanted.percent)
+        same = asked == now or asked.startswith(f"{now} ")
+    if same:
+        return Accepted(None, contracts, previous, version, "this key was recorded before")
+    before = f"{contracts:+d}" + (f", asked as {asked}" if asked else "")
+    raise KeyReused(
+        f"{wanted.symbol}: key {wanted.key!r} was used for {before} (version {version}), "
+        f"now it says {now}",
+        symbol=wanted.symbol,
+        key=wanted.key,
+        version=version,
+    )
 
 
 def check(ledger: Ledger, symbol: str, contracts: int, policy: str, reason: str) -> None:
@@ -173,18 +184,10 @@ def _check_moments(wanted: Wanted, at_us: int) -> None:
         raise Refused(f"{wanted.symbol}: {wanted.price} is no price that a signal is given at")
 
 
-def _contracts(
-    ledger: Ledger,
-    book: Book,
-    wanted: Wanted,
-    quote: Quoted | None,
-    repeated: tuple[int, int] | None,
-) -> amounts.Amount:
+def _contracts(ledger: Ledger, book: Book, wanted: Wanted, quote: Quoted | None) -> amounts.Amount:
     """The target in contracts, and the form that it was asked in if that is another."""
     if wanted.contracts is not None:
         return amounts.Amount(wanted.contracts, "")
-    if repeated is not None:  # what it was then is what it is
-        return amounts.Amount(repeated[1], "")
     if wanted.notional is not None:
         return amounts.of_notional(ledger, book, wanted.notional, quote)
     if wanted.percent is not None:
@@ -198,7 +201,7 @@ def _contracts(
             symbol=book.symbol,
         )
     now = book.target.contracts if book.target is not None else book.position
-    return amounts.Amount(now + wanted.by, f"by {wanted.by:+d}")
+    return amounts.Amount(now + wanted.by, amounts.form_of(wanted.by, None, None))
 
 
 def _check_size(ledger: Ledger, book: Book, contracts: int) -> str:

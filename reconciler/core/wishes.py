@@ -52,7 +52,7 @@ def set_target(turn: Turn, event: TargetSet) -> None:
     if not same:  # a strategy that repeats itself each bar is no reason to ask again
         turn.asked_anew(book, "a new target")
     if event.key:
-        book.keys[event.key] = (event.version, event.contracts)
+        book.keys[event.key] = (event.version, event.contracts, event.asked)
         while len(book.keys) > KEYS_KEPT:
             del book.keys[min(book.keys, key=lambda key: book.keys[key])]
     turn.touch(book)

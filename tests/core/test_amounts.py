@@ -210,8 +210,9 @@ def test_a_repeat_of_a_request_in_money_is_what_it_was_then() -> None:
     step(world.ledger, event)
     again = accept(world.ledger, wanted(**form), START_US + 50, None)
     assert (again.event, again.contracts, again.version) == (None, 700, 1)
-    with pytest.raises(KeyReused):
-        accept(world.ledger, wanted(contracts=701, key="k1"), START_US, None)
+    for other in ({"contracts": 701}, {"notional": Decimal(7000)}, {"percent": Decimal(700)}):
+        with pytest.raises(KeyReused):
+            accept(world.ledger, wanted(**other, key="k1"), START_US, world.quote)
 
 
 def test_deadline_and_price_go_with_the_target() -> None:

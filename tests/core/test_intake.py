@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -123,6 +124,32 @@ def test_a_repeated_key_is_harmless_whatever_came_after_it() -> None:
     assert again == (None, 300, 400, 1, "this key was recorded before")
     assert door.ask(wanted(None, by=100, key="k2"))[:4] == (None, 400, 400, 2)
     assert canonical(door.teller.ledger) == before
+
+
+@pytest.mark.parametrize(
+    ("again", "now"),
+    [
+        (wanted(None, by=300, key="k1"), "by +300"),
+        (wanted(None, by=-100, key="k1"), "by -100"),
+        (wanted(None, notional=Decimal(100), key="k1"), "notional 100"),
+        (wanted(None, percent=Decimal("1.5"), key="k1"), "1.5 %"),
+        (wanted(400, key="k1"), "+400"),
+    ],
+)
+def test_a_key_remembers_the_number_that_was_asked_and_not_only_the_target(
+    again: Wanted, now: str
+) -> None:
+    """A retry of `--by 100` is answered as the first was; another number is another request."""
+    door = Door()
+    first = door.ask(wanted(None, by=100, key="k1"))
+    door.ask(wanted(-300))
+    repeated = door.ask(wanted(None, by=100, key="k1"))
+    assert (repeated.event, repeated.contracts, repeated.version) == (None, 300, first.version)
+    with pytest.raises(
+        KeyReused, match=re.escape(f"asked as by +100 (version 1), now it says {now}")
+    ):
+        door.ask(again)
+    assert door.target == -300
 
 
 def test_a_text_of_the_longest_kind_is_kept() -> None:

@@ -224,8 +224,8 @@ def test_the_newest_keys_are_remembered_and_the_oldest_are_not() -> None:
         teller.target(number % 2 + 1, key=f"k{number}")
     assert len(teller.book.keys) == 1_000
     assert "k2" not in teller.book.keys
-    assert teller.book.keys["k3"] == (3, 2)
-    assert teller.book.keys["k1002"] == (1_002, 1)
+    assert teller.book.keys["k3"] == (3, 2, "")
+    assert teller.book.keys["k1002"] == (1_002, 1, "")
 
 
 def test_an_adjustment_that_explains_only_a_part_leaves_the_difference_open() -> None:
