@@ -131,9 +131,9 @@ class Client:
         """Only bring positions nearer to zero."""
         return self._mode("reduce_only", symbols, reason, until)
 
-    def freeze(self, *symbols: str, reason: str = "") -> CommandResult:
-        """Stop, with an incident, until somebody decides."""
-        return self._mode("freeze", symbols, reason, "")
+    def freeze(self, *symbols: str, reason: str = "", until: str = "") -> CommandResult:
+        """Stop, with an incident, until somebody decides, or until a time."""
+        return self._mode("freeze", symbols, reason, until)
 
     def flatten(self, *symbols: str, reason: str = "", until: str = "") -> CommandResult:
         """Targets of zero, and to zero it goes whatever is wanted meanwhile."""

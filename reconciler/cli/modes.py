@@ -43,9 +43,9 @@ def reduce_only(
 
 
 @command("freeze")
-def freeze(ask: Ask, symbols: Symbols = None, reason: Reason = "") -> None:
-    """Stop symbols with an incident, until somebody decides and resumes."""
-    _set(ask, "freeze", symbols, reason, None)
+def freeze(ask: Ask, symbols: Symbols = None, reason: Reason = "", until: Until = None) -> None:
+    """Stop symbols with an incident, until somebody decides and resumes, or until a time."""
+    _set(ask, "freeze", symbols, reason, until)
 
 
 @command("flatten")

@@ -2,14 +2,15 @@
 How far a symbol may trade, by the word of a person: halt, freeze, pause, flatten, reduce-only.
 
 Conditions beside the state, of one symbol or of the account; the stricter one counts. A halt and a
-freeze tell of trouble, the others of a plan. All are durable. All but a freeze may have an end:
-then a fact tells it, and the symbol goes on by itself.
+freeze tell of trouble, the others of a plan. All are durable, and all may have an end: then a fact
+tells it, and the symbol goes on by itself. A freeze of the core's own has none: a person decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from reconciler.core import resolve
 from reconciler.core.decisions import ModeEnded
 from reconciler.core.events import Halted, ModeSet, Resumed
 from reconciler.core.ledger import NEVER_US, Book, Ledger, Order
@@ -19,6 +20,7 @@ PAUSE = "pause"
 FLATTEN = "flatten"
 REDUCE_ONLY = "reduce_only"
 FREEZE = "freeze"
+BY_HAND = "by_hand"  # the kind of incident that a freeze by a person is
 
 
 # -- what is so ------------------------------------------------------------------------------------
@@ -95,23 +97,29 @@ def set_mode(turn: Turn, event: ModeSet) -> None:
             whose.mode, whose.mode_until_us = event.mode, event.until_us if event.mode else None
             whose.mode_why = why if event.mode else ""
             _touch(turn, whose)
-        elif isinstance(whose, Book):
-            turn.freeze(whose, "by_hand", why)
         else:
-            turn.freeze_account("by_hand", why)
+            _freeze(turn, whose, why, event.until_us)
     _note_next_end(turn.ledger)
+
+
+def _freeze(turn: Turn, whose: Ledger | Book, why: str, until_us: int | None) -> None:
+    """By hand, with an end or without: it never shortens the one that is in force."""
+    known = _by_hand(whose) in turn.ledger.incidents
+    whose.frozen_until_us = _later(whose.frozen_until_us, until_us) if known else until_us
+    if isinstance(whose, Book):
+        turn.freeze(whose, BY_HAND, why)
+    else:
+        turn.freeze_account(BY_HAND, why)
 
 
 def halt(turn: Turn, event: Halted) -> None:
     """A halt never shortens the one that is in force."""
     why = _why(event.reason, event.by)
     for whose in _whose(turn, event.symbols):
-        if not whose.halted:
-            whose.halted_until_us = event.until_us
-        elif event.until_us is None or whose.halted_until_us is None:
-            whose.halted_until_us = None
-        else:
-            whose.halted_until_us = max(whose.halted_until_us, event.until_us)
+        until_us = event.until_us
+        if whose.halted:
+            until_us = _later(whose.halted_until_us, until_us)
+        whose.halted_until_us = until_us
         whose.halted = why
         _touch(turn, whose)
     _note_next_end(turn.ledger)
@@ -122,7 +130,7 @@ def resume(turn: Turn, event: Resumed) -> None:
     ledger = turn.ledger
     for whose in _whose(turn, event.symbols) if event.symbols else _everything(ledger):
         whose.halted = whose.mode = whose.mode_why = ""
-        whose.halted_until_us = whose.mode_until_us = None
+        whose.halted_until_us = whose.mode_until_us = whose.frozen_until_us = None
         _touch(turn, whose)
     _note_next_end(ledger)
 
@@ -138,7 +146,19 @@ def end_due(turn: Turn) -> None:
             _tell_end(turn, whose, whose.mode, whose.mode_why)
             whose.mode = whose.mode_why = ""
             whose.mode_until_us = None
+        if whose.frozen_until_us is not None and turn.at_us >= whose.frozen_until_us:
+            _thaw(turn, whose)
+            whose.frozen_until_us = None
     _note_next_end(ledger)
+
+
+def _thaw(turn: Turn, whose: Ledger | Book) -> None:
+    """The end of a freeze by hand. One that has another reason, too, stays."""
+    _tell_end(turn, whose, FREEZE, whose.frozen)
+    symbol = whose.symbol if isinstance(whose, Book) else ""
+    turn.close_incidents(symbol, "its end has come", "core", BY_HAND)
+    if not isinstance(whose, Book) or whose.frozen_by == BY_HAND:
+        resolve.thaw(turn.ledger, whose)
 
 
 def _tell_end(turn: Turn, whose: Ledger | Book, mode: str, why: str) -> None:
@@ -174,8 +194,19 @@ def _note_next_end(ledger: Ledger) -> None:
     """Kept, because it is asked for at every event."""
     ends = [NEVER_US]
     for whose in _everything(ledger):
-        ends += [us for us in (whose.halted_until_us, whose.mode_until_us) if us is not None]
+        known = (whose.halted_until_us, whose.mode_until_us, whose.frozen_until_us)
+        ends += [us for us in known if us is not None]
     ledger.modes_end_us = min(ends)
+
+
+def _later(one_us: int | None, other_us: int | None) -> int | None:
+    """The later of two ends; None is no end at all."""
+    return None if one_us is None or other_us is None else max(one_us, other_us)
+
+
+def _by_hand(whose: Ledger | Book) -> str:
+    """The name of the incident that a freeze by hand opens."""
+    return f"{BY_HAND} {whose.symbol if isinstance(whose, Book) else ''}"
 
 
 def _why(reason: str, by: str) -> str:

@@ -8,6 +8,8 @@ about more than a position, and a halt or a mode is somebody's word: only `resum
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from reconciler.core import mismatch, orders
 from reconciler.core.events import Adjusted, Resolved, TargetSet
 from reconciler.core.ledger import Book, Ledger
@@ -28,9 +30,8 @@ OF_THE_BOOKS = ("position_differs", "missing_fills", "vanished_order")
 
 def named(ledger: Ledger, incident_id: int) -> tuple[str, str] | None:
     """Kind and symbol of an open incident."""
-    for name, number in ledger.incidents.items():
+    for kind, symbol, number in _incidents(ledger):
         if number == incident_id:
-            kind, _, symbol = name.partition(" ")
             return kind, symbol
     return None
 
@@ -101,19 +102,32 @@ def resolve(turn: Turn, event: Resolved) -> None:
     turn.close_incidents(symbol, said, event.by, kind, *OF_THE_BOOKS)
     book.repairs = 0
     book.differs_since_us = None if book.confirmed else turn.at_us
+    if kind == "by_hand":
+        book.frozen_until_us = None
     if book.frozen_by in (kind, *OF_THE_BOOKS):
-        _thaw(turn.ledger, book)
+        thaw(turn.ledger, book)
     turn.touch(book)
 
 
-def _thaw(ledger: Ledger, book: Book) -> None:
-    """End the freeze, unless there is another reason for one."""
-    book.frozen = book.frozen_by = ""
-    for name, number in sorted(ledger.incidents.items(), key=lambda item: item[1]):
+def thaw(ledger: Ledger, whose: Ledger | Book) -> None:
+    """End the freeze of a symbol or of the account, unless there is another reason for one."""
+    of_it = whose.symbol if isinstance(whose, Book) else ""
+    left = [
+        (number, kind)
+        for kind, symbol, number in _incidents(ledger)
+        if symbol == of_it and freezes(ledger, kind, symbol)
+    ]
+    number, by = min(left, default=(0, ""))
+    whose.frozen = f"{by} (INC-{number})" if by else ""
+    if isinstance(whose, Book):
+        whose.frozen_by = by
+
+
+def _incidents(ledger: Ledger) -> Iterator[tuple[str, str, int]]:
+    """Kind, symbol and number of each that is open."""
+    for name, number in ledger.incidents.items():
         kind, _, symbol = name.partition(" ")
-        if symbol == book.symbol and freezes(ledger, kind, symbol):
-            book.frozen, book.frozen_by = f"{kind} (INC-{number})", kind
-            return
+        yield kind, symbol, number
 
 
 def _open(ledger: Ledger, book: Book, kind: str) -> bool:

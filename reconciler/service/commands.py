@@ -56,11 +56,6 @@ def set_mode(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
     check_words(by=asked.by, reason=asked.reason)
     check_symbols(ledger, asked.symbols)
     until_us = _until_us(asked.until, now_us)
-    if asked.mode == modes.FREEZE and until_us is not None:
-        raise UsageError(
-            "a freeze has no end: it waits for a decision",
-            next_step="Use pause with --until for one that ends by itself.",
-        )
     events: list[AnyEvent] = [
         ModeSet(
             at_us=now_us,
@@ -182,7 +177,9 @@ def _ends(ledger: Ledger, did: str, symbols: tuple[str, ...]) -> str | None:
     all_of_it: list[Ledger | Book] = [ledger.books[symbol] for symbol in symbols]
     ends = [NEVER_US]
     for whose in all_of_it or [ledger]:
-        until_us = whose.halted_until_us if did == "halted" else whose.mode_until_us
+        until_us = whose.mode_until_us
+        if did in ("halted", DID["freeze"]):
+            until_us = whose.halted_until_us if did == "halted" else whose.frozen_until_us
         ends.append(NEVER_US if until_us is None else until_us)
     last_us = max(ends[1:])
     return iso(last_us) if last_us < NEVER_US else None
@@ -203,7 +200,7 @@ def _still_stopped(ledger: Ledger, symbols: tuple[str, ...], did: str) -> str:
 
 
 def modes_now(ledger: Ledger) -> list[dict[str, Any]]:
-    """Halts, pauses and reduce-only in force: of a symbol, or with none of the account."""
+    """Halts and modes in force: of a symbol, or with none of the account."""
     found = []
     everything: list[tuple[str, Ledger | Book]] = [("", ledger), *ledger.books.items()]
     for symbol, whose in everything:
@@ -211,6 +208,8 @@ def modes_now(ledger: Ledger) -> list[dict[str, Any]]:
             found.append(_mode(symbol, "halt", whose.halted, whose.halted_until_us))
         if whose.mode:
             found.append(_mode(symbol, whose.mode, whose.mode_why, whose.mode_until_us))
+        if whose.frozen_until_us is not None:  # without an end it is an incident, and no more
+            found.append(_mode(symbol, modes.FREEZE, whose.frozen, whose.frozen_until_us))
     return found
 
 

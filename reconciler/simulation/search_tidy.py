@@ -40,7 +40,7 @@ IDLE_TIMES = {
     "throttled_until_us", "placed_us", "dead_man_acked_us", "dead_man_asked_us",
     "since_us", "venue_position_venue_us", "waiting_since_us", "priced_us", "set_us", "expires_us",
     "gap_since_us", "amended_us", "futile_us", "modes_end_us", "mode_until_us", "halted_until_us",
-    "deadline_us", "wake_us", "anchor_venue_us", "anchor_again_us", "version_us",
+    "frozen_until_us", "deadline_us", "wake_us", "anchor_venue_us", "anchor_again_us", "version_us",
 }  # fmt: skip
 #: Times for people, and those of the anchor, which is older than all that happens here.
 BOOK_NOTES = tuple(

@@ -115,6 +115,7 @@ def test_a_mode_is_recorded_with_its_author_its_reason_and_its_end(run, database
     assert ended.out.startswith("XBTUSD  paused until 20")
     assert run("reduce-only").out.count("reduce-only; position +0") == 2
     assert run("freeze", "ETHUSD").out == "ETHUSD  frozen; position +0\n"
+    assert run("freeze", "XBTUSD", "--until", "2h").out.startswith("XBTUSD  frozen until 20")
     assert run("flatten").code == 5  # nobody to confirm it
     assert run("flatten", "-y").out.count("target 0, until you resume; position +0") == 2
     assert run("resume", "-y").code == 0
@@ -123,6 +124,7 @@ def test_a_mode_is_recorded_with_its_author_its_reason_and_its_end(run, database
         ("pause", "XBTUSD", "notice", 0),
         ("reduce_only", "", "", 1),
         ("freeze", "ETHUSD", "", 1),
+        ("freeze", "XBTUSD", "", 0),
         ("flatten", "", "", 1),
         ("resume", "", "", 1),
     ]

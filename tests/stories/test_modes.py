@@ -171,6 +171,59 @@ def test_a_freeze_by_a_person_is_one_of_the_core_s_own() -> None:
     )
 
 
+def test_a_freeze_by_a_person_may_have_an_end() -> None:
+    """Of a symbol or of the account: the incident is closed, and it goes on where it was."""
+    teller = tell(
+        WORKING
+        + """
+        freeze XBTUSD for 5000  -> cancel r1, incident by_hand
+        cancelled r1 0                                        = idle ~ frozen: drill (story)
+        wait 4_999                                            = idle ~ frozen
+        wait 1                  -> ended freeze, closed 1, place r2 +100
+        freeze for 5000         -> incident by_hand
+        ok r2                   -> cancel r2
+        cancelled r2 0                                        = idle ~ frozen
+        wait 5_000              -> ended freeze, closed 2, place r3 +100
+        """
+    )
+    assert (teller.book.frozen, teller.ledger.frozen, teller.ledger.incidents) == ("", "", {})
+
+
+@pytest.mark.parametrize("whose", ["", " XBTUSD"])
+@pytest.mark.parametrize(
+    ("freezes", "ends"),
+    [
+        ("freeze\nfreeze for 5000", False),
+        ("freeze for 5000\nfreeze", False),
+        ("freeze for 9000\nfreeze for 5000", True),
+        ("freeze for 5000\nfreeze for 9000", True),
+        ("freeze for 5000\nresume\nfreeze", False),
+    ],
+)
+def test_a_freeze_never_shortens_another(freezes: str, ends: bool, whose: str) -> None:
+    """A script's five minutes do not end what a person froze for good."""
+    said = freezes.replace("freeze", f"freeze{whose}")
+    teller = tell(said + "\ntarget +100\nwait 8_999 = idle ~ frozen")
+    told = teller.wait(20_000)
+    still = [name for name in teller.ledger.incidents if name.startswith("by_hand")]
+    assert ("place r1 +100" in told) == ends == (not still)
+
+
+@pytest.mark.parametrize("first", ["a person", "the venue"])
+def test_the_end_of_a_person_s_freeze_ends_no_other(first: str) -> None:
+    """What froze by itself still needs a person, whichever of the two came first."""
+    both = ["freeze XBTUSD for 5000", "liquidation -60 y1"]
+    teller = Teller(position=100)
+    for line in both if first == "a person" else both[::-1]:
+        teller.do(line.split())
+    teller.do(["position", "+40"])
+    assert "ended freeze" in teller.wait(5_000)
+    assert (teller.book.frozen_by, [*teller.ledger.incidents]) == (
+        "liquidation",
+        ["liquidation XBTUSD"],
+    )
+
+
 def test_a_halt_with_an_end_ends_by_itself() -> None:
     """By time, with a fact that tells it."""
     tell(

@@ -196,6 +196,15 @@ def test_another_reason_to_be_frozen_stays_one() -> None:
     assert (placed(said), done.note, done.target) == ([], "", 40)
 
 
+def test_a_person_s_freeze_that_was_decided_does_not_end_the_next_one() -> None:
+    """A freeze has the end that it was given, or none."""
+    teller = tell("freeze XBTUSD for 5000 -> incident by_hand")
+    decide(teller, "by_hand", "trade_back")
+    teller.do(["freeze", "XBTUSD"])
+    assert "ended freeze" not in teller.wait(20_000)
+    assert teller.book.frozen_by == "by_hand"
+
+
 def test_a_decision_about_the_second_leaves_the_first() -> None:
     """The freeze is of the incident that came first, and that one is still open."""
     teller = tell("target +100\nfreeze XBTUSD", position=100)
