@@ -72,12 +72,13 @@ def set_mode(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
 
 
 def _zero(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
-    """Targets of zero, for all that is held or wanted."""
+    """Targets of zero, for all that is held or wanted; or may be held, as nobody has looked yet."""
     events: list[AnyEvent] = []
     for symbol in asked.symbols or tuple(ledger.books):
         book = ledger.books[symbol]
         wanted = book.target is not None and book.target.contracts
-        if not (wanted or book.position) or symbol not in ledger.settings.symbols:
+        held = book.position or book.anchor is None
+        if not (wanted or held) or symbol not in ledger.settings.symbols:
             continue
         request = TargetRequest(
             symbol=symbol,

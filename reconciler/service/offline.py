@@ -20,7 +20,7 @@ from reconciler.core.events import AnyEvent, Configured, Started
 from reconciler.core.ledger import Ledger
 from reconciler.core.step import step
 from reconciler.errors import PlanExpired, Unreachable
-from reconciler.journal import Journal
+from reconciler.journal import Journal, past
 from reconciler.service import commands, deciding, netting, planning, scheduling, targeting
 from reconciler.service.clock import SteadyClock
 from reconciler.service.door import (
@@ -89,7 +89,7 @@ class OfflineDoor:
             shown, _, _ = planning.drawn(request, on_expiry, now_us, ledger, targeting.no_quote)
             return (), lambda _: shown
 
-        return self._write(make)
+        return self._read(make)
 
     def apply_plan(self, plan_id: str) -> TargetVersions:
         """Plans live in a running service."""
@@ -119,7 +119,7 @@ class OfflineDoor:
 
     def schedules(self) -> list[ScheduleShown]:
         """See `Door.schedules`."""
-        return self._write(lambda _, __: ((), scheduling.all_shown))
+        return scheduling.all_shown(past.ledger_at(self.options.database).ledger)
 
     def halt(
         self, *, by: str, reason: str, symbols: tuple[str, ...] = (), until: str = ""
@@ -176,9 +176,11 @@ class OfflineDoor:
             checked = netting.checked(signal, options.weights, ledger)
             before = ledger.next_signal_number
             followed = netting.follow(
-                ledger, [checked], options.weights, options.on_expiry, now_us, {}
+                ledger, [checked], options.weights, options.on_expiry, now_us, netting.Memory()
             )
-            return followed.events, lambda after: netting.answer(checked, followed, before, after)
+            return followed.events, lambda after: netting.answer(
+                checked, followed, followed.finish(after), before
+            )
 
         return self._write(make)
 
@@ -232,15 +234,23 @@ class OfflineDoor:
 
         return self._write(call)
 
-    def _write(
-        self,
-        make: Callable[[Ledger, int], Made[T]],
-    ) -> T:
+    def _read(self, make: Callable[[Ledger, int], Made[T]]) -> T:
+        """Ask the journal as it stands, or an empty one: nothing is locked, made or written."""
+        path = self.options.database
+        ledger: Ledger = past.ledger_at(path).ledger if path.exists() else Ledger()
+        now_us = self._now_us()
+        step(ledger, Configured(at_us=now_us, settings=self.options.settings))
+        return make(ledger, now_us)[1](ledger)
+
+    def _now_us(self) -> int:
+        return max(self._clock.now_us(), time.time_ns() // 1000)
+
+    def _write(self, make: Callable[[Ledger, int], Made[T]]) -> T:
         journal = self._open()
         engine: Engine | None = None
         try:
             ledger: Ledger = journal.recover().ledger
-            now_us = max(self._clock.now_us(), time.time_ns() // 1000)
+            now_us = self._now_us()
             family = f"{ID_FAMILY}{journal.installation}-"
             settings = Configured(at_us=now_us, settings=self.options.settings)
             checked = copy.deepcopy(ledger)  # what is no request leaves no trace

@@ -11,6 +11,7 @@ import pytest
 from reconciler.cli import parse
 from reconciler.core.settings import Settings
 from reconciler.errors import UsageError
+from reconciler.journal import Journal
 from reconciler.service.offline import OfflineDoor
 from reconciler.service.options import Options
 
@@ -105,7 +106,29 @@ def test_a_plan_without_a_service_sets_nothing_and_cannot_be_applied(run, databa
     ended = run("apply", "--plan", "ABC")
     assert ended.code == 5
     assert "no service is running, so nobody remembers plan 'ABC'" in ended.err
-    assert rows(database, "SELECT count(*) FROM journal") == [(0,)]
+    assert not database.parent.exists()
+
+
+def test_who_only_looks_writes_nothing_and_waits_for_nobody(run, home, database):
+    """A plan and the schedules are told of the journal, also while another process holds it."""
+    assert run("schedule", "list").code == 8
+    assert not database.parent.exists()
+    assert run("set", "XBTUSD", "300").code == 0
+    path = home / "day.toml"
+    path.write_text('[[rows]]\nat = 2036-11-24T08:00:00Z\nsymbol = "XBTUSD"\ncontracts = 100\n')
+    assert run("schedule", "set", "day", "-f", "day.toml").code == 0
+
+    def bytes_of() -> dict[str, bytes]:
+        files = sorted(database.parent.iterdir())
+        return {one.name: one.read_bytes() for one in files if one.suffix != ".db-shm"}
+
+    with Journal.open(database, account="main"):
+        before = bytes_of()
+        assert json.loads(run("schedule", "list", "-o", "json").out)[0]["name"] == "day"
+        assert json.loads(run("schedule", "show", "day", "-o", "json").out)[0]["contracts"] == 100
+        planned = json.loads(run("plan", "XBTUSD", "500", "-o", "json").out)
+        assert [(row["target"], row["gap"]) for row in planned["rows"]] == [(500, 500)]
+        assert bytes_of() == before
 
 
 def test_a_mode_is_recorded_with_its_author_its_reason_and_its_end(run, database):
@@ -133,6 +156,18 @@ def test_a_mode_is_recorded_with_its_author_its_reason_and_its_end(run, database
     assert ended.code == 2
     assert "which has passed: it would end before it begins" in ended.err
     assert run("pause", "DOGE").code == 5
+
+
+def test_a_flatten_is_a_target_of_zero_also_where_nobody_has_looked_yet(run, database):
+    """The first command ever: what the account holds is not known, and is to be closed."""
+    assert run("flatten", "XBTUSD", "-y", "--reason", "enough").code == 0
+    kept = rows(database, "SELECT symbol, contracts, reason FROM targets ORDER BY symbol")
+    assert kept == [("XBTUSD", 0, "enough")]
+    assert run("flatten", "-y").code == 0
+    assert rows(database, "SELECT symbol, contracts FROM targets ORDER BY symbol") == [
+        ("ETHUSD", 0),
+        ("XBTUSD", 0),
+    ]
 
 
 def test_a_target_that_is_forgotten_is_in_force_no_more(run, database):
