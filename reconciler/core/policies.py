@@ -68,6 +68,11 @@ def policy_of(settings: Settings, name: str) -> Policy:
     return settings.policies.get(name or settings.default_policy) or Policy()
 
 
+def band_of(policy: Policy, goal: int) -> int:
+    """How large a gap to *goal* is left alone: to zero, none is."""
+    return policy.band_contracts if goal else 0
+
+
 def price(policy: Policy, stage: Stage, basis: Basis) -> Pricing | str:
     """How an order of this stage asks; or, in words, what the prices lack for it."""
     return _WAYS[stage.how](policy, stage, basis)

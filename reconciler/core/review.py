@@ -9,7 +9,7 @@ from reconciler.core.decisions import TargetClosed, TargetHeld
 from reconciler.core.gate import coherent, may_work
 from reconciler.core.ledger import Book, Ledger, Order, Target, Work
 from reconciler.core.lifecycle import State
-from reconciler.core.policies import policy_of
+from reconciler.core.policies import band_of, policy_of
 from reconciler.core.settings import Policy
 from reconciler.core.turn import Turn
 
@@ -118,7 +118,7 @@ def _hold(turn: Turn, book: Book) -> None:
         return
     policy = policy_of(turn.ledger.settings, target.policy)
     goal = modes.reach(turn.ledger, book, target.contracts)  # a flatten leads away from a target
-    if max(abs(n - book.position) for n in (target.contracts, goal)) > policy.band_contracts:
+    if any(abs(n - book.position) > band_of(policy, n) for n in (target.contracts, goal)):
         _work(turn, book, target, policy)
         target.held = False  # it was, perhaps: it has to be reached again
         return

@@ -70,7 +70,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     reprice_ticks: int = 2  # until the book has moved against it by so many
     max_amends_per_order: int = 0  # 0: as many as the above
     max_amends_per_minute: int = 0
-    band_contracts: int = 0  # a gap up to this is left alone, and said so
+    band_contracts: int = 0  # a gap up to this is left alone, but for the way to zero
     max_slippage_bps: int = 15  # how far through the touch a crossing price may go
     slice_contracts: int = 0  # the most of an order; 0: the limits'
     slice_book_percent: int = 0  # of what it meets: of the other side, or of those it joins

@@ -70,6 +70,7 @@ class World:
         weather = self.weather
         self.mixed = seed >= swarm.MIXED_FROM
         self.mannered = seed >= swarm.MANNERED_FROM
+        self.watched = seed >= swarm.WATCHED_FROM
         self.agenda = Agenda(weather.starts_us)
         self.began_us = self.agenda.now_us
         self.draws.now = lambda: self.agenda.now_us
@@ -101,6 +102,9 @@ class World:
         )
         if self.mixed:
             own, whole = purse.limits(self.draws, self.settings.limits)
+            if self.watched:
+                own, whole = purse.tight(self.draws, own, whole)
+                self.exchange.liquidations = self.draws.one("liquidations", (True, True, False))
             self.settings = replace(
                 self.settings,
                 limits=own,
@@ -367,6 +371,7 @@ class World:
             blocked = book.waiting_for.startswith("the market to open")
         gap = abs(book.position - book.target.contracts)
         band = policy_of(self.settings, book.target.policy).band_contracts
+        band = band if book.target.contracts else 0  # out is out
         return bool(truth == book.position and (gap <= band or blocked))
 
     def _account_is_frozen(self) -> bool:

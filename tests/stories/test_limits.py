@@ -125,6 +125,24 @@ def test_a_band_leaves_small_gaps_alone() -> None:
     )
 
 
+@pytest.mark.parametrize("out", ["target 0 -> place r1 -8 reduce", "flatten -> place r1 -8 reduce"])
+def test_a_band_holds_back_nobody_who_wants_out(out: str) -> None:
+    """A rest of eight contracts would be held for ever, and pay funding: zero is zero."""
+    policies = {**default_policies(), "passive": Policy(band_contracts=10)}
+    settings = Settings(symbols=(SYMBOL,), policies=policies)
+    tell(f"target +8\n{out}", settings=settings, position=8)
+
+
+def test_a_target_that_expires_flat_leaves_no_rest_within_the_band() -> None:
+    """Flat at its end is flat."""
+    policies = {**default_policies(), "passive": Policy(band_contracts=10)}
+    tell(
+        "target +8 for 10000 flatten -> held +8\nwait 10_000 -> place r1 -8 reduce",
+        settings=Settings(symbols=(SYMBOL,), policies=policies),
+        position=8,
+    )
+
+
 def test_a_target_that_expires_and_holds_stays_where_it_is() -> None:
     """The order goes, the position stays, nothing more is wanted."""
     tell("""
