@@ -13,6 +13,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     import sys
 
-    from reconciler.cli.app import run
+    from reconciler.cli import early
 
-    return run(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if "run" in words:  # if this is another command with such a word, `app` finds out
+            early.listen()
+        from reconciler.cli.app import run
+
+        return run(words)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        early.over()

@@ -23,7 +23,7 @@ import typer
 from typer.core import TyperCommand
 
 from reconciler import __version__
-from reconciler.cli import failures
+from reconciler.cli import early, failures
 
 if TYPE_CHECKING:
     from reconciler.config import AppConfig
@@ -226,6 +226,8 @@ def command(
         def run(ctx: typer.Context, **values: Any) -> None:
             ask = _taken(values, ctx.find_root().obj)
             ctx.find_root().obj = ask
+            if (name, of) != ("run", None):
+                early.not_for_us()
             try:
                 function(ask, **values)
                 sys.stdout.flush()

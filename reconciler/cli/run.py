@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli import parse
+from reconciler.cli import early, parse
 from reconciler.cli.app import Ask, command
 from reconciler.errors import ConfigError, NeedsLive, NotLeader, UsageError
 
@@ -88,9 +88,11 @@ def run(
         bitmex = wiring.bitmex_config(config)
         preflight.check_key(config, bitmex)
         bound = None if no_api else listen(config)
-        service = made(ask, config, bound, log(ask, config), once=once, for_s=for_s)
+        say = log(ask, config)
+        service = made(ask, config, bound, say, once=once, for_s=for_s)
+        service.handle_signals()
         try:
-            code = service.run()
+            code = service.run() if not early.ended(say) else 0
         finally:
             if bound is not None:
                 bound.close()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from reconciler.cli import preflight, wiring
+from reconciler.cli import early, preflight, wiring
 from reconciler.cli.app import Ask
 from reconciler.errors import ConfigError, ReconcilerError, UsageError
 
@@ -53,7 +53,11 @@ def run_all(ask: Ask, *, live: bool, once: bool, for_s: int | None, no_api: bool
                 failed[name] = failure
         for name, why in failed.items():
             said[name]("critical", "account.fail", error=told(why))
-        return Together(services, said.__getitem__, failed).run()
+        together = Together(services, said.__getitem__, failed)
+        together.handle_signals()
+        if services and early.ended(said[next(iter(services))]):
+            return 0
+        return together.run()
     finally:
         for bound in sockets.values():
             bound.close()

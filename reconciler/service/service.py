@@ -114,7 +114,7 @@ class Service(Asking, StrategyDoor):
             ReconcilerError: before anything was sent: locked, foreign or broken database, a port
                 in use.
         """
-        self._handle_signals()
+        self.handle_signals()
         journal = self._journal = Journal.open(
             self.options.database,
             account=self.options.account,
@@ -329,7 +329,8 @@ class Service(Asking, StrategyDoor):
         else:
             journal.close(engine.ledger)
 
-    def _handle_signals(self) -> None:
+    def handle_signals(self) -> None:
+        """Take the signals of the process, from its main thread; before `run` they wait for it."""
         if threading.current_thread() is not threading.main_thread():
             return
 

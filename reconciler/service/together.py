@@ -56,7 +56,7 @@ class Together:
             name: threading.Thread(target=self._one, args=(name,), name=f"account-{name}")
             for name in self._services
         }
-        self._handle_signals()
+        self.handle_signals()
         try:
             for thread in threads.values():
                 thread.daemon = True  # one that hangs must not keep the process from ending
@@ -95,7 +95,8 @@ class Together:
             self._say[name]("critical", "account.fail", error="did not stop in time")
         return self.code() or 1
 
-    def _handle_signals(self) -> None:
+    def handle_signals(self) -> None:
+        """Take the signals of the process, from its main thread; before `run` they wait for it."""
         if threading.current_thread() is not threading.main_thread():
             return
 
@@ -118,7 +119,8 @@ class Together:
             signal.SIGHUP: read_again,
         }
         for number, handler in wanted.items():
-            self._before[number] = signal.signal(number, handler)
+            before = signal.signal(number, handler)
+            self._before.setdefault(number, before)
 
     def _give_signals_back(self) -> None:
         for number, handler in self._before.items():
