@@ -73,7 +73,7 @@ def _row_done(turn: Turn, row: str) -> None:
 
 def signalled(turn: Turn, event: Signalled) -> None:
     ledger = turn.ledger
-    ledger.signals[f"{event.strategy} {event.symbol}"] = event
+    ledger.signals.setdefault(event.symbol, {})[event.strategy] = event
     ledger.next_signal_number = event.number + 1
 
 

@@ -8,7 +8,8 @@ that is refused is recorded as such, and the target before it stays in force.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -21,21 +22,50 @@ from reconciler.errors import Refused, UnknownStrategy, UnknownSymbol, UsageErro
 from reconciler.service.door import SignalResult, TargetVersion
 from reconciler.service.moments import iso
 from reconciler.service.words import check_words, legible
-from reconciler.strategy import portfolio as strategy_portfolio
 from reconciler.strategy.base import BadSignal, price_of, strength_of
-from reconciler.strategy.portfolio import Netted, Portfolio
+from reconciler.strategy.portfolio import Netted, Netter, Portfolio, known
 from reconciler.strategy.signals import Signal
 
 #: Of a strategy that no table configures: what can be read in a list, and asked for by its name.
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 MOST_SHARE = 10**15  # contracts: whoever asks for more has made a mistake
+NO_SIGNALS: Mapping[str, Signalled] = MappingProxyType({})
 
 
-class Weights(NamedTuple):
-    """Who may signal, and what it is worth."""
+class Weights:
+    """
+    Who may signal, and what it is worth.
 
-    portfolios: tuple[Portfolio, ...] = ()
-    strategies: tuple[str, ...] = ()  # identifiers of the configured instances
+    Args:
+        portfolios: In force.
+        strategies: Identifiers of the configured instances.
+    """
+
+    def __init__(
+        self, portfolios: tuple[Portfolio, ...] = (), strategies: tuple[str, ...] = ()
+    ) -> None:
+        self.portfolios = portfolios
+        self.strategies = strategies
+        self.netter = Netter(portfolios)
+        self._named = frozenset(strategies)
+
+    def has_say(self, strategy: str) -> bool:
+        """Whether it is configured, or some portfolio's source: a pattern of weights is no say."""
+        return strategy in self._named or known(self.portfolios, (), strategy)
+
+
+class Memory:
+    """
+    What is kept between batches, so that each looks at the symbols alone that may have moved.
+
+    Attributes:
+        refused: By symbol, the refusal that was recorded last: it is tried again, and not told.
+        unsettled: Symbols whose lot was not known when they were netted. None: not looked yet.
+    """
+
+    def __init__(self) -> None:
+        self.refused: dict[str, tuple[int, str]] = {}
+        self.unsettled: set[str] | None = None
 
 
 class Followed(NamedTuple):
@@ -64,8 +94,7 @@ def checked(signal: Signal, weights: Weights, ledger: Ledger) -> Signal:
             next_step="The signal in force stays.",
         ) from None
     named = signal.strategy in weights.strategies or IDENTIFIER.fullmatch(signal.strategy)
-    known = strategy_portfolio.known(weights.portfolios, weights.strategies, signal.strategy)
-    if not (named and known):
+    if not (named and weights.has_say(signal.strategy)):
         there = ", ".join(weights.strategies) or "none"
         raise UnknownStrategy(
             f"{signal.strategy[:80]!r} is no strategy that may signal here (configured: {there})",
@@ -87,7 +116,7 @@ def follow(
     weights: Weights,
     on_expiry: str,
     at_us: int,
-    told: dict[str, tuple[int, str]],
+    memory: Memory,
     why: str = "",
 ) -> Followed:
     """
@@ -100,82 +129,105 @@ def follow(
         weights: In force.
         on_expiry: What the end of a target means, where a portfolio does not say.
         at_us: Now.
-        told: By symbol, the refusal that was recorded last; changed in place.
+        memory: Of the batches before; changed in place.
         why: All targets are netted anew for this reason, signals or not.
     """
-    named = frozenset(weights.strategies)
-    signals = {  # who was taken out of the configuration has no say, whatever a pattern fits
-        name: one
-        for name, one in ledger.signals.items()
-        if one.strategy in named or strategy_portfolio.known(weights.portfolios, (), one.strategy)
-    }
-    numbers: dict[str, int] = {}
-    events: list[AnyEvent] = []
-    spoken: dict[str, list[Signalled]] = {}
-    repeated: set[str] = set()
+    batch = _Batch(ledger, at_us, why)
     for signal in said:
+        batch.hear(signal)
+    for symbol, netted in _netted(batch, weights, memory).items():
+        if batch.is_due(ledger.books[symbol], netted):
+            batch.ask(_wanted(netted, batch, on_expiry), netted, memory)
+    accepted = batch.accepted
+
+    def finish(after: Ledger) -> dict[str, TargetVersion]:
+        return {symbol: _version(after, symbol, done) for symbol, done in accepted.items()}
+
+    return Followed(batch.events, finish, batch.refused, batch.numbers)
+
+
+class _Batch:
+    """Signals that are taken at once, and what follows from them so far."""
+
+    def __init__(self, ledger: Ledger, at_us: int, why: str) -> None:
+        self.ledger, self.at_us, self.why = ledger, at_us, why
+        self.events: list[AnyEvent] = []
+        self.numbers: dict[str, int] = {}  # as in `Followed`
+        self.spoken: dict[str, list[Signalled]] = {}  # what is new, by symbol
+        self.repeated: set[str] = set()  # symbols of which something was said again
+        self.accepted: dict[str, intake.Accepted] = {}
+        self.refused: dict[str, str] = {}
+
+    def hear(self, signal: Signal) -> None:
+        """Take in one: an event, unless it says again what is in force."""
         name = f"{signal.strategy} {signal.symbol}"
-        before = signals.get(name)
+        before = self.ledger.signals.get(signal.symbol, NO_SIGNALS).get(signal.strategy)
         if before is not None and before.strength == signal.strength:
-            numbers[name] = before.number
-            repeated.add(signal.symbol)
-            continue
-        number = ledger.next_signal_number + len(events)
+            self.numbers[name] = before.number
+            self.repeated.add(signal.symbol)
+            return
         event = Signalled(
-            at_us=at_us,
-            number=number,
+            at_us=self.at_us,
+            number=self.ledger.next_signal_number + len(self.events),
             strategy=signal.strategy,
             symbol=signal.symbol,
             strength=signal.strength,
             reason=signal.reason,
             price=signal.price,
         )
-        events.append(event)
-        signals[name], numbers[name] = event, number
-        spoken.setdefault(signal.symbol, []).append(event)
-    accepted: dict[str, intake.Accepted] = {}
-    refused: dict[str, str] = {}
-    moved = None if why else repeated.union(spoken, told)
-    for symbol, netted in _netted(ledger, signals, weights, moved).items():
-        book = ledger.books[symbol]
-        speaks = symbol in spoken or symbol in repeated
+        self.events.append(event)
+        self.numbers[name] = event.number
+        self.spoken.setdefault(signal.symbol, []).append(event)
+
+    def in_force(self, symbol: str, weights: Weights) -> dict[str, Signalled]:
+        """By strategy. Who was taken out has no say, whatever a pattern fits."""
+        found = {
+            strategy: one
+            for strategy, one in self.ledger.signals.get(symbol, NO_SIGNALS).items()
+            if weights.has_say(strategy)
+        }
+        for event in self.spoken.get(symbol, ()):
+            found[event.strategy] = event
+        return found
+
+    def is_due(self, book: Book, netted: Netted) -> bool:
+        """Whether a target is to be asked for. What ran out comes back by being spoken of alone."""
+        speaks = book.symbol in self.spoken or book.symbol in self.repeated
         if book.netted_expired:
-            due = speaks  # and nothing else brings back what ran out
-        else:
-            due = (bool(spoken or why) and _is_news(book, netted)) or (
-                speaks and _ran_down(book, netted, at_us)
-            )
-        if not due:
-            continue
-        target = _wanted(netted, spoken.get(symbol, ()), on_expiry, at_us, why)
+            return speaks
+        if (self.spoken or self.why) and _is_news(book, netted):
+            return True
+        return speaks and _ran_down(book, netted, self.at_us)
+
+    def ask(self, target: intake.Wanted, netted: Netted, memory: Memory) -> None:
+        """Have a target checked as anybody's; a refusal is recorded once."""
+        symbol = target.symbol
         try:
             _check_shares(netted)
-            accepted[symbol] = intake.accept(ledger, target, at_us)
+            accepted = intake.accept(self.ledger, target, self.at_us)
         except (Refused, UsageError) as refusal:
-            refused[symbol] = refusal.message
+            self.refused[symbol] = refusal.message
             mark = (netted.contracts, refusal.code)
-            if told.get(symbol) != mark:
-                told[symbol] = mark
-                events.append(_refusal(target, refusal, at_us))
-            continue
-        told.pop(symbol, None)
-        if (set_it := accepted[symbol].event) is not None:
-            events.append(set_it)
-
-    def finish(after: Ledger) -> dict[str, TargetVersion]:
-        return {symbol: _version(after, symbol, done) for symbol, done in accepted.items()}
-
-    return Followed(events, finish, refused, numbers)
+            if memory.refused.get(symbol) != mark:
+                memory.refused[symbol] = mark
+                self.events.append(_refusal(target, refusal, self.at_us))
+            return
+        memory.refused.pop(symbol, None)
+        self.accepted[symbol] = accepted
+        if accepted.event is not None:
+            self.events.append(accepted.event)
 
 
-def answer(signal: Signal, followed: Followed, before: int, after: Ledger) -> SignalResult:
+def answer(
+    signal: Signal, followed: Followed, targets: Mapping[str, TargetVersion], before: int
+) -> SignalResult:
     """
     What to say to whoever gave *signal*.
 
     Args:
+        targets: What `Followed.finish` said.
         before: Number of the next signal when the batch began: one from there on is new.
     """
-    targets = followed.finish(after)
     number = followed.numbers[f"{signal.strategy} {signal.symbol}"]
     return SignalResult(
         strategy=signal.strategy,
@@ -187,38 +239,40 @@ def answer(signal: Signal, followed: Followed, before: int, after: Ledger) -> Si
     )
 
 
-def _netted(
-    ledger: Ledger, signals: Mapping[str, Signalled], weights: Weights, moved: set[str] | None
-) -> dict[str, Netted]:
-    """
-    The targets that follow, of the symbols that are configured and whose lot is known.
-
-    Args:
-        ledger: As it is.
-        signals: In force.
-        weights: In force.
-        moved: Symbols that were spoken of, or refused; None: all may have moved. The others stay
-            as they are, unless a cap goes over all symbols, or they were never netted.
-    """
+def _netted(batch: _Batch, weights: Weights, memory: Memory) -> dict[str, Netted]:
+    """The targets that follow, of the symbols that are configured and whose lot is known."""
     if not weights.portfolios:
         return {}  # whoever took all of them away has not said what to do: targets stay
-    symbols: Iterable[str] = ledger.settings.symbols
-    if moved is not None and all(one.max_gross is None for one in weights.portfolios):
-        books = ledger.books
-        signals = {
-            name: one
-            for name, one in signals.items()
-            if one.symbol in moved or not (one.symbol in books and books[one.symbol].netted)
-        }
-        wanted_now = moved.union(one.symbol for one in signals.values())
-        symbols = [symbol for symbol in symbols if symbol in wanted_now]
+    ledger = batch.ledger
     lots: dict[str, int] = {}
     before: dict[str, tuple[Share, ...]] = {}
-    for symbol in symbols:
+    unsettled: set[str] = set()
+    looked = _looked_at(batch, weights, memory)
+    for symbol in looked:
         book = ledger.books.get(symbol)
-        if book is not None and book.instrument is not None:
-            lots[symbol], before[symbol] = book.instrument.lot, book.netted
-    return strategy_portfolio.net(weights.portfolios, signals, lots, before)
+        if symbol not in ledger.settings.symbols:
+            continue
+        if book is None or book.instrument is None:
+            unsettled.add(symbol)
+            continue
+        lots[symbol], before[symbol] = book.instrument.lot, book.netted
+    if batch.spoken or batch.why:  # repeats alone set no target that was missing
+        memory.unsettled = unsettled
+    whose = {*ledger.signals, *batch.spoken} if weights.netter.is_capped else lots
+    signals = {symbol: batch.in_force(symbol, weights) for symbol in sorted(whose)}
+    return weights.netter.net(signals, lots, before)
+
+
+def _looked_at(batch: _Batch, weights: Weights, memory: Memory) -> Iterable[str]:
+    """
+    The symbols that may have moved.
+
+    Those that were spoken of, or refused, or could not be netted yet; the others stay as they are,
+    unless there is a reason to look at all of them, or a cap goes over all of them.
+    """
+    if batch.why or memory.unsettled is None or weights.netter.is_capped:
+        return batch.ledger.settings.symbols
+    return memory.unsettled.union(batch.repeated, batch.spoken, memory.refused)
 
 
 def _is_news(book: Book, netted: Netted) -> bool:
@@ -242,9 +296,8 @@ def _ran_down(book: Book, netted: Netted, at_us: int) -> bool:
     return target.expires_us - at_us < ttl_s * 500_000
 
 
-def _wanted(
-    netted: Netted, spoken: Sequence[Signalled], on_expiry: str, at_us: int, why: str
-) -> intake.Wanted:
+def _wanted(netted: Netted, batch: _Batch, on_expiry: str) -> intake.Wanted:
+    spoken = batch.spoken.get(netted.symbol, ())
     said = [f"{one.strategy} {one.strength:+f}: {one.reason}".rstrip(": ") for one in spoken]
     names = [portfolio.name for portfolio in netted.portfolios]
     ttl_s = _shortest_ttl_s(netted)
@@ -255,10 +308,10 @@ def _wanted(
         contracts=netted.contracts,
         by=None,
         source=legible(f"portfolio {'+'.join(names)}".strip()),
-        reason=legible("; ".join(said) or why or "said again"),
+        reason=legible("; ".join(said) or batch.why or "said again"),
         policy=policies[0] if policies else "",
         on_expiry=ends[0] if ends else on_expiry,
-        expires_us=None if ttl_s is None else at_us + ttl_s * 1_000_000,
+        expires_us=None if ttl_s is None else batch.at_us + ttl_s * 1_000_000,
         if_version=None,
         key="",
         price=spoken[-1].price if spoken else None,

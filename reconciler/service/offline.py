@@ -27,6 +27,7 @@ from reconciler.service.door import (
     CommandResult,
     Decided,
     ModeRequest,
+    Reloaded,
     ScheduleRequest,
     ScheduleShown,
     SignalResult,
@@ -204,6 +205,13 @@ class OfflineDoor:
     def report_strategy(self, report: StrategyReport) -> None:
         """A strategy reports to a service; this is not one."""
         raise _no_service()
+
+    def reload(self) -> Reloaded:
+        """A service reads its configuration again; this is not one."""
+        raise Unreachable(
+            "no service is running: the next one reads the configuration as it is then",
+            next_step="`reconciler config check` says whether it makes sense.",
+        )
 
     def backup(self) -> str:
         """See `Door.backup`."""

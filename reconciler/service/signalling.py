@@ -63,7 +63,8 @@ class Desk:
         self._read_weights = read_weights
         self._lock = threading.Lock()
         self._waiting: list[_Ticket] = []
-        self._told: dict[str, tuple[int, str]] = {}
+        self._memory = netting.Memory()
+        self._why = ""  # all is netted anew at the next change of settings
 
     # -- for every thread ----------------------------------------------------------------------
 
@@ -97,6 +98,10 @@ class Desk:
         self._tell(followed.refused)
         return followed.events
 
+    def adopt(self, weights: Weights, read_weights: ReadWeights | None, why: str) -> None:
+        """Other weights are in force; the settings that come with them have all netted anew."""
+        self.weights, self._read_weights, self._why = weights, read_weights, why
+
     def keep(self, ledger: Ledger) -> Iterable[AnyEvent]:
         """Once a second: weights that were written anew are put in force, or refused whole."""
         if self._read_weights is None:
@@ -115,9 +120,8 @@ class Desk:
     def watch(self, steps: Sequence[Step]) -> None:
         """A lot that is seen first or anew may round otherwise; other limits, refuse no more."""
         if any(isinstance(event, (InstrumentSeen, Configured)) for event, _, _ in steps):
-            self._loop.record(
-                lambda ledger: (self.rebalance(ledger, "other rules or limits"), lambda _: None)
-            )
+            why, self._why = self._why or "other rules or limits", ""
+            self._loop.record(lambda ledger: (self.rebalance(ledger, why), lambda _: None))
 
     def _take(self, ledger: Ledger) -> tuple[Sequence[AnyEvent], Callable[[Ledger], None]]:
         """All signals that wait, for one commit."""
@@ -139,14 +143,17 @@ class Desk:
         self._tell(followed.refused)
 
         def finish(after: Ledger) -> None:
+            targets = followed.finish(after)
             for ticket in newest.values():
-                ticket.result = netting.answer(ticket.signal, followed, before, after)
+                ticket.result = netting.answer(ticket.signal, followed, targets, before)
 
         return followed.events, finish
 
     def _follow(self, ledger: Ledger, said: Iterable[Signal], why: str = "") -> netting.Followed:
         now_us = self._loop.now_us()
-        return netting.follow(ledger, said, self.weights, self._on_expiry, now_us, self._told, why)
+        return netting.follow(
+            ledger, said, self.weights, self._on_expiry, now_us, self._memory, why
+        )
 
     def _tell(self, refused: dict[str, str]) -> None:
         for symbol, text in refused.items():

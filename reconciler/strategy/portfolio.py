@@ -4,7 +4,7 @@ A portfolio nets what strategies think to one target a symbol.
     contracts = strength x the strategy's weight x the symbol's contracts for a strength of 1
 
 added up over its strategies, cut to its caps, then over all portfolios, then rounded to the lot.
-All of it is exact: decimals in, fractions inside, whole contracts out.
+All of it is exact: decimals in, whole numbers over one denominator inside, whole contracts out.
 
 **Rounding cannot oscillate.** The target in force is kept while the sum is within three quarters
 of a lot of it, and only then rounded anew; so whatever trembles by no more than a quarter of a lot
@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from math import lcm
 from typing import NamedTuple
 
 import msgspec
@@ -31,6 +32,7 @@ from reconciler.core.shares import NOBODY, wanted
 from reconciler.errors import ConfigError
 
 KEEP_LOTS = Fraction(3, 4)  # half a lot is what rounding needs, the rest is what may tremble
+_KEEP, _OF = KEEP_LOTS.as_integer_ratio()
 
 
 class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,118 +73,204 @@ class Netted(NamedTuple):
     portfolios: tuple[Portfolio, ...]  # that have a say in it
 
 
-class _Ask(NamedTuple):
-    """What one strategy asks for in one portfolio, exactly."""
+class Ask(NamedTuple):
+    """What one strategy asks for in one portfolio."""
 
-    contracts: Fraction
+    contracts: int  # in parts, see `Asked.unit`
     strategy: str
     signal: int
     weight: str
 
 
-def net(
-    portfolios: Iterable[Portfolio],
-    signals: Mapping[str, Signalled],
-    lots: Mapping[str, int],
-    before: Mapping[str, tuple[Share, ...]],
-) -> dict[str, Netted]:
+class Factor(NamedTuple):
+    """What a strategy's strength is multiplied with in one portfolio, in whole numbers."""
+
+    weight: int  # in parts, see `Netter`
+    most: int | None  # of a weighted strength, in the same parts
+    size: int  # contracts for a strength of 1, in parts
+    told: str  # weight and size, for people
+
+
+class Asked(NamedTuple):
+    """What is asked for of one symbol, exactly."""
+
+    unit: int  # so many parts are one contract
+    asks: list[Ask]
+    allowed: dict[int, int | Fraction]  # by number of the portfolio: what its caps let through
+
+
+NOTHING = Asked(1, [], {})
+
+
+class Netter:
     """
-    The targets that follow from the signals in force.
+    Portfolios, with what follows from their configuration worked out once.
+
+    Weights, sizes and strengths are decimals. Each is kept as a whole number of parts, over one
+    denominator for all weights and one for all sizes, so netting is exact without a fraction.
 
     Args:
         portfolios: With names of their own.
-        signals: In force, one a strategy and symbol.
-        lots: Of each symbol; one without a lot has no target yet.
-        before: The shares of each symbol's netted target in force.
-
-    Returns:
-        One target a symbol of which some strategy has an opinion, or had one when it was netted
-        last. Equal to the one in force, shares and all, if nothing of weight has changed.
     """
-    in_order = sorted(portfolios, key=lambda portfolio: portfolio.name)
-    asks: dict[str, list[_Ask]] = {symbol: [] for symbol, shares in before.items() if shares}
-    sums: dict[str, Fraction] = {}
-    says: dict[str, list[Portfolio]] = {}
-    for portfolio in in_order:
-        asked = _asked(portfolio, signals)
-        for symbol, allowed in _capped(portfolio, asked, lots).items():
-            asks.setdefault(symbol, []).extend(asked[symbol])
-            sums[symbol] = sums.get(symbol, Fraction(0)) + allowed
-            says.setdefault(symbol, []).append(portfolio)
-    found: dict[str, Netted] = {}
-    for symbol in sorted(asks):
-        if symbol not in lots:
-            continue
-        shares = before.get(symbol, ())
-        in_force = sum(share.contracts for share in shares)
-        contracts = to_lots(sums.get(symbol, Fraction(0)), lots[symbol], in_force)
-        new = _shares(asks[symbol], contracts)
-        if shares and contracts == in_force and not _differ(new, shares, lots[symbol]):
-            new = shares
-        found[symbol] = Netted(symbol, contracts, new, tuple(says.get(symbol, ())))
-    return found
 
-
-def to_lots(exact: Fraction, lot: int, in_force: int) -> int:
-    """The whole lots nearest to *exact*, or those in force as long as they are near enough."""
-    if not exact:
-        return 0
-    if in_force % lot == 0 and abs(exact - in_force) <= KEEP_LOTS * lot:
-        return in_force
-    lots, rest = divmod(abs(exact), lot)
-    size = int(lots) + (rest * 2 > lot)  # half a lot: toward zero
-    return size * lot if exact > 0 else -size * lot
-
-
-def _asked(portfolio: Portfolio, signals: Mapping[str, Signalled]) -> dict[str, list[_Ask]]:
-    """What each strategy asks for, by symbol, after its own cap."""
-    found: dict[str, list[_Ask]] = {}
-    for name in sorted(signals):
-        signal = signals[name]
-        weight, size = portfolio.weight_of(signal.strategy), portfolio.symbols.get(signal.symbol)
-        if weight is None or size is None:
-            continue
-        strength = Fraction(signal.strength) * Fraction(weight)
-        if portfolio.max_strength is not None:
-            most = Fraction(portfolio.max_strength)
-            strength = max(-most, min(most, strength))
-        told = f"{portfolio.name}: {_plain(weight)} x {_plain(size)}"
-        ask = _Ask(strength * Fraction(size), signal.strategy, signal.number, told)
-        found.setdefault(signal.symbol, []).append(ask)
-    return found
-
-
-def _capped(
-    portfolio: Portfolio, asked: Mapping[str, Sequence[_Ask]], lots: Mapping[str, int]
-) -> dict[str, Fraction]:
-    """What the portfolio's caps let through of each symbol's sum."""
-    allowed: dict[str, Fraction] = {}
-    for symbol, asks in asked.items():
-        total = sum((ask.contracts for ask in asks), Fraction(0))
-        most = portfolio.max_contracts.get(symbol)
-        if most is not None:
-            most -= most % lots.get(symbol, 1)  # else rounding to the lot would go beyond it
-        allowed[symbol] = (
-            total if most is None else max(Fraction(-most), min(Fraction(most), total))
+    def __init__(self, portfolios: Iterable[Portfolio]) -> None:
+        self.portfolios = sorted(portfolios, key=lambda portfolio: portfolio.name)
+        self._weight_parts = _denominator(
+            number
+            for one in self.portfolios
+            for number in (*one.strategies.values(), one.max_strength)
         )
-    if portfolio.max_gross is None:
-        return allowed
+        self._size_parts = _denominator(
+            size for one in self.portfolios for size in one.symbols.values()
+        )
+        self._factors: dict[tuple[int, str, str], Factor | None] = {}
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether a cap goes over all symbols: what one of them gets depends on the others."""
+        return any(portfolio.max_gross is not None for portfolio in self.portfolios)
+
+    def net(
+        self,
+        signals: Mapping[str, Mapping[str, Signalled]],
+        lots: Mapping[str, int],
+        before: Mapping[str, tuple[Share, ...]],
+    ) -> dict[str, Netted]:
+        """
+        The targets that follow from the signals in force.
+
+        Args:
+            signals: In force, by symbol and strategy; with a cap over all symbols, all of them.
+            lots: Of each symbol that is asked about; one without a lot has no target yet.
+            before: The shares of each symbol's netted target in force.
+
+        Returns:
+            One target a symbol of which some strategy has an opinion, or had one when it was netted
+            last. Equal to the one in force, shares and all, if nothing of weight has changed.
+        """
+        asked = {symbol: self._asked(symbol, said, lots) for symbol, said in signals.items()}
+        for number, portfolio in enumerate(self.portfolios):
+            if portfolio.max_gross is not None:
+                _cut_to_gross(portfolio, number, portfolio.max_gross, asked)
+        found: dict[str, Netted] = {}
+        for symbol in sorted(lots):
+            one, shares = asked.get(symbol, NOTHING), before.get(symbol, ())
+            if one.asks or shares:
+                contracts, shares = _target(one, lots[symbol], shares)
+                says = tuple(self.portfolios[number] for number in one.allowed)
+                found[symbol] = Netted(symbol, contracts, shares, says)
+        return found
+
+    def _asked(self, symbol: str, said: Mapping[str, Signalled], lots: Mapping[str, int]) -> Asked:
+        """What each strategy asks for after its own cap, and what the symbol's caps let through."""
+        exact = [
+            (name, said[name], *said[name].strength.as_integer_ratio()) for name in sorted(said)
+        ]
+        strength_parts = lcm(*(below for _, _, _, below in exact))
+        unit = strength_parts * self._weight_parts * self._size_parts
+        asks: list[Ask] = []
+        allowed: dict[int, int | Fraction] = {}
+        for number, portfolio in enumerate(self.portfolios):
+            total, speaks = 0, False
+            for name, signal, above, below in exact:
+                factor = self._factor(number, name, symbol)
+                if factor is None:
+                    continue
+                strength = above * (strength_parts // below) * factor.weight
+                if factor.most is not None:
+                    strength = _within(factor.most * strength_parts, strength)
+                asks.append(Ask(strength * factor.size, name, signal.number, factor.told))
+                total, speaks = total + strength * factor.size, True
+            if speaks:
+                most = portfolio.max_contracts.get(symbol)
+                if most is not None:
+                    most -= most % lots.get(symbol, 1)  # else rounding to the lot would go beyond
+                    total = _within(most * unit, total)
+                allowed[number] = total
+        return Asked(unit, asks, allowed)
+
+    def _factor(self, number: int, strategy: str, symbol: str) -> Factor | None:
+        """None: a strategy or a symbol that is not the portfolio's."""
+        key = (number, strategy, symbol)
+        if key not in self._factors:
+            portfolio = self.portfolios[number]
+            weight, size = portfolio.weight_of(strategy), portfolio.symbols.get(symbol)
+            most = portfolio.max_strength
+            self._factors[key] = None
+            if weight is not None and size is not None:
+                self._factors[key] = Factor(
+                    weight=_parts(weight, self._weight_parts),
+                    most=None if most is None else _parts(most, self._weight_parts),
+                    size=_parts(size, self._size_parts),
+                    told=f"{portfolio.name}: {_plain(weight)} x {_plain(size)}",
+                )
+        return self._factors[key]
+
+
+def _denominator(numbers: Iterable[Decimal | None]) -> int:
+    """The least that makes all of them whole."""
+    return lcm(*(number.as_integer_ratio()[1] for number in numbers if number is not None))
+
+
+def _parts(number: Decimal, denominator: int) -> int:
+    above, below = number.as_integer_ratio()
+    return above * (denominator // below)
+
+
+def _within(most: int, number: int) -> int:
+    return max(-most, min(most, number))
+
+
+def _cut_to_gross(
+    portfolio: Portfolio, number: int, most: Decimal, asked: Mapping[str, Asked]
+) -> None:
+    """Scale what the portfolio is allowed down to its gross: fractions, for it divides."""
+    spoken = {symbol: one for symbol, one in asked.items() if number in one.allowed}
     gross = sum(
-        (abs(total) / Fraction(portfolio.symbols[symbol]) for symbol, total in allowed.items()),
+        (
+            abs(Fraction(one.allowed[number], one.unit)) / Fraction(portfolio.symbols[symbol])
+            for symbol, one in spoken.items()
+        ),
         Fraction(0),
     )
-    if gross <= Fraction(portfolio.max_gross):
-        return allowed
-    scale = Fraction(portfolio.max_gross) / gross
-    return {symbol: total * scale for symbol, total in allowed.items()}
+    if gross > Fraction(most):
+        for one in spoken.values():
+            one.allowed[number] *= Fraction(most) / gross
 
 
-def _shares(asks: Sequence[_Ask], contracts: int) -> tuple[Share, ...]:
+def _target(asked: Asked, lot: int, shares: tuple[Share, ...]) -> tuple[int, tuple[Share, ...]]:
+    """The whole lots that follow, and whose they are; *shares* are those in force."""
+    in_force = sum(share.contracts for share in shares)
+    parts, below = sum(asked.allowed.values()).as_integer_ratio()
+    contracts = to_lots(parts, asked.unit * below, lot, in_force)
+    new = _shares(asked, contracts)
+    if shares and contracts == in_force and not _differ(new, shares, lot):
+        return contracts, shares
+    return contracts, new
+
+
+def to_lots(parts: int, unit: int, lot: int, in_force: int) -> int:
+    """
+    The whole lots nearest to what is asked for, or those in force while they are near enough.
+
+    Args:
+        parts: That are asked for; *unit* of them are one contract.
+    """
+    if not parts:
+        return 0
+    if in_force % lot == 0 and abs(parts - in_force * unit) * _OF <= _KEEP * lot * unit:
+        return in_force
+    lots, rest = divmod(abs(parts), lot * unit)
+    lots += rest * 2 > lot * unit  # half a lot: toward zero
+    return lots * lot if parts > 0 else -lots * lot
+
+
+def _shares(asked: Asked, contracts: int) -> tuple[Share, ...]:
     """Each ask in whole contracts; the last share is nobody's, so that they add up."""
-    whole = largest_remainder([ask.contracts for ask in asks])
+    whole = largest_remainder([ask.contracts for ask in asked.asks], asked.unit)
     shares = [
         Share(strategy=ask.strategy, contracts=size, signal=ask.signal, weight=ask.weight)
-        for ask, size in zip(asks, whole, strict=True)
+        for ask, size in zip(asked.asks, whole, strict=True)
     ]
     rest = contracts - sum(whole)
     if rest or not shares:
@@ -190,13 +278,16 @@ def _shares(asks: Sequence[_Ask], contracts: int) -> tuple[Share, ...]:
     return tuple(shares)
 
 
-def largest_remainder(exact: Sequence[Fraction]) -> list[int]:
-    """Whole numbers that add up to the rounded sum, each less than one off its own."""
-    whole = [part.numerator // part.denominator for part in exact]
-    missing = round(sum(exact, Fraction(0))) - sum(whole)
-    rests = sorted((whole[n] - part, n) for n, part in enumerate(exact))
-    for _, number in rests[:missing]:
-        whole[number] += 1
+def largest_remainder(parts: Sequence[int], unit: int) -> list[int]:
+    """Whole numbers that add up to the rounded sum, each less than one off its own parts."""
+    whole = [part // unit for part in parts]
+    total, rest = divmod(sum(parts), unit)
+    total += 2 * rest > unit or (2 * rest == unit and total % 2)  # half: to the even one
+    missing = total - sum(whole)
+    if missing:
+        rests = sorted((whole[n] * unit - part, n) for n, part in enumerate(parts))
+        for _, number in rests[:missing]:
+            whole[number] += 1
     return whole
 
 

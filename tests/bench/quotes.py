@@ -39,7 +39,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Limits, Settings
 from reconciler.core.step import step
 from reconciler.feed import Best, Joined, News, Rules
-from reconciler.service.netting import Weights, checked, follow
+from reconciler.service.netting import Memory, Weights, checked, follow
 from reconciler.strategy.base import Strategy
 from reconciler.strategy.history import Joiner, Needs
 from reconciler.strategy.host import Host
@@ -135,7 +135,7 @@ class Path:
     def net(self, ledger: Ledger, signals: list[Signal]) -> list[AnyEvent]:
         """What is to be recorded: the signal, and the target that follows."""
         said = [checked(signal, self.weights, ledger) for signal in signals]
-        return follow(ledger, said, self.weights, "hold", ledger.at_us, {}).events
+        return follow(ledger, said, self.weights, "hold", ledger.at_us, Memory()).events
 
     def decide(self, ledger: Ledger, events: list[AnyEvent]) -> int:
         """Let the core decide; how many orders it wants placed."""

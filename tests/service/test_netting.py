@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ class Desk(Teller):
 
     def __init__(self, *portfolios: Portfolio, lot: int = 1, **limits: int) -> None:
         self.weights = Weights(portfolios or (portfolio(),), ("A", "B"))
-        self.told: dict[str, tuple[int, str]] = {}
+        self.memory = netting.Memory()
         self.followed: netting.Followed | None = None
         settings = Settings(symbols=SYMBOLS, limits=Limits(**limits))
         super().__init__(settings, lot=lot)
@@ -57,7 +58,7 @@ class Desk(Teller):
         """What is recorded, in words."""
         checked = [netting.checked(one, self.weights, self.ledger) for one in said]
         self.followed = netting.follow(
-            self.ledger, checked, self.weights, "hold", self.now_us, self.told, why
+            self.ledger, checked, self.weights, "hold", self.now_us, self.memory, why
         )
         for event in self.followed.events:
             self.event(event)
@@ -269,6 +270,32 @@ def test_portfolios_that_share_a_symbol_agree_on_the_careful_side() -> None:
     assert target.expires_us == desk.now_us + 50_000_000
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_who_looks_at_what_moved_alone_says_the_same_as_who_looks_at_all(seed: int) -> None:
+    """Refusals, lots that are told late, targets of people and ends of targets among it."""
+    draw = random.Random(seed)
+    cap = draw.choice([None, None, Decimal("0.8")])
+    desk = Desk(portfolio(max_gross=cap, ttl_s=draw.choice([None, 60])), max_position_contracts=900)
+    rules = {symbol: book.instrument for symbol, book in desk.ledger.books.items()}
+    desk.ledger.books["ETHUSD"].instrument = None
+    for number in range(40):
+        pairs = draw.choices([(a, s) for a in "AB" for s in SYMBOLS], k=2)
+        said = [signal(a, Decimal(draw.randrange(-4, 5)) / 4, s) for a, s in dict.fromkeys(pairs)]
+        all_of_them = netting.Memory()
+        all_of_them.refused = dict(desk.memory.refused)
+        exact = [netting.checked(one, desk.weights, desk.ledger) for one in said]
+        followed = netting.follow(
+            desk.ledger, exact, desk.weights, "hold", desk.now_us, all_of_them
+        )
+        desk.says(*said)
+        assert desk.followed is not None
+        assert (desk.followed.events, desk.followed.refused) == (followed.events, followed.refused)
+        assert desk.memory.refused == all_of_them.refused
+        if number == 20:
+            desk.ledger.books["ETHUSD"].instrument = rules["ETHUSD"]
+        desk.do(draw.choice([["wait", "1_000"], ["wait", "70_000"], ["target", "50"]]))
+
+
 @pytest.mark.parametrize(
     ("strength", "said"),
     [
@@ -287,7 +314,7 @@ def test_no_strength_is_guessed(strength: object, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         desk.says(signal("A", strength))
     assert said in str(caught.value)
-    assert desk.ledger.signals["A XBTUSD"].strength == Decimal("0.5")
+    assert desk.ledger.signals["XBTUSD"]["A"].strength == Decimal("0.5")
 
 
 def test_strangers_and_symbols_of_elsewhere_are_refused() -> None:

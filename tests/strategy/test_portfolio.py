@@ -15,14 +15,15 @@ from reconciler.errors import ConfigError
 from reconciler.strategy.portfolio import (
     KEEP_LOTS,
     Netted,
+    Netter,
     Portfolio,
     check,
     known,
     largest_remainder,
-    net,
     to_lots,
 )
 from reconciler.strategy.weights import WeightFiles
+from tests.strategy import formula
 
 LOTS = {"XBTUSD": 100, "ETHUSD": 1}
 
@@ -53,7 +54,14 @@ def signals(**strengths: str) -> dict[str, Signalled]:
 
 def netted(*portfolios: Portfolio, before: Mapping[str, Netted] | None = None, **said: str) -> dict:
     shares = {symbol: one.shares for symbol, one in (before or {}).items()}
-    return net(portfolios, signals(**said), LOTS, shares)
+    return Netter(portfolios).net(by_symbol(signals(**said)), LOTS, shares)
+
+
+def by_symbol(signals: Mapping[str, Signalled]) -> dict[str, dict[str, Signalled]]:
+    found: dict[str, dict[str, Signalled]] = {}
+    for signal in signals.values():
+        found.setdefault(signal.symbol, {})[signal.strategy] = signal
+    return found
 
 
 def parts(one: Netted) -> dict[str, int]:
@@ -82,7 +90,7 @@ def test_what_rounding_leaves_over_is_nobodys() -> None:
 
 def test_halves_go_toward_zero() -> None:
     """Both ways alike: nobody's money is moved for half a lot."""
-    assert [to_lots(Fraction(n), 100, 9_900) for n in (50, 51, -50, -51)] == [0, 100, 0, -100]
+    assert [to_lots(n, 1, 100, 9_900) for n in (50, 51, -50, -51)] == [0, 100, 0, -100]
 
 
 def test_a_signal_that_trembles_around_half_a_lot_moves_nothing() -> None:
@@ -114,7 +122,7 @@ def test_no_sequence_within_the_band_changes_the_target_twice(seed: int) -> None
     target, changes = draw.randrange(-5, 6) * lot, 0
     for _ in range(200):
         exact = low + band * Fraction(draw.randrange(0, 1001), 1000)
-        after = to_lots(exact, lot, target)
+        after = to_lots(exact.numerator, exact.denominator, lot, target)
         assert abs(after - exact) <= KEEP_LOTS * lot
         assert after % lot == 0
         changes += after != target
@@ -124,7 +132,7 @@ def test_no_sequence_within_the_band_changes_the_target_twice(seed: int) -> None
 
 def test_a_new_lot_rounds_anew() -> None:
     """A target that is no whole lot any more can't be kept."""
-    assert to_lots(Fraction(150), 100, 150) == 100
+    assert to_lots(150, 1, 100, 150) == 100
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -156,12 +164,47 @@ def test_shares_add_up_whatever_the_weights(seed: int) -> None:
         assert now == netted(*reversed(books), before=now, **said)
 
 
+@pytest.mark.parametrize("seed", range(150))
+def test_whole_numbers_say_what_the_formula_in_fractions_says(seed: int) -> None:
+    """Whatever weights, sizes, caps, lots and strengths: the same contracts, the same shares."""
+    draw = random.Random(seed)
+
+    def number(most: int = 3000) -> Decimal:
+        exact = Decimal(draw.randrange(-most, most)) / Decimal(draw.choice([1, 7, 8, 100, 999]))
+        return draw.choice(
+            [exact, exact.quantize(Decimal("0.001")), Decimal(draw.randrange(-3, 4))]
+        )
+
+    def book(name: str) -> Portfolio:
+        return portfolio(
+            name,
+            strategies={"A": number(), "B": number(), "C*": number()},
+            symbols={s: abs(number()) + 1 for s in draw.sample(["XBTUSD", "ETHUSD", "X"], 2)},
+            max_strength=draw.choice([None, abs(number())]),
+            max_contracts=draw.choice([{}, {"XBTUSD": draw.randrange(9_000)}]),
+            max_gross=draw.choice([None, None, abs(number()) + 1]),
+        )
+
+    lots = {"XBTUSD": draw.choice([1, 7, 100]), "ETHUSD": draw.choice([1, 3])}
+    books = [book(name) for name in draw.sample(["main", "other", "a"], draw.randrange(1, 4))]
+    netter, before = Netter(books), dict[str, tuple[Share, ...]]()
+    said: dict[str, str] = {}
+    for _ in range(12):
+        names = ("A", "B", "C1", "C2", "D", "A_ETHUSD", "B_ETHUSD", "A_X")
+        said |= {name: str(number(9)) for name in draw.sample(names, draw.randrange(4))}
+        given = signals(**said)
+        found = netter.net(by_symbol(given), lots, before)
+        assert {symbol: (one.contracts, one.shares) for symbol, one in found.items()} == (
+            formula.targets(books, list(given.values()), lots, before)
+        )
+        before = {symbol: one.shares for symbol, one in found.items()}
+
+
 def test_each_whole_part_is_less_than_one_off() -> None:
     """The largest remainder gets the unit that is missing."""
-    thirds = [Fraction(10, 3)] * 3
-    assert largest_remainder(thirds) == [4, 3, 3]
-    assert largest_remainder([Fraction(-7, 2), Fraction(7, 2)]) == [-3, 3]
-    assert largest_remainder([]) == []
+    assert largest_remainder([10, 10, 10], 3) == [4, 3, 3]
+    assert largest_remainder([-7, 7], 2) == [-3, 3]
+    assert largest_remainder([], 1) == []
 
 
 def test_a_strategy_is_cut_to_its_own_cap() -> None:
@@ -219,7 +262,8 @@ def test_shares_that_hardly_move_are_left_alone() -> None:
 def test_what_nobody_speaks_of_is_no_target() -> None:
     """Without an opinion there is no target; once there was one, its end is a target of zero."""
     assert netted(portfolio(), Z="1") == {}
-    assert net([portfolio()], signals(A="1"), {"ETHUSD": 1}, {}) == {}  # its lot is not known
+    said = by_symbol(signals(A="1"))
+    assert Netter([portfolio()]).net(said, {"ETHUSD": 1}, {}) == {}  # its lot is not known
     now = netted(portfolio(), A="1")
     gone = netted(portfolio(strategies={"B": Decimal(1)}), before=now, A="1")["XBTUSD"]
     assert (gone.contracts, parts(gone), gone.portfolios) == (0, {"": 0}, ())
