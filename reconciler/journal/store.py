@@ -52,13 +52,9 @@ from reconciler.journal.present import Run, load
 from reconciler.journal.recovery import Recall, Recovered
 from reconciler.journal.rows import Rows, Values
 from reconciler.journal.statements import HOT
+from reconciler.journal.wal import Wal
 
 Step = tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]
-#: A log larger than this is worked off after a commit; an empty moment truncates it.
-WAL_BYTES = 4 * 2**20
-WAL_COMMITS = 200
-#: The side file is replaced at most this often, in nanoseconds.
-TIP_EVERY_NS = 5 * 10**9
 
 
 class Journal:
@@ -78,8 +74,7 @@ class Journal:
         self.last_seq, self._hash, _ = chain.end(self._db)
         self._behind = chain.behind(self._db)  # the first event that a crash kept from being told
         self._rows = Rows(load(self._db, self._behind), run)
-        self._tip_seq, self._tip_due_ns = self.last_seq, 0
-        self._commits = 0  # since SQLite's log was last worked off
+        self._wal = Wal(self._db, path, durable=self._durable, last_seq=self.last_seq)
         self._untold: list[Step] = []  # the newest steps, if their tables are to be written yet
         self._open = True
         self.epoch = 0
@@ -254,7 +249,7 @@ class Journal:
                 self._write(journal, rows.drain())
             self.last_seq, self._hash = seq, link  # an interruption between these ends it, too
             self._untold = list(steps) if orders else []
-            self._commits += 1
+            self._wal.commits += 1
         except BaseException as error:
             if (told := self._fail(error)) is error:
                 raise
@@ -293,7 +288,7 @@ class Journal:
         if self._durable:
             self._db.execute(f"PRAGMA synchronous = {self._synchronous}")
         self._behind = None
-        self._commits += 1
+        self._wal.commits += 1
 
     def _write(self, journal: Sequence[Values], others: Mapping[str, Sequence[Values]]) -> None:
         """One transaction."""
@@ -328,15 +323,7 @@ class Journal:
         """
         self.tell()
         with self._failing():
-            size = self.log_bytes()
-            if size > WAL_BYTES and self._commits > WAL_COMMITS:  # the file keeps its size
-                self._checkpoint("PASSIVE")
-            now = time.monotonic_ns()
-            news = self._commits > 0 or self._tip_seq != self.last_seq
-            if idle and news and now >= self._tip_due_ns:
-                self._tip_due_ns = now + TIP_EVERY_NS
-                # Not truncated: the next commits write over it, and their syncs allocate nothing.
-                self._work_off("PASSIVE")
+            self._wal.care(files.Tip(self.last_seq, self._hash), idle=idle)
 
     def check_identity(self) -> None:
         """
@@ -354,8 +341,7 @@ class Journal:
 
     def log_bytes(self) -> int:
         """Size of SQLite's log: one that keeps growing means that a reader never ends."""
-        log = files.beside(self.path, "-wal")
-        return log.stat().st_size if log.exists() else 0
+        return self._wal.size()
 
     def free_bytes(self) -> int:
         """Space left where the journal is, in bytes."""
@@ -395,7 +381,7 @@ class Journal:
                             " WHERE epoch = ? AND ended_us IS NULL",
                             (time.time_ns() // 1000, "closed", self.epoch),
                         )
-                    self._work_off("TRUNCATE")
+                    self._wal.work_off("TRUNCATE", files.Tip(self.last_seq, self._hash))
                 close = self._writer.close
         finally:
             self._fault = self._fault or ReconcilerError("it was closed")
@@ -450,17 +436,3 @@ class Journal:
         self.epoch = writer.meta(self._db)["epoch"] + 1
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (str(self.epoch),))
         self._db.execute("COMMIT")
-
-    def _checkpoint(self, how: str) -> bool:
-        """Whether all of the log is in the database now, and synced. Never waits for a reader."""
-        self._db.execute("PRAGMA busy_timeout = 0").fetchone()
-        busy, log, done = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
-        self._db.execute(f"PRAGMA busy_timeout = {writer.BUSY_MS}").fetchone()
-        self._commits = 0
-        return not busy and log == done
-
-    def _work_off(self, how: str) -> None:
-        """Work off the log, and let the side file follow if the rows that it names are synced."""
-        if self._checkpoint(how) or self._durable:
-            files.write_tip(self.path, files.Tip(self.last_seq, self._hash))
-            self._tip_seq = self.last_seq

@@ -109,7 +109,7 @@ class Life:
     def rest(self, journal: Journal) -> None:
         """Nothing to do: the log is worked off, the side file moves along."""
         self.phase("rest")
-        journal._tip_due_ns = 0
+        journal._wal.tip_due_ns = 0
         journal.checkpoint_if_idle()
 
     def backup(self, journal: Journal) -> None:

@@ -41,7 +41,7 @@ PLACES: dict[str, tuple[str, str]] = {
     "answer": ("reconciler.bitmex.gateway", "BitmexGateway._settled"),
     "looked": ("reconciler.bitmex.lookups", "LookUps._look_up"),
     "snapshot": ("reconciler.journal.snapshots", "write"),
-    "checkpoint": ("reconciler.journal.store", "Journal._checkpoint"),
+    "checkpoint": ("reconciler.journal.wal", "Wal.checkpoint"),
     "tip": ("reconciler.journal.files", "write_tip"),
     "backup": ("reconciler.journal.care", "copy"),
     "door": ("reconciler.service.asking", "Asking.set_target"),
