@@ -20,6 +20,7 @@ from reconciler.core.decisions import AmendOrder, PlaceOrder
 from reconciler.core.events import MarginSeen
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.results import DAY_US
+from reconciler.core.settings import Limits
 from reconciler.core.sizing import Size, minute_is_full
 
 
@@ -157,7 +158,7 @@ def _open_orders(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 def _result_known(ledger: Ledger, book: Book, ask: Ask) -> str:
     limits = ledger.settings.limits_of(book.symbol)
-    if (limits.max_daily_loss_minor or limits.max_drawdown_minor) and book.paid_minor is None:
+    if book.paid_minor is None and counts_losses(ledger, limits):
         return "limits.max_daily_loss_minor: a mark to tell the result from"
     return ""
 
@@ -297,6 +298,17 @@ def watches_margin(ledger: Ledger) -> bool:
         settings.account_limits.min_margin_percent
         or settings.limit_of_account("max_daily_loss_minor")
         or settings.limit_of_account("max_drawdown_minor")
+    )
+
+
+def counts_losses(ledger: Ledger, limits: Limits) -> bool:
+    """Whether a loss of a symbol with these limits counts: in them, or in the account's."""
+    of = ledger.settings.limit_of_account
+    return bool(
+        limits.max_daily_loss_minor
+        or limits.max_drawdown_minor
+        or of("max_daily_loss_minor")
+        or of("max_drawdown_minor")
     )
 
 

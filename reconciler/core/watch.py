@@ -94,14 +94,7 @@ def wants_mark(ledger: Ledger, book: Book) -> bool:
 
 def _asks(ledger: Ledger, limits: Limits) -> bool:
     """Whether a limit of money is set that looks at a symbol with these limits."""
-    of = ledger.settings.limit_of_account
-    return bool(
-        limits.max_daily_loss_minor
-        or limits.max_drawdown_minor
-        or limits.min_liquidation_bps
-        or of("max_daily_loss_minor")
-        or of("max_drawdown_minor")
-    )
+    return bool(limits.min_liquidation_bps) or guards.counts_losses(ledger, limits)
 
 
 def _of_account(ledger: Ledger) -> Limits:

@@ -77,12 +77,21 @@ ADDING: dict[str, tuple[Callable[[Teller], object], str]] = {
         "limits.max_order_contracts = 99",
     ),
     "an order may be worth less": (
-        lambda t: limited(t, max_order_notional_minor=99_999_999),
-        "limits.max_order_notional_minor = 99999999: the order is worth 100000000",
+        lambda t: limited(t, max_order_notional_minor=99_000_000),
+        "limits.max_order_notional_minor = 99000000: the order is worth 100000000",
     ),
     "a position may be worth less": (
         lambda t: limited(t, max_position_notional_minor=99_800_398),
         "limits.max_position_notional_minor = 99800398: it could be 99800400",
+    ),
+    "nobody knows what it is worth": (
+        lambda t: (
+            limited(t, max_position_notional_minor=10**12),
+            setattr(
+                t.book, "instrument", msgspec.structs.replace(t.instrument(SYMBOL), multiplier=0)
+            ),
+        ),
+        "limits.max_position_notional_minor = 1000000000000: it could be an amount that can't be",
     ),
     "too many are open": (
         lambda t: (
@@ -100,6 +109,27 @@ ADDING: dict[str, tuple[Callable[[Teller], object], str]] = {
     "nobody knows what was lost": (
         lambda t: (
             limited(t, AccountLimits(max_daily_loss_minor=0), max_daily_loss_minor=9),
+            setattr(t.book, "paid_minor", None),
+        ),
+        "a mark to tell the result from",
+    ),
+    "nobody knows how far below its best it is": (
+        lambda t: (
+            limited(t, AccountLimits(max_drawdown_minor=0), max_drawdown_minor=9),
+            setattr(t.book, "paid_minor", None),
+        ),
+        "a mark to tell the result from",
+    ),
+    "nobody knows what the account has lost": (
+        lambda t: (
+            limited(t, AccountLimits(max_daily_loss_minor=9)),
+            setattr(t.book, "paid_minor", None),
+        ),
+        "a mark to tell the result from",
+    ),
+    "nobody knows how far below its best the account is": (
+        lambda t: (
+            limited(t, AccountLimits(max_drawdown_minor=9)),
             setattr(t.book, "paid_minor", None),
         ),
         "a mark to tell the result from",
@@ -135,6 +165,18 @@ def test_an_order_that_may_not_go_any_more_does_not_go(what: str) -> None:
     change, said = {**ADDING, **ALL, **OF_ORDERS}[what]
     change(teller)
     assert said in guards.last_look(teller.ledger, decision)
+
+
+@pytest.mark.parametrize(
+    ("side", "foreign", "says"), [(1, 5, "105"), (-1, -5, "105"), (1, -5, ""), (-1, 5, "")]
+)
+def test_what_others_may_trade_counts_at_its_own_end(side: int, foreign: int, says: str) -> None:
+    """A buy is held to the highest position that there could be, a sell to the lowest."""
+    teller, decision = decided(target=side * 100)
+    limited(teller, max_position_contracts=100)
+    teller.book.foreign_orders["f1"] = foreign
+    assert guards.last_look(teller.ledger, decision).endswith(says and f"it could be {says}")
+    assert bool(guards.last_look(teller.ledger, decision)) == bool(says)
 
 
 @pytest.mark.parametrize("what", ADDING)

@@ -52,6 +52,14 @@ def test_an_order_is_cut_to_its_notional() -> None:
     )
 
 
+def test_an_order_to_sell_is_cut_to_its_notional() -> None:
+    """At 100.5 they are worth 995,024.88 each: thirty-one fit, and they are still sold."""
+    tell(
+        "target -100 -> place r1 -31",
+        settings=of_symbol(max_order_notional_minor=30_999_999),
+    )
+
+
 def test_no_order_where_not_even_a_lot_fits() -> None:
     """It waits, names the rule, and asks for no more than a price in five seconds."""
     teller = tell(
@@ -82,6 +90,13 @@ def test_what_a_person_may_come_to_hold_counts_in_the_notional() -> None:
         "rests f1 +60\ntarget +100 -> place r1 +40",
         settings=of_symbol(max_position_notional_minor=99_800_400),
     )
+
+
+def test_what_a_person_may_come_to_sell_counts_below_zero_and_nowhere_else() -> None:
+    """The worst case has two ends: an order is held to that of its own side."""
+    settings = of_symbol(max_position_notional_minor=99_800_400)
+    tell("rests f1 -60\ntarget -100 -> place r1 -40", settings=settings)
+    tell("rests f1 +60\ntarget -100 -> place r1 -100", settings=settings)
 
 
 def test_a_position_past_its_notional_may_always_shrink() -> None:
@@ -458,8 +473,9 @@ def test_without_a_mark_the_last_one_counts() -> None:
 
 
 def test_room_for_more_than_is_wanted_cuts_nothing() -> None:
-    """A limit that is far away changes no order."""
-    tell("target +100 -> place r1 +100", settings=of_symbol(max_position_notional_minor=10**12))
+    """A limit that is far away changes no order; least of all does it make one larger."""
+    for limit in ("max_position_notional_minor", "max_order_notional_minor"):
+        tell("target +100 -> place r1 +100", settings=of_symbol(**{limit: 10**12}))
 
 
 def test_what_is_held_of_an_instrument_without_a_multiplier_has_no_result() -> None:
