@@ -11,6 +11,7 @@ from reconciler.core import events as e
 from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
 
+AGAIN_US = 600_000_000  # a limit that is met again and again is said once in so long
 LIMIT = re.compile(r"limits(\.[a-z_]+)+")
 
 #: Says one thing: level, name of the event (noun.verb), and its values.
@@ -23,11 +24,15 @@ class Teller:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._limits: dict[str, str] = {}  # symbol: the limit that it waits for
+        #: Symbol and limit: when it was said last, and how often it was met since.
+        self._hits: dict[tuple[str, str], tuple[int, int]] = {}
+        self._at_us = 0
 
     def __call__(
         self, steps: Sequence[tuple[AnyEvent, Sequence[AnyDecision], Sequence[AnyFact]]]
     ) -> None:
         for event, decisions, facts in steps:
+            self._at_us = event.at_us
             self._event(event)
             for fact in facts:
                 self._fact(fact)
@@ -100,7 +105,7 @@ class Teller:
                     reason=event.reason,
                 )
             case e.Answered(outcome=e.Outcome.NOT_SENT, code="guard"):
-                self._say("warning", "limit.hit", request_id=event.request_id, text=event.text)
+                self._hit("", event.text, request_id=event.request_id)
             case e.Answered(outcome=e.Outcome.REFUSED):
                 self._say("warning", "request.refused", code=event.code, text=event.text)
 
@@ -180,13 +185,26 @@ class Teller:
                 )
 
     def _limit(self, symbol: str, what: str) -> None:
-        """Once for each limit that a symbol comes to wait for, whatever its figures do since."""
+        """When a symbol comes to wait for a limit, whatever its figures do since."""
         found = LIMIT.search(what)
         rule = found[0] if found else ""
         if rule and self._limits.get(symbol) != rule:
-            self._say("warning", "limit.hit", symbol=symbol, rule=rule, text=what)
+            self._hit(symbol, what)
         if rule or not what or what.startswith("an answer"):  # not while it asks for another price
             self._limits[symbol] = rule
+
+    def _hit(self, symbol: str, what: str, **more: object) -> None:
+        """One line for a limit that is met; one that is met again and again is counted."""
+        found = LIMIT.search(what)
+        rule = found[0] if found else what
+        said_us, again = self._hits.get((symbol, rule), (-AGAIN_US, 0))
+        if self._at_us - said_us < AGAIN_US:
+            self._hits[symbol, rule] = said_us, again + 1
+            return
+        self._hits[symbol, rule] = self._at_us, 0
+        about = {"symbol": symbol} if symbol else {}
+        times = {"times_since": again} if again else {}
+        self._say("warning", "limit.hit", **about, rule=rule, text=what, **times, **more)
 
 
 def _of(event: e.Halted | e.ModeSet | e.Resumed) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.core import events as e
 from reconciler.core import mismatch
-from reconciler.core.decisions import AmendOrder, PlaceOrder
+from reconciler.core.decisions import AmendOrder, PlaceOrder, WaitingFor
 from reconciler.core.settings import Settings
 from reconciler.journal.replay import replay
 from reconciler.journal.store import Journal
@@ -122,6 +122,43 @@ def test_a_limit_that_is_waited_for_is_told_once(shop: Shop) -> None:
     hits = [values for name, values in shop.said if name == "limit.hit"]
     assert [(values["symbol"], values["rule"]) for values in hits] == [
         (SYMBOL, "limits.price_collar_bps")
+    ]
+
+
+def test_a_limit_that_is_met_again_and_again_is_counted() -> None:
+    """One line in ten minutes for each limit, with how often it was met since: no log is filled."""
+    said: list[tuple[int, object, object, object]] = []
+    second = 0
+
+    def say(_: str, name: str, **values: object) -> None:
+        assert name == "limit.hit"
+        said.append((second, values.get("symbol"), values["rule"], values.get("times_since", 0)))
+
+    log = Log(say)
+    for second in range(0, 1_300, 10):
+        at_us = (1_790_000_000 + second) * 10**6
+        for what in (
+            f"limits.price_collar_bps = 50: {second} off",
+            "limits.max_orders_per_minute = 30",
+            "",
+        ):
+            log([(e.Tick(at_us=at_us), [], [WaitingFor(symbol=SYMBOL, what=what)])])
+        kept_back = e.Answered(
+            at_us=at_us,
+            request_id=second,
+            outcome=e.Outcome.NOT_SENT,
+            code="guard",
+            text="the stream",
+        )
+        log([(kept_back, [], [])])
+    assert said == [
+        (at, *which, times)
+        for at, times in ((0, 0), (600, 59), (1_200, 59))
+        for which in (
+            (SYMBOL, "limits.price_collar_bps"),
+            (SYMBOL, "limits.max_orders_per_minute"),
+            (None, "the stream"),
+        )
     ]
 
 
