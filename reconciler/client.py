@@ -27,6 +27,7 @@ from reconciler.service.door import (
     CommandResult,
     Decided,
     ModeRequest,
+    Reloaded,
     ScheduleRequest,
     ScheduleShown,
     SignalResult,
@@ -184,6 +185,10 @@ class HttpDoor:
         said = {"state": report.state, "detail": report.detail, "parameters": report.parameters}
         path = f"/strategies/{quote(report.strategy, safe='')}"
         self._ask("PUT", path, dict[str, Any], said)
+
+    def reload(self) -> Reloaded:
+        """See `Door.reload`."""
+        return self._ask("POST", "/reload", Reloaded, {})
 
     def backup(self) -> str:
         """See `Door.backup`."""

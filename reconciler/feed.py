@@ -8,7 +8,7 @@ are `Decimal`, contracts and money whole numbers, times microseconds UTC by the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -132,6 +132,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         trades: Every trade from `since_us` on, which is not after `until_us`, oldest first.
         stream_us: Since then the stream told of every trade.
         complete: False when the venue did not give all of that; `note` says why.
+        bars: What was asked for, and is told with this or was told before: length of bars -> how
+            many. None: all that anybody could want.
     """
 
     symbol: str
@@ -142,6 +144,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     stream_us: int = 0
     complete: bool = True
     note: str = ""
+    bars: Mapping[int, int] | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from reconciler.errors import ReconcilerError
 #: A code of `reconciler.errors` -> the status of an answer; what is missing here is 500.
 STATUS: Mapping[str, int] = {
     "usage": 400,
+    "config": 422,
     "not_found": 404,
     "halted": 409,
     "not_leader": 409,

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from reconciler.api.answers import Answer, Problem
 from reconciler.api.reading import Handler, Nothing, Request, ask, known, parsed
 from reconciler.api.signals import Signals
@@ -54,6 +56,7 @@ class Routes:
             *Wishes(self._door).table(base),
             *Signals(self._door).table(base),
             ("POST", f"{base}/backup", self.backup),
+            ("POST", f"{base}/reload", self.reload),
             *((("GET", f"{base}/{kind}", self._lister(kind))) for kind in LISTS),
             *StrategyRoutes(self._door).table(base),
         ]
@@ -115,6 +118,11 @@ class Routes:
         """Write a verified copy of the journal."""
         parsed(request.body or b"{}", Nothing)
         return Answer(200, {"path": ask(self._door.backup)})
+
+    def reload(self, request: Request) -> Answer:
+        """Read the configuration again: 200 with what changed, or 422, and nothing did."""
+        parsed(request.body or b"{}", Nothing)
+        return Answer(200, msgspec.to_builtins(ask(self._door.reload)))
 
     def _lister(self, kind: str) -> Handler:
         return lambda request: self._list(kind, request)

@@ -19,8 +19,8 @@ from reconciler.cli import wiring
 from reconciler.cli.app import Ask
 from reconciler.core.decisions import FillShared
 from reconciler.errors import ConfigError, NotFound, ReconcilerError, Refused, Unreachable
+from reconciler.strategy.instance import Change
 from reconciler.strategy.outbox import Outbox
-from reconciler.strategy.runner import Change
 from reconciler.strategy.signals import Signal
 
 if TYPE_CHECKING:

@@ -110,16 +110,15 @@ def made(
     for_s: int | None = None,
 ) -> Service:
     """The service of one account, with all that the configuration puts around it."""
-    from reconciler.cli import wiring
+    from reconciler.cli import again, wiring
     from reconciler.service.service import Service
 
-    account = config.exchange.account
     return Service(
         wiring.options(config, once=once, for_s=for_s),
         wiring.make_venue(wiring.bitmex_config(config)),
         make_api=api_maker(config.database_path, bound) if bound is not None else None,
         say=say,
-        reload=lambda: ask.settings(account).core_settings(),
+        reload=again.reader(ask, config),
     )
 
 

@@ -56,6 +56,25 @@ def show(ask: Ask) -> None:
         print(f"{f'{name} = {value}':<{min(width, 60)}}   {origin}")
 
 
+@command("reload", of=config)
+def reload(ask: Ask) -> None:
+    """
+    Have the running service read its configuration again, as SIGHUP does.
+
+    Limits, policies, strategies, portfolios and weights are put in force, all of them or none.
+    """
+    from reconciler.cli import doing, wiring
+    from reconciler.service import reloading
+
+    door, _ = wiring.door(ask)
+    with doing.closing(door):
+        done = door.reload()
+    said = [f"{name} {words}" for name, words in reloading.in_words(done).items()]
+    doing.tell(ask, "  ".join(said) or "nothing has changed", done)
+    if done.needs_start:
+        ask.note("note: these are taken up when the service starts: " + ", ".join(done.needs_start))
+
+
 @command("path", of=config)
 def path(ask: Ask) -> None:
     """Show which files are read, or where one would be looked for."""

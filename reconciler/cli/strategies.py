@@ -114,7 +114,7 @@ def _rows(ask: Ask) -> list[dict[str, Any]]:
 def _looked_at(spec: Any) -> dict[str, Any]:
     """A row of a strategy that does not run: whether it could be loaded."""
     from reconciler.strategy import base, registry
-    from reconciler.strategy.runner import row_of
+    from reconciler.strategy.instance import row_of
 
     row = row_of(spec)
     try:

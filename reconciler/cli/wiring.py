@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from reconciler.strategy.weights import WeightFiles
     from reconciler.venue import Feed, Host, Venue
 
+#: Sections and settings that a running service takes up; see `service.reloading`.
+TAKEN_UP = frozenset(
+    {
+        *("limits", "policy", "strategy", "portfolio", "exchange.symbols", "exchange.dead_man_s"),
+        *("reconcile.default_policy", "reconcile.in_flight_deadline_s"),
+        *("reconcile.foreign_orders", "reconcile.on_mismatch", "reconcile.mismatches_per_day"),
+    }
+)
 PAPER_URL = "http://127.0.0.1:8766"
 
 
@@ -145,7 +153,17 @@ def options(
         read_weights=weights_again(config),
         strategies=strategies(config) if strict else (),
         make_feed=make_feed(config),
+        fixed=_fixed(config) if strict else None,
     )
+
+
+def _fixed(config: AppConfig) -> dict[str, str]:
+    """The settings that a running service does not take up when they are read again."""
+    return {
+        name: value
+        for name, value, _ in config.rows()
+        if name.partition(".")[0] not in TAKEN_UP and name not in TAKEN_UP
+    }
 
 
 def weights(config: AppConfig) -> Weights:

@@ -156,6 +156,17 @@ class StrategyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     parameters: str = ""  # JSON
 
 
+class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration that was read again, and what of it is other than before."""
+
+    limits: bool  # or policies
+    portfolios: bool  # or weights
+    started: tuple[str, ...] = ()  # strategies, by identifier
+    restarted: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    needs_start: tuple[str, ...] = ()  # settings that are taken up when the service starts
+
+
 class Door(Protocol):
     """What may be asked. Every method raises errors of `reconciler.errors`."""
 
@@ -238,6 +249,13 @@ class Door(Protocol):
 
     def report_strategy(self, report: StrategyReport) -> None:
         """Record what a strategy in another process says of itself."""
+
+    def reload(self) -> Reloaded:
+        """
+        Read the configuration again, and put it in force, whole or not at all.
+
+        Raises ConfigError, Refused: what was in force stays.
+        """
 
     def backup(self) -> str:
         """Write a consistent copy of the journal beside it; its file name."""

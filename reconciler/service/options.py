@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.core.settings import Settings
@@ -34,6 +35,7 @@ class Options:
         strategies: tuple[Spec, ...] = (),
         make_feed: MakeFeed | None = None,
         stop_within_s: float = STOP_WITHIN_S,
+        fixed: Mapping[str, str] | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
@@ -50,3 +52,4 @@ class Options:
         self.strategies = strategies
         self.make_feed = make_feed
         self.stop_within_s = stop_within_s
+        self.fixed = fixed or {}  # settings that a running service does not take up

@@ -19,18 +19,20 @@ from reconciler import __version__
 from reconciler.core.events import Configured, Halted, Quoted, Started, Stopping
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Settings
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import UsageError
 from reconciler.journal import History, Journal
 from reconciler.service import commands, garbage
 from reconciler.service.asking import Asking
-from reconciler.service.door import CommandResult, SignalResult
+from reconciler.service.door import CommandResult, Reloaded, SignalResult
 from reconciler.service.engine import Engine, Watcher
 from reconciler.service.loop import Loop
 from reconciler.service.moments import iso
 from reconciler.service.options import Options
+from reconciler.service.reloading import Read, Reloader
 from reconciler.service.servicefile import ServiceFile
 from reconciler.service.signalling import Desk
-from reconciler.service.strategies import Strategies, gone
+from reconciler.service.standing import gone
+from reconciler.service.strategies import Strategies
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.service.telling import Say, Teller
 from reconciler.strategy.signals import Signal
@@ -62,10 +64,9 @@ class Service(Asking, StrategyDoor):
         make_api: Callable[[Service, str], Api] | None = None,
         say: Say | None = None,
         watchers: tuple[Watcher, ...] = (),
-        reload: Callable[[], Settings] | None = None,
+        reload: Read | None = None,
     ) -> None:
         self.options = options
-        self._reload = reload
         self.loop = Loop()
         super().__init__(self.loop, options.on_expiry, self._quote_now)
         self._make_venue = make_venue
@@ -87,10 +88,11 @@ class Service(Asking, StrategyDoor):
         self._started_us = 0
         self._said_us, self._patience_us = 0, 0
         self._strategies = self._make_strategies(options)
+        self.reloader = Reloader(options, self.loop, self.desk, self._strategies, self._say, reload)
         self.ready = threading.Event()  # recovered, and the door is open
 
     def _make_strategies(self, options: Options) -> Strategies | None:
-        if not options.strategies or options.make_feed is None:
+        if options.make_feed is None:
             return None
         return Strategies(
             options.strategies,
@@ -343,28 +345,12 @@ class Service(Asking, StrategyDoor):
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGUSR1, halt)
-        if self._reload is not None:
+        if self.reloader.can_read:
             signal.signal(signal.SIGHUP, lambda *_: self.read_again())
 
     def read_again(self) -> None:
-        """Read limits and policies again, from any thread; without a way to, do nothing."""
-        if self._reload is not None:
-            self.loop.call_soon(self._read_again)
-
-    def _read_again(self) -> tuple[Configured, ...]:
-        """Read limits and policies again; a change that makes no sense is refused whole."""
-        assert self._reload is not None
-        try:
-            settings = self._reload()
-        except ReconcilerError as refusal:
-            self._say("error", "config.refused", error=str(refusal))
-            return ()
-        if settings.symbols != self.options.settings.symbols:
-            self._say("error", "config.refused", error="other symbols need a new start")
-            return ()
-        self.options.settings = settings
-        self._say("warning", "config.reload")
-        return (Configured(at_us=self.loop.now_us(), settings=settings),)
+        """Read the configuration again, from any thread; the log tells what came of it."""
+        self.reloader.soon()
 
     def _quote_now(self, symbol: str) -> Quoted | None:
         return self._venue.quote(symbol) if self._venue is not None else None
@@ -407,6 +393,10 @@ class Service(Asking, StrategyDoor):
         """See `Door.signal`."""
         return self.desk.signal(signal)
 
+    def reload(self) -> Reloaded:
+        """See `Door.reload`."""
+        return self.reloader.now()
+
     def status(self) -> dict[str, Any]:
         """See `Door.status`."""
         journal, options = self._journal, self.options
@@ -417,7 +407,7 @@ class Service(Asking, StrategyDoor):
             "environment": options.environment,
             "last_seq": journal.last_seq,
             **(self._venue.health() if self._venue is not None else {}),
-            **({"strategies": self._strategies.health()} if self._strategies else {}),
+            **({"strategies": own.health()} if (own := self._strategies) and own.own else {}),
         }
         found = self.loop.ask(
             lambda ledger: ((), lambda _: commands.status(ledger, options.account, service))

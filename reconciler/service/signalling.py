@@ -95,7 +95,6 @@ class Desk:
     def rebalance(self, ledger: Ledger, why: str) -> Sequence[AnyEvent]:
         """The targets that follow from the signals in force, with nobody having said anything."""
         followed = self._follow(ledger, (), why)
-        self._tell(followed.refused)
         return followed.events
 
     def adopt(self, weights: Weights, read_weights: ReadWeights | None, why: str) -> None:
@@ -140,7 +139,6 @@ class Desk:
             newest[name] = ticket
         before = ledger.next_signal_number
         followed = self._follow(ledger, [ticket.signal for ticket in newest.values()])
-        self._tell(followed.refused)
 
         def finish(after: Ledger) -> None:
             targets = followed.finish(after)
@@ -154,10 +152,6 @@ class Desk:
         return netting.follow(
             ledger, said, self.weights, self._on_expiry, now_us, self._memory, why
         )
-
-    def _tell(self, refused: dict[str, str]) -> None:
-        for symbol, text in refused.items():
-            self._say("warning", "portfolio.refused", symbol=symbol, error=text)
 
 
 def _overtaken(signal: Signal) -> SignalResult:

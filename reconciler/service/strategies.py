@@ -21,18 +21,18 @@ from reconciler.core.events import AnyEvent, StrategyChanged, Synced
 from reconciler.core.ledger import Ledger
 from reconciler.errors import NotFound, ReconcilerError, Refused
 from reconciler.feed import News
-from reconciler.service import interval
+from reconciler.service import interval, standing
 from reconciler.service.engine import Step, Watcher
-from reconciler.service.netting import Weights
+from reconciler.service.standing import GONE, MOVED, OFF, Adopted
 from reconciler.service.telling import Say
 from reconciler.strategy.failing import whole
 from reconciler.strategy.history import Needs
 from reconciler.strategy.host import Host
+from reconciler.strategy.instance import Change
 from reconciler.strategy.market import GRACE_US, Market
 from reconciler.strategy.outbox import Outbox
-from reconciler.strategy.portfolio import known
 from reconciler.strategy.registry import Spec
-from reconciler.strategy.runner import Change, Runner
+from reconciler.strategy.runner import Runner
 from reconciler.strategy.signals import Signal
 from reconciler.venue import Feed
 
@@ -55,24 +55,6 @@ HANDED_OVER_WITHIN_S = 10.0
 #: Of the log, by the state of a strategy.
 LEVEL = {"running": "info", "stopped": "warning", "failed": "error"}
 NAME = {"running": "strategy.start", "stopped": "strategy.stop", "failed": "strategy.fail"}
-
-#: Of a strategy that no table and no source names: what it said counts no more, and nobody runs it.
-GONE = "it was taken out of the configuration"
-
-
-def gone(ledger: Ledger, weights: Weights, at_us: int) -> list[StrategyChanged]:
-    """
-    Tell of those that were taken out since the last run, whatever their state was.
-
-    Where nobody at all is named, a file was lost or makes no sense: that is no word about anybody.
-    """
-    if not weights.strategies and not weights.portfolios:
-        return []
-    return [
-        StrategyChanged(at_us=at_us, strategy=name, state="stopped", detail=GONE)
-        for name, said in ledger.strategies.items()
-        if said.detail != GONE and not known(weights.portfolios, weights.strategies, name)
-    ]
 
 
 class Strategies:
@@ -109,6 +91,11 @@ class Strategies:
         self._asked: Wanted = ({}, ())
         self._closed = False
 
+    @property
+    def own(self) -> list[Spec]:
+        """Those that run in the service."""
+        return [spec for spec in self.specs if spec.runs == "service"]
+
     # -- in the loop
 
     def watcher(self, ledger: Ledger) -> Watcher:
@@ -118,26 +105,19 @@ class Strategies:
     def _watch(self, steps: Sequence[Step], ledger: Ledger) -> None:
         """Begin once the service is in sync, and hand over fills."""
         host = self._host
-        for event, _, facts in steps:
-            if host is None and isinstance(event, Synced) and not ledger.stopping:
-                host = self._begin(ledger)
+        if host is None:
+            if self.own and not ledger.stopping:
+                if any(isinstance(event, Synced) for event, _, _ in steps):
+                    self._begin(ledger)
+            return
+        for _, _, facts in steps:
             for fact in facts:
-                if isinstance(fact, FillShared) and host is not None:
+                if isinstance(fact, FillShared):
                     host.fill(fact)
 
-    def _begin(self, ledger: Ledger) -> Host:
-        own = [spec for spec in self.specs if spec.runs == "service"]
+    def _begin(self, ledger: Ledger) -> None:
+        own = self.own
         symbols = dict.fromkeys(symbol for spec in own for symbol in spec.symbols)
-        signals = [
-            Signal(
-                strategy=one.strategy,
-                symbol=one.symbol,
-                strength=one.strength,
-                reason=one.reason,
-                price=one.price,
-            )
-            for one in ledger.signals.values()
-        ]
         host = self._host = Host(
             own,
             Market(symbols, grace_us=GRACE_US),
@@ -150,33 +130,96 @@ class Strategies:
             rejoin=self._rejoin,
             on_crash=self._broke,
             on_loaded=lambda: self._in_loop(self._connect),
-            signals=signals,
+            signals=[one for spec in own for one in standing.in_force(ledger, spec.identifier)],
         )
         self._outbox.start()
         interval.enter()
-        host.start(spec.identifier for spec in own if self._may_begin(spec, ledger))
-        return host
+        for spec in own:
+            if (why := standing.held_back(spec, ledger)) is not None:
+                host.runner.leave(spec.identifier, *why)
+                self._say_held_back(spec, why)
+        host.start(spec.identifier for spec in own if standing.held_back(spec, ledger) is None)
 
-    def _may_begin(self, spec: Spec, ledger: Ledger) -> bool:
-        """Whether it starts with the service: not if a person or its own failure stopped it."""
-        assert self._host is not None
-        before = ledger.strategies.get(spec.identifier)
-        if not spec.enabled:
-            self._host.runner.leave(spec.identifier, "off", "enabled = false")
-            return False
-        was_stopped = before is not None and before.state == "stopped" and before.detail != GONE
-        has_failed = before is not None and before.state == "failed" and before.parameters
-        if before is None or not (was_stopped or has_failed):
-            return True
-        self._host.runner.leave(spec.identifier, before.state, before.detail)
-        self._say(
-            "warning",
-            "strategy.stop",
-            strategy=spec.identifier,
-            detail=f"{before.state} in an earlier run: {before.detail}",
-            next=f"reconciler strategies start {spec.name}",
+    def _say_held_back(self, spec: Spec, why: tuple[str, str]) -> None:
+        state, detail = why
+        if detail != OFF:
+            self._say(
+                "warning",
+                "strategy.stop",
+                strategy=spec.identifier,
+                detail=f"{state} in an earlier run: {detail}",
+                next=f"reconciler strategies start {spec.name}",
+            )
+
+    def adopt(self, specs: Sequence[Spec], ledger: Ledger) -> Adopted:
+        """
+        Other tables are in force: new ones begin, those that are gone end, changed ones begin anew.
+
+        One that a person stopped stays so. One that failed is tried again if its table changed.
+        """
+        before = {spec.identifier: spec for spec in self.own}
+        self.specs = tuple(specs)
+        now = {spec.identifier: spec for spec in self.own}
+        left = [identifier for identifier in before if identifier not in now]
+        if self._host is None:
+            if now and ledger.in_sync and not ledger.stopping:
+                self._begin(ledger)
+            return Adopted(started=tuple(self._beginning(now.values(), ledger)))
+        runner = self._host.runner
+        states = {identifier: one.state for identifier, one in runner.instances.items()}
+        runs = {name for name, state in states.items() if state in ("waiting", "running")}
+        new = [spec for name, spec in now.items() if standing.is_new(spec, before.get(name))]
+        begin = [name for name in self._beginning(new, ledger) if name not in runs]
+        off = [name for name, spec in now.items() if not spec.enabled and name in runs]
+        afresh = [
+            name
+            for name, spec in now.items()
+            if name not in begin
+            and name not in off
+            and (name in runs or states.get(name) == "failed")
+            and standing.differ(spec, before[name])
+        ]
+        held = {spec.identifier: standing.held_back(spec, ledger) for spec in new}
+        signals = {name: standing.in_force(ledger, name) for name in now}
+
+        def command(runner: Runner) -> None:
+            for name in left:
+                runner.drop(name)
+            for name, spec in now.items():
+                runner.adopt(spec, signals[name])
+            for name, why in held.items():
+                if why is not None and runner.instance(name).state == "off":
+                    runner.leave(name, *why)
+            for name in off:
+                if runner.instance(name).state in ("waiting", "running"):
+                    runner.stop(name, OFF)
+            for name in (*afresh, *begin):
+                runner.restart(name)
+
+        self._host.later(command)
+        for name in left:
+            self._say("warning", "strategy.stop", strategy=name, detail=self._why_left(name))
+        return Adopted(
+            started=tuple(begin),
+            restarted=tuple(afresh),
+            stopped=(*left, *off),
+            events=[
+                StrategyChanged(
+                    at_us=self._now_us(),
+                    strategy=name,
+                    state="stopped",
+                    detail=self._why_left(name),
+                )
+                for name in left
+            ],
         )
-        return False
+
+    def _why_left(self, identifier: str) -> str:
+        return MOVED if any(identifier == spec.identifier for spec in self.specs) else GONE
+
+    @staticmethod
+    def _beginning(specs: Iterable[Spec], ledger: Ledger) -> list[str]:
+        return [spec.identifier for spec in specs if standing.held_back(spec, ledger) is None]
 
     def _connect(self) -> Iterable[AnyEvent]:
         """All are loaded: what the market has to bring is known. Ask for it, or for more of it."""
@@ -272,7 +315,7 @@ class Strategies:
         """Every strategy of the configuration that runs in the service."""
         if self._host is None:
             return Runner(
-                [spec for spec in self.specs if spec.runs == "service"],
+                self.own,
                 Market(()),
                 on_signal=lambda _: None,
                 on_change=lambda _: None,
@@ -293,12 +336,11 @@ class Strategies:
             raise Refused("strategies begin once the service is in sync", next_step="Try again.")
 
         def command(runner: Runner) -> None:
-            if what == "restart" and runner.instance(name).state not in ("waiting", "running"):
-                runner.start(name)
-                return
-            if what in ("stop", "restart"):
+            if what == "restart":
+                runner.restart(name, zero=zero)
+            elif what == "stop":
                 runner.stop(name, f"by {by}", zero=zero)
-            if what in ("start", "restart"):
+            else:
                 runner.start(name)
 
         self._host.do(command)
@@ -325,6 +367,9 @@ class Strategies:
                 )
         if not self.specs:
             raise NotFound("no strategy is configured", next_step="Write [strategy.NAME] tables.")
+        if not any(name in (spec.name, spec.identifier) for spec in self.specs):
+            there = ", ".join(spec.identifier for spec in self.specs)
+            raise NotFound(f"there is no strategy {name[:60]!r}", next_step=f"There are: {there}.")
 
 
 def _covers(asked: Wanted, wanted: Wanted) -> bool:

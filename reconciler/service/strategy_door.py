@@ -11,11 +11,12 @@ from reconciler.core.ledger import Ledger
 from reconciler.errors import NotFound, Refused, UsageError
 from reconciler.service.door import StrategyReport
 from reconciler.service.netting import IDENTIFIER
-from reconciler.service.strategies import GONE, LEVEL, NAME, Strategies
+from reconciler.service.standing import GONE
+from reconciler.service.strategies import LEVEL, NAME, Strategies
 from reconciler.service.telling import Say
 from reconciler.service.words import legible
+from reconciler.strategy.instance import BLANK, row_of
 from reconciler.strategy.registry import Spec
-from reconciler.strategy.runner import BLANK, row_of
 
 if TYPE_CHECKING:
     from reconciler.service.loop import Loop
@@ -86,7 +87,7 @@ def _rows(
             row |= {"state": said.state, "detail": said.detail, "parameters": said.parameters}
         has_say = said is None or said.detail != GONE
         in_force = [
-            one for one in ledger.signals.values() if has_say and one.strategy == identifier
+            said[identifier] for said in ledger.signals.values() if has_say and identifier in said
         ]
         row["strengths"] = {one.symbol: f"{one.strength:f}" for one in in_force}
         row["signals"] = ", ".join(f"{one.symbol} {one.strength:+f}" for one in in_force)

@@ -334,6 +334,7 @@ def _hand_over(each: _Symbol, note: str) -> list[News]:
         stream_us=each.at_us,
         complete=not note,
         note=note,
+        bars=each.needs.bars,
     )
     from_us = 0 if each.anchor is None else each.anchor.venue_us
     each.ahead = Counter(_key(trade) for trade in trades if trade.venue_us >= from_us)

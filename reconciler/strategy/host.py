@@ -26,9 +26,10 @@ from typing import Any
 from reconciler.core.decisions import FillShared
 from reconciler.feed import Best, BookTop, Lost, Marked, News
 from reconciler.strategy.failing import Stuck
+from reconciler.strategy.instance import Call, Change, Outcome
 from reconciler.strategy.market import Market
 from reconciler.strategy.registry import Spec
-from reconciler.strategy.runner import Call, Change, Outcome, Runner
+from reconciler.strategy.runner import Runner
 from reconciler.strategy.signals import Signal
 
 MOST_WAITING = 200_000  # items: minutes of a very busy market
@@ -199,6 +200,10 @@ class Host:
     def fill(self, fill: FillShared) -> None:
         """Hand over a strategy's part of a fill."""
         self._inbox.put([fill])
+
+    def later(self, command: Command) -> None:
+        """Do something to the runner, between two calls; nobody waits for it."""
+        self._inbox.put([command])
 
     def do(self, command: Command, timeout_s: float = 10) -> None:
         """

@@ -257,6 +257,11 @@ class Market(Mapping[str, SymbolMarket]):
         """The venue's time at which `advance` has something to tell next."""
         return min(self._next_us, (self._second + 1) * SECOND_US)
 
+    def add(self, symbols: Iterable[str]) -> None:
+        """Look at more of them. Nothing is known of those until the stream begins anew."""
+        new = [symbol for symbol in symbols if symbol not in self._symbols]
+        self._symbols = self._symbols | {symbol: SymbolMarket(symbol) for symbol in new}
+
     def want(self, symbol: str, length: str, keep: int = KEEP) -> None:
         """Make bars of *length*, too. Those of the past come with the next history."""
         self._symbols[symbol]._want(length_us(length), keep, self._grace_us)

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from reconciler.errors import InDoubt, ReconcilerError, Unreachable
-from reconciler.strategy.runner import Change
+from reconciler.strategy.instance import Change
 from reconciler.strategy.signals import Signal
 
 AGAIN_AFTER_S = 0.5  # doubled with each failure in a row

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,9 +25,10 @@ from reconciler.errors import NotFound, Refused
 from reconciler.feed import History, Lost, News
 from reconciler.strategy import base, registry
 from reconciler.strategy.bars import KEEP, length_us
-from reconciler.strategy.base import CALLBACKS, BadSignal, Needs, Strategy
+from reconciler.strategy.base import CALLBACKS, BadSignal, Strategy
 from reconciler.strategy.failing import told, whole
 from reconciler.strategy.history import Needs as Past
+from reconciler.strategy.instance import Call, Change, Instance, Loaded, Outcome, row_of
 from reconciler.strategy.market import BarEvent, Market, Snapshot, Tick
 from reconciler.strategy.registry import Spec
 from reconciler.strategy.signals import Signal
@@ -38,69 +39,6 @@ if TYPE_CHECKING:
 WAITING = "waiting for the market"
 LOAD = "load"  # the call that imports the class and makes the instance
 REPEAT_US = 1_000_000  # a signal that says the same again is handed on so often, and not more
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A strategy is in another state."""
-
-    strategy: str
-    state: str  # running | stopped | failed
-    detail: str = ""
-    parameters: str = ""  # JSON
-    traceback: str = ""  # of a failure, whole
-
-
-class Call(NamedTuple):
-    """One callback that is due."""
-
-    instance: Instance
-    life: int
-    name: str
-    argument: Any = None
-
-
-class Outcome(NamedTuple):
-    """How a call ended."""
-
-    error: BaseException | None = None
-    loaded: Loaded | None = None
-
-
-class Loaded(NamedTuple):
-    """An instance of the user's class, and where it writes what it says."""
-
-    strategy: Strategy
-    needs: Needs
-    said: list[Signal]
-
-
-class Instance:
-    """One strategy and what has become of it."""
-
-    def __init__(self, spec: Spec) -> None:
-        self.spec = spec
-        self.identifier = spec.identifier
-        self.state = "off"  # off | waiting | running | stopped | failed
-        self.detail = ""
-        self.parameters = ""
-        self.signals: dict[str, Signal] = {}  # in force
-        self.told_us: dict[str, int] = {}  # when it was last handed on, by symbol
-        self.strategy: Strategy | None = None
-        self.needs = Needs()
-        self.said: list[Signal] = []  # by the call that is under way
-        self.life = 0  # rises with every start and end: calls of an earlier one are dropped
-        self.defined: frozenset[str] = frozenset()
-        self.lengths_us: frozenset[int] = frozenset()  # of the bars that it is told of
-
-    @property
-    def bars(self) -> tuple[str, ...]:
-        """The bar lengths that it wants to be told of."""
-        own = (self.spec.bar,) if self.spec.bar else ()
-        return tuple(dict.fromkeys((*own, *self.needs.bars)))
-
-    def may_say(self, signal: Signal) -> bool:
-        """Whether it is its own: what it is called and may signal, its code can overwrite."""
-        return signal.strategy == self.identifier and signal.symbol in self.spec.symbols
 
 
 class Runner:
@@ -136,7 +74,8 @@ class Runner:
         self._on_change = on_change
         self._warn = warn
         self._on_loaded = on_loaded
-        self._known: set[str] = set()  # symbols whose past has been told
+        #: Of symbols whose past has been told: the bars that were asked for; None: all of them.
+        self._known: dict[str, Mapping[int, int] | None] = {}
         self._pending: deque[Call] = deque()
         for signal in signals:
             if (instance := self.instances.get(signal.strategy)) is not None:
@@ -160,6 +99,43 @@ class Runner:
             raise Refused(f"{identifier} does not run: it is {instance.state}")
         self._end(instance, "stopped", detail, zero=zero)
         self._tell_if_loaded()  # the others may have waited for this one
+
+    def restart(self, identifier: str, *, zero: bool = False) -> None:
+        """
+        Let it begin afresh. Raises NotFound.
+
+        That it stopped in between is told to nobody: a kill at that moment must not leave it so.
+        """
+        instance = self.instance(identifier)
+        if instance.state in ("waiting", "running"):
+            self._leave_off(instance, "off", "")
+            if zero:
+                self._zero(instance)
+        self.start(instance.identifier)
+
+    def adopt(self, spec: Spec, signals: Iterable[Signal] = ()) -> None:
+        """
+        There is another instance, or what is configured of one has changed.
+
+        It does not begin by this, nor begin anew.
+
+        Args:
+            spec: As it is from now on.
+            signals: In force, of a new one.
+        """
+        if (known := self.instances.get(spec.identifier)) is not None:
+            known.spec = spec
+            return
+        self.market.add(spec.symbols)
+        instance = Instance(spec)
+        instance.signals = {signal.symbol: signal for signal in signals}
+        self.instances = self.instances | {spec.identifier: instance}  # others look at the old one
+
+    def drop(self, identifier: str) -> None:
+        """There is no such instance any more. Told to nobody: whoever asks for it knows."""
+        self._leave_off(self.instances[identifier], "off", "")
+        self.instances = {n: one for n, one in self.instances.items() if n != identifier}
+        self._tell_if_loaded()
 
     def fail_all(self, error: BaseException) -> None:
         """What all of them stand on has broken: every one that runs has failed."""
@@ -203,7 +179,7 @@ class Runner:
     def take(self, news: News) -> None:
         """A feed told something: the calls that follow are due, in this order."""
         if isinstance(news, History):
-            self._known.add(news.symbol)
+            self._known[news.symbol] = news.bars
         elif isinstance(news, Lost):
             self._known.clear()  # it will be told anew
         self._see(self.market.take(news))
@@ -241,9 +217,19 @@ class Runner:
     def _is_ready(self, instance: Instance) -> bool:
         """Whether the market has what it needs: it is in sync, and its past has been told."""
         return all(
-            self.market[symbol].in_sync and (not instance.needs.look_back or symbol in self._known)
+            self.market[symbol].in_sync and self._knows(symbol, instance)
             for symbol in instance.spec.symbols
         )
+
+    def _knows(self, symbol: str, instance: Instance) -> bool:
+        """Whether as much of a symbol's past has been told as an instance asked for."""
+        look_back = instance.needs.look_back
+        if not look_back:
+            return True
+        if symbol not in self._known:
+            return False
+        told = self._known[symbol]
+        return told is None or all(told.get(n, -1) >= look_back for n in instance.lengths_us)
 
     def _queue(self, name: str, symbol: str, argument: object, length: int = 0) -> None:
         for instance in self.instances.values():
@@ -363,12 +349,17 @@ class Runner:
     def _end(
         self, instance: Instance, state: str, detail: str, *, zero: bool, whole: str = ""
     ) -> None:
-        instance.life += 1
-        instance.state, instance.detail = state, detail
-        instance.strategy, instance.said = None, []
+        self._leave_off(instance, state, detail)
         self._tell(instance, whole)
         if zero:
             self._zero(instance)
+
+    @staticmethod
+    def _leave_off(instance: Instance, state: str, detail: str) -> None:
+        """Nothing of it is called any more, and what it is in the middle of counts for nothing."""
+        instance.life += 1
+        instance.state, instance.detail = state, detail
+        instance.strategy, instance.said = None, []
 
     def _zero(self, instance: Instance) -> None:
         """End its signals in force."""
@@ -402,25 +393,3 @@ class Runner:
             }
             for one in self.instances.values()
         ]
-
-
-#: A row of a strategy of which nothing is known but its identifier.
-BLANK: Mapping[str, Any] = {
-    "strategy": "", "name": "", "class": "", "symbols": "", "bar": "", "runs": "elsewhere",
-    "state": "off", "signals": "", "holds": "", "on_failure": "", "detail": "", "parameters": "",
-}  # fmt: skip
-
-
-def row_of(spec: Spec) -> dict[str, Any]:
-    """What the configuration says of an instance, for people."""
-    return {
-        **BLANK,
-        "strategy": spec.identifier,
-        "name": spec.name,
-        "class": spec.kind,
-        "symbols": ",".join(spec.symbols),
-        "bar": spec.bar,
-        "runs": spec.runs,
-        "on_failure": spec.on_failure,
-        "detail": "" if spec.enabled else "enabled = false",
-    }

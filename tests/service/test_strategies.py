@@ -19,7 +19,8 @@ from reconciler.feed import History, Joined, Trade
 from reconciler.service import interval
 from reconciler.service.door import StrategyReport
 from reconciler.service.netting import Weights
-from reconciler.service.strategies import Strategies, gone
+from reconciler.service.standing import gone
+from reconciler.service.strategies import Strategies
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.strategy import Needs, Strategy
 from reconciler.strategy.registry import Spec
@@ -223,9 +224,15 @@ def test_a_strategy_is_told_what_it_said_before():
     """The signals of the journal are there at on_start."""
     before = Ledger(
         signals={
-            f"Echo_XBTUSD_1 {SYMBOL}": Signalled(
-                at_us=1, number=4, strategy="Echo_XBTUSD_1", symbol=SYMBOL, strength=Decimal("0.5")
-            )
+            SYMBOL: {
+                "Echo_XBTUSD_1": Signalled(
+                    at_us=1,
+                    number=4,
+                    strategy="Echo_XBTUSD_1",
+                    symbol=SYMBOL,
+                    strength=Decimal("0.5"),
+                )
+            }
         }
     )
     with House(echo(), before=before) as house:

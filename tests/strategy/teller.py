@@ -8,9 +8,10 @@ from itertools import groupby
 from typing import Any
 
 from reconciler.feed import Best, Bucket, History, Joined, Trade
+from reconciler.strategy.instance import Change
 from reconciler.strategy.market import Market
 from reconciler.strategy.registry import Spec
-from reconciler.strategy.runner import Change, Runner
+from reconciler.strategy.runner import Runner
 from reconciler.strategy.signals import Signal
 
 SYMBOL = "XBTUSD"

@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.errors import InDoubt, Refused, Unreachable
 from reconciler.strategy import outbox
+from reconciler.strategy.instance import Change
 from reconciler.strategy.outbox import Outbox
-from reconciler.strategy.runner import Change
 from reconciler.strategy.signals import Signal
 
 

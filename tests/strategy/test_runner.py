@@ -15,7 +15,7 @@ from reconciler.strategy import Needs, Strategy
 from reconciler.strategy.base import CALLBACKS, BadSignal, price_of, strength_of
 from reconciler.strategy.registry import Spec, check_distinct, load
 from reconciler.strategy.signals import Signal
-from tests.strategy.teller import SYMBOL, Teller, spec
+from tests.strategy.teller import SECOND_US, SYMBOL, Teller, spec
 
 
 class Diary(Strategy):
@@ -387,6 +387,56 @@ def test_stop_start_and_stop_again():
     assert [change.state for change in told.changes] == ["running", "stopped"] * 2
     with pytest.raises(NotFound, match="there is no strategy 'three'"):
         told.runner.stop("three")
+
+
+def test_who_looks_back_further_than_the_others_waits_for_the_rest():
+    """A history that was read for others, with fewer bars, is not the one that was asked for."""
+    told = Teller(spec(Diary, bar="1s"))
+    told.join([100] * 3, bars={SECOND_US: 0})
+    told.runner.adopt(spec(LooksBack, "two", bar="1s"))
+    told.runner.start("two")
+    told.runner.drain()
+    assert told.state("two") == "waiting"
+    told.take(Lost("more is wanted"))
+    told.join([100] * 3, bars={SECOND_US: 3})
+    assert told.state("two") == "running"
+
+
+def test_instances_come_and_go_while_the_others_run():
+    """A new one sees what it said before; one that is dropped is heard of no more."""
+    told = Teller(spec(Follows))
+    told.join()
+    before = Signal(strategy="Says_ETHUSD_1", symbol="ETHUSD", strength=Decimal(3))
+    told.runner.adopt(spec(Says, "two", symbols=("ETHUSD",), parameters={"what": 1}), [before])
+    assert told.state("two") == "off"
+    told.runner.start("two")
+    told.runner.drain()
+    assert told.state("two") == "waiting"  # of its symbol nothing is known yet
+    told.take(Lost("more is wanted"))
+    told.join()
+    assert told.state("two") == "running"
+    assert dict(told.runner.instance("two").strategy.signals) == {"ETHUSD": before}
+    told.trade(100)
+    told.runner.drop("Follows_XBTUSD_1")
+    told.trade(101)
+    assert (told.signals, list(told.runner.instances)) == ([], ["Says_ETHUSD_1"])
+    assert [change.strategy for change in told.changes] == ["Follows_XBTUSD_1", "Says_ETHUSD_1"]
+
+
+def test_other_parameters_are_those_of_the_next_life():
+    """A table that has changed changes nothing by itself; started afresh, it is in force."""
+    told = Teller(spec(Follows))
+    told.join()
+    told.close(100, 101)
+    told.runner.adopt(spec(Follows, "renamed", parameters={"size": 3}))
+    told.close(102)
+    told.runner.restart("renamed")
+    told.runner.drain()
+    told.close(103, 104)
+    assert told.opinions == [1, 3]
+    assert [change.state for change in told.changes] == ["running", "running"]
+    told.runner.restart("renamed", zero=True)
+    assert told.opinions == [1, 3, 0]
 
 
 def test_a_call_that_was_due_is_dropped_when_its_strategy_stops():
