@@ -77,7 +77,6 @@ EVENTS: Final[Mapping[str, str]] = {
     "strategy.fail": "strategy failed",
     "strategy.note": "strategy says",
     "signal.refused": "signal refused",
-    "portfolio.refused": "portfolio's target refused",
     "weights.reload": "weights read again",
     "weights.refused": "weights refused, the old ones stay",
     "signal.wait": "signals wait for the service",

@@ -94,8 +94,7 @@ class Desk:
 
     def rebalance(self, ledger: Ledger, why: str) -> Sequence[AnyEvent]:
         """The targets that follow from the signals in force, with nobody having said anything."""
-        followed = self._follow(ledger, (), why)
-        return followed.events
+        return self._follow(ledger, (), why).events
 
     def adopt(self, weights: Weights, read_weights: ReadWeights | None, why: str) -> None:
         """Other weights are in force; the settings that come with them have all netted anew."""
