@@ -13,7 +13,6 @@ from typing import Any
 from reconciler.core import (
     doubt,
     fills,
-    guards,
     mismatch,
     modes,
     orders,
@@ -65,6 +64,8 @@ HORIZON_US = 3_600_000_000  # rows this much older than the watermark are known 
 
 def apply(turn: Turn, event: AnyEvent) -> None:
     """Move the ledger by *event*."""
+    if type(event) is Started:
+        _carry_over(turn)
     turn.ledger.at_us = turn.at_us
     if turn.at_us >= turn.ledger.modes_end_us:
         modes.end_due(turn)
@@ -91,8 +92,6 @@ def _started(turn: Turn, event: Started) -> None:
         book.quote = None
         book.position_id = book.position_read_again_us = 0
         book.refused_until_us = book.foreign_until_us = book.anchor_again_us = 0
-        book.placed_us = _of_last_minute(turn, book.placed_us)
-        book.amended_us = _of_last_minute(turn, book.amended_us)
         book.futile_us = [turn.at_us] * len(book.futile_us)  # clocks of two runs: as above
         book.waiting_for = ""
         strangers.restart(book)
@@ -114,13 +113,27 @@ def _started(turn: Turn, event: Started) -> None:
                 order.quarantined_until_us = turn.at_us + ledger.settings.timing.quarantine_us
             if order.status == "intended":
                 doubt.begin(turn, book, order, "the service stopped before an answer came")
-    ledger.placed_us = _of_last_minute(turn, ledger.placed_us)
     turn.touch_all()
 
 
+def _carry_over(turn: Turn) -> None:
+    """
+    The last run's minute goes on in this one, as if no time had passed between them.
+
+    Clocks of two runs are not compared: one that was set forward by an hour would renew the limits
+    on the orders of a minute, one that was set back would keep them shut for an hour.
+    """
+    ledger = turn.ledger
+    ledger.placed_us = _of_last_minute(turn, ledger.placed_us)
+    for book in ledger.books.values():
+        book.placed_us = _of_last_minute(turn, book.placed_us)
+        book.amended_us = _of_last_minute(turn, book.amended_us)
+
+
 def _of_last_minute(turn: Turn, times_us: list[int]) -> list[int]:
-    """A crash spends no less of the minute; a clock that was set back makes it no longer."""
-    return [min(us, turn.at_us) for us in times_us if us > turn.at_us - MINUTE_US]
+    """What was in the minute before the newest event, by the clock of then, by the one of now."""
+    then_us = turn.ledger.at_us
+    return [turn.at_us - (then_us - us) for us in times_us if us > then_us - MINUTE_US]
 
 
 def _configured(turn: Turn, event: Configured) -> None:
@@ -190,7 +203,7 @@ def _margin(turn: Turn, event: MarginSeen) -> None:
     turn.ledger.margins[event.currency] = event
     if event.currency not in turn.ledger.margins_told:
         turn.ledger.margins_told.append(event.currency)
-    if guards.watches_margin(turn.ledger):
+    if turn.ledger.settings.whole.of_margin:
         turn.touch_all()
 
 

@@ -72,9 +72,10 @@ def _place(turn: Turn, decision: PlaceOrder) -> None:
     book.live = order.cl_ord_id
     _count(book.placed_us, turn.at_us)
     _count(ledger.placed_us, turn.at_us)
-    book.futile_us = [*book.futile_us[-MOST_FUTILE:], turn.at_us]
+    book.futile_us.append(turn.at_us)
+    del book.futile_us[: -MOST_FUTILE - 1]
     for counter in (book, ledger):
-        day = turn.at_us // DAY_US
+        day = max(turn.at_us // DAY_US, counter.orders_day)  # none begins twice: clocks may go back
         counter.orders_today = counter.orders_today + 1 if counter.orders_day == day else 1
         counter.orders_day = day
     turn.move(book, "place", decision.reason)

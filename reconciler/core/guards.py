@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from reconciler.core import policies, worth
@@ -20,18 +21,18 @@ from reconciler.core.decisions import AmendOrder, PlaceOrder
 from reconciler.core.events import MarginSeen
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.results import DAY_US
-from reconciler.core.settings import Limits
+from reconciler.core.settings import Rules
 from reconciler.core.sizing import Size, minute_is_full
 
 
 class Ask(NamedTuple):
     """An order that is about to be decided or sent, or a new price of one."""
 
+    rules: Rules  # of its symbol
     contracts: int  # signed, all of it
     price: Decimal | None  # None: not chosen yet
     reduces: bool  # nothing but less risk can come of it
     counted: bool = False  # the ledger holds it already
-    amends: bool = False
 
 
 Guard = Callable[[Ledger, Book, Ask], str]
@@ -45,7 +46,7 @@ def _stream(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _fresh(ledger: Ledger, book: Book, ask: Ask) -> str:
-    stale_us = ledger.settings.limits_of(book.symbol).stale_price_us
+    stale_us = ask.rules.limits.stale_price_us
     if book.quote is None or book.quote.age_us > stale_us:
         return f"a price younger than {stale_us // 1_000_000} s"
     return ""
@@ -65,7 +66,7 @@ def _collar(ledger: Ledger, book: Book, ask: Ask) -> str:
     mark = book.quote.mark
     if mark is None or mark <= 0:
         return "the mark price"
-    bps = ledger.settings.limits_of(book.symbol).price_collar_bps
+    bps = ask.rules.limits.price_collar_bps
     if policies.outside_collar(ask.price, mark, bps):
         rule = f"limits.price_collar_bps = {bps}"
         return f"a price within {rule} of the mark: {ask.price} against {mark}"
@@ -82,7 +83,7 @@ def _venues_price(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _order_notional(ledger: Ledger, book: Book, ask: Ask) -> str:
-    most = ledger.settings.limits_of(book.symbol).max_order_notional_minor
+    most = ask.rules.limits.max_order_notional_minor
     if not most or ask.reduces:
         return ""
     assert book.instrument is not None
@@ -97,21 +98,16 @@ def _order_notional(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _orders_a_minute(ledger: Ledger, book: Book, ask: Ask) -> str:
-    if ask.amends:
-        return ""
-    for placed_us, most in _minutes(ledger, book):
+    for placed_us, most in _minutes(ledger, book, ask.rules):
         if minute_is_full(placed_us, ledger.at_us, most + ask.counted) is not None:
             return f"limits.max_orders_per_minute = {most}"
     return ""
 
 
 def _orders_a_day(ledger: Ledger, book: Book, ask: Ask) -> str:
-    if ask.amends:
-        return ""
-    own = ledger.settings.limits_of(book.symbol).max_orders_per_day
-    whole = ledger.settings.limit_of_account("max_orders_per_day")
+    own, whole = ask.rules.limits.max_orders_per_day, ask.rules.whole.max_orders_per_day
     for whose, most, name in ((book, own, ""), (ledger, whole, "account.")):
-        today = whose.orders_today if whose.orders_day == ledger.at_us // DAY_US else 0
+        today = whose.orders_today if whose.orders_day >= ledger.at_us // DAY_US else 0
         if most and today - ask.counted >= most:
             return f"limits.{name}max_orders_per_day = {most}: the next UTC day"
     return ""
@@ -121,12 +117,12 @@ def _orders_a_day(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _order_size(ledger: Ledger, book: Book, ask: Ask) -> str:
-    most = ledger.settings.limits_of(book.symbol).max_order_contracts
+    most = ask.rules.limits.max_order_contracts
     return f"limits.max_order_contracts = {most}" if abs(ask.contracts) > most else ""
 
 
 def _position(ledger: Ledger, book: Book, ask: Ask) -> str:
-    most = ledger.settings.limits_of(book.symbol).max_position_contracts
+    most = ask.rules.limits.max_position_contracts
     worst = worst_end(ledger, book, ask)
     if worst > most:
         return f"room below limits.max_position_contracts = {most}: it could be {worst}"
@@ -134,9 +130,7 @@ def _position(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _position_notional(ledger: Ledger, book: Book, ask: Ask) -> str:
-    most = ledger.settings.limits_of(book.symbol).max_position_notional_minor
-    if not most:
-        return ""
+    most = ask.rules.limits.max_position_notional_minor
     assert book.instrument is not None
     worst = worst_end(ledger, book, ask)
     minor = worth.notional(book.instrument, worst, book.mark) if book.mark is not None else None
@@ -146,9 +140,7 @@ def _position_notional(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _open_orders(ledger: Ledger, book: Book, ask: Ask) -> str:
-    most = ledger.settings.account_limits.max_open_orders
-    if not most:
-        return ""
+    most = ask.rules.whole.max_open_orders
     resting = sum(1 for _ in ledger.own_alive()) - ask.counted
     resting += sum(len(other.foreign_orders) for other in ledger.books.values())
     if resting >= most:
@@ -157,30 +149,29 @@ def _open_orders(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _result_known(ledger: Ledger, book: Book, ask: Ask) -> str:
-    limits = ledger.settings.limits_of(book.symbol)
-    if book.paid_minor is None and counts_losses(ledger, limits):
+    if book.paid_minor is None:
         return "limits.max_daily_loss_minor: a mark to tell the result from"
     return ""
 
 
 def _margin_known(ledger: Ledger, book: Book, ask: Ask) -> str:
-    if watches_margin(ledger) and margin_of(ledger, book) is None:
+    if margin_of(ledger, book) is None:
         return "limits.account: a margin row of this connection"
     return ""
 
 
 def _liquidation_known(ledger: Ledger, book: Book, ask: Ask) -> str:
-    least = ledger.settings.limits_of(book.symbol).min_liquidation_bps
-    if least and book.position and (book.mark is None or book.liquidation_price is None):
+    least = ask.rules.limits.min_liquidation_bps
+    if book.position and (book.mark is None or book.liquidation_price is None):
         return f"limits.min_liquidation_bps = {least}: a mark and a liquidation price"
     return ""
 
 
 def _hits(ledger: Ledger, book: Book, ask: Ask) -> str:
     """Limits of money that were reached, as `reconciler.core.watch` has noted."""
-    for hits in (ledger.hits, book.hits):
-        for name in hits:
-            return hits[name].words
+    hits = ledger.hits or book.hits
+    for name in hits:
+        return hits[name].words
     return ""
 
 
@@ -193,71 +184,110 @@ AT_ANY_PRICE: tuple[Guard, ...] = (
     _order_notional,
 )
 OF_REQUESTS: tuple[Guard, ...] = (_orders_a_minute, _orders_a_day)
-OF_RISK: tuple[Guard, ...] = (
+#: Of risk, what needs no fresh price and is known before a size is: why wait for a price in vain?
+BEFORE_A_PRICE: tuple[Guard, ...] = (_open_orders, _margin_known, _hits)
+OF_SIZE: tuple[Guard, ...] = (
     _order_size,
     _position,
     _position_notional,
-    _open_orders,
     _result_known,
-    _margin_known,
     _liquidation_known,
-    _hits,
 )
-#: Of risk, what needs no fresh price and is known before a size is: why wait for a price in vain?
-BEFORE_A_PRICE: tuple[Guard, ...] = (_open_orders, _margin_known, _hits)
+#: What may say no for long.
+LASTING: tuple[Guard, ...] = (_fresh, _orders_a_day)
+
+#: Guards of limits that may be off, and when they are on.
+ON: dict[Guard, Callable[[Rules], object]] = {
+    _orders_a_day: lambda r: r.limits.max_orders_per_day or r.whole.max_orders_per_day,
+    _open_orders: lambda r: r.whole.max_open_orders,
+    _margin_known: lambda r: r.whole.of_margin,
+    _position_notional: lambda r: r.limits.max_position_notional_minor,
+    _result_known: lambda r: r.of_losses,
+    _liquidation_known: lambda r: r.limits.min_liquidation_bps,
+}
 
 
-def before_a_price(ledger: Ledger, book: Book, reduces: bool) -> str:
+class Asked(NamedTuple):
+    """The guards of orders under some rules, without those whose limits are off."""
+
+    of_requests: tuple[Guard, ...]
+    before_a_price: tuple[Guard, ...]  # of an order that adds risk, as the ones below
+    of_size: tuple[Guard, ...]
+    of_risk: tuple[Guard, ...]
+    lasting: tuple[Guard, ...]
+    lasting_risk: tuple[Guard, ...]
+
+
+@lru_cache(maxsize=1_000)
+def asked_under(rules: Rules) -> Asked:
+    """Found once for each symbol, for as long as its settings are the same."""
+
+    def on(*guards: Guard) -> tuple[Guard, ...]:
+        return tuple(guard for guard in guards if guard not in ON or ON[guard](rules))
+
+    return Asked(
+        of_requests=on(*OF_REQUESTS),
+        before_a_price=on(*OF_REQUESTS, *BEFORE_A_PRICE),
+        of_size=on(*OF_SIZE),
+        of_risk=on(*OF_REQUESTS, *OF_SIZE, *BEFORE_A_PRICE),
+        lasting=on(*LASTING),
+        lasting_risk=on(*LASTING, *BEFORE_A_PRICE),
+    )
+
+
+def before_a_price(ledger: Ledger, book: Book, rules: Rules, reduces: bool) -> str:
     """What stands against any order of this kind, whatever its size and price."""
-    ask = Ask(0, None, reduces)
-    return _first(OF_REQUESTS + (() if reduces else BEFORE_A_PRICE), ledger, book, ask)
+    asked = asked_under(rules)
+    guards = asked.of_requests if reduces else asked.before_a_price
+    return _first(guards, ledger, book, Ask(rules, 0, None, reduces))
 
 
-def of_price(ledger: Ledger, book: Book, contracts: int, price: Decimal, reduces: bool) -> str:
+def of_price(ledger: Ledger, book: Book, ask: Ask) -> str:
     """What is wrong with the quote, or with a price that was drawn from it."""
-    return _first(AT_ANY_PRICE, ledger, book, Ask(contracts, price, reduces, amends=True))
+    return _first(AT_ANY_PRICE, ledger, book, ask)
 
 
-def refusal(ledger: Ledger, book: Book, ask: Ask) -> str:
-    """The first guard that says no; "" when none does."""
-    why = _first(AT_ANY_PRICE, ledger, book, ask) or _first(OF_REQUESTS, ledger, book, ask)
-    return why or ("" if ask.amends else of_risk(ledger, book, ask))
-
-
-def of_risk(ledger: Ledger, book: Book, ask: Ask) -> str:
-    """What an order may not add; "" for one that only reduces."""
-    return "" if ask.reduces else _first(OF_RISK, ledger, book, ask)
+def of_size(ledger: Ledger, book: Book, ask: Ask) -> str:
+    """What an order may not add, beside what stands `before_a_price`; "" for one that reduces."""
+    return "" if ask.reduces else _first(asked_under(ask.rules).of_size, ledger, book, ask)
 
 
 def waits_long(ledger: Ledger, book: Book, reduces: bool) -> str:
     """What lets no order of this kind be, and may do so for long."""
-    of_all: tuple[Guard, ...] = (_fresh, _orders_a_day)
-    return _first(of_all + (() if reduces else BEFORE_A_PRICE), ledger, book, Ask(0, None, reduces))
+    rules = ledger.settings.rules_of(book.symbol)
+    asked = asked_under(rules)
+    guards = asked.lasting if reduces else asked.lasting_risk
+    return _first(guards, ledger, book, Ask(rules, 0, None, reduces))
 
 
 def last_look(ledger: Ledger, decision: PlaceOrder | AmendOrder) -> str:
-    """Right before it is sent: which rule says no by now; "" when it may go."""
+    """Right before it is sent: which rule says no by now; "" when it may go. All are asked."""
     book = ledger.book(decision.symbol)
     order = book.orders.get(decision.cl_ord_id)
     if order is None or book.instrument is None:
         return "its order is not in the books"
-    amends = isinstance(decision, AmendOrder)
-    asked = order.contracts if isinstance(decision, AmendOrder) else decision.contracts
-    ask = Ask(asked, decision.price, order.reduce_only, counted=True, amends=amends)
-    return refusal(ledger, book, ask)
+    rules, reduces = ledger.settings.rules_of(book.symbol), order.reduce_only
+    if isinstance(decision, AmendOrder):
+        return of_price(ledger, book, Ask(rules, order.contracts, decision.price, reduces, True))
+    ask = Ask(rules, decision.contracts, decision.price, reduces, counted=True)
+    asked = asked_under(rules)
+    guards = AT_ANY_PRICE + (asked.of_requests if reduces else asked.of_risk)
+    return _first(guards, ledger, book, ask)
 
 
 def to_take_back(ledger: Ledger, book: Book, reduces: bool) -> str:
     """Why an order that rests must go: a limit of money was reached since it was placed."""
-    return "" if reduces else _hits(ledger, book, Ask(0, None, reduces))
+    if reduces:
+        return ""
+    return _hits(ledger, book, Ask(ledger.settings.rules_of(book.symbol), 0, None, reduces))
 
 
 # -- what several ask ------------------------------------------------------------------------------
 
 
-def fitted(ledger: Ledger, book: Book, size: Size, price: Decimal) -> Size:
+def fitted(ledger: Ledger, book: Book, size: Size, price: Decimal, rules: Rules) -> Size:
     """*size* cut to what the limits of notional leave of it, in whole lots."""
-    limits = ledger.settings.limits_of(book.symbol)
+    limits = rules.limits
     instrument = book.instrument
     assert instrument is not None
     allowed, why = abs(size.contracts), ""
@@ -271,9 +301,8 @@ def fitted(ledger: Ledger, book: Book, size: Size, price: Decimal) -> Size:
     if limits.max_position_notional_minor:
         minor = limits.max_position_notional_minor
         most = (worth.most_contracts(instrument, minor, book.mark) or 0) if book.mark else 0
-        room = (
-            most - worst_end(ledger, book, Ask(size.contracts, price, False)) + abs(size.contracts)
-        )
+        ask = Ask(rules, size.contracts, price, False)
+        room = most - worst_end(ledger, book, ask) + abs(size.contracts)
         if room < allowed:
             allowed = room
             why = f"room below limits.max_position_notional_minor = {minor}"
@@ -291,27 +320,6 @@ def worst_end(ledger: Ledger, book: Book, ask: Ask) -> int:
     return more + (high if ask.contracts > 0 else -low)
 
 
-def watches_margin(ledger: Ledger) -> bool:
-    """Whether a limit of the account can't do without its balances."""
-    settings = ledger.settings
-    return bool(
-        settings.account_limits.min_margin_percent
-        or settings.limit_of_account("max_daily_loss_minor")
-        or settings.limit_of_account("max_drawdown_minor")
-    )
-
-
-def counts_losses(ledger: Ledger, limits: Limits) -> bool:
-    """Whether a loss of a symbol with these limits counts: in them, or in the account's."""
-    of = ledger.settings.limit_of_account
-    return bool(
-        limits.max_daily_loss_minor
-        or limits.max_drawdown_minor
-        or of("max_daily_loss_minor")
-        or of("max_drawdown_minor")
-    )
-
-
 def margin_of(ledger: Ledger, book: Book) -> MarginSeen | None:
     """The balances that the symbol is settled in, if they were told since the stream was lost."""
     currency = book.instrument.settle_currency if book.instrument is not None else ""
@@ -320,18 +328,18 @@ def margin_of(ledger: Ledger, book: Book) -> MarginSeen | None:
 
 def frees_us(ledger: Ledger, book: Book) -> int | None:
     """When time alone may lift a limit on the number of requests; None: it stands in no way."""
-    for placed_us, most in _minutes(ledger, book):
+    rules = ledger.settings.rules_of(book.symbol)
+    for placed_us, most in _minutes(ledger, book, rules):
         free_us = minute_is_full(placed_us, ledger.at_us, most)
         if free_us is not None:
             return free_us
-    if _orders_a_day(ledger, book, Ask(0, None, True)):
+    if _orders_a_day(ledger, book, Ask(rules, 0, None, True)):
         return (ledger.at_us // DAY_US + 1) * DAY_US
     return None
 
 
-def _minutes(ledger: Ledger, book: Book) -> tuple[tuple[list[int], int], tuple[list[int], int]]:
-    own = ledger.settings.limits_of(book.symbol).max_orders_per_minute
-    whole = ledger.settings.limit_of_account("max_orders_per_minute")
+def _minutes(ledger: Ledger, book: Book, rules: Rules) -> tuple[tuple[list[int], int], ...]:
+    own, whole = rules.limits.max_orders_per_minute, rules.whole.max_orders_per_minute
     return (book.placed_us, own), (ledger.placed_us, whole)
 
 

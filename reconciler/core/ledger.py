@@ -245,19 +245,17 @@ class Book(msgspec.Struct, kw_only=True):
             return False
         return self.target.contracts != self.position
 
-    def own_orders(self) -> Iterator[Order]:
+    def own_orders(self) -> list[Order]:
         """The symbol's orders that may still trade or still lack fills, the state's own first."""
-        if self.live:
-            yield self.orders[self.live]
-        for cl_ord_id in self.strays:
-            yield self.orders[cl_ord_id]
+        names = [self.live, *self.strays] if self.live else self.strays
+        return [*map(self.orders.__getitem__, names)]
 
     def worst_case(self, count_foreign: bool = True) -> tuple[int, int]:
         """The lowest and the highest position that the account could come to have."""
         low = high = self.position
-        pending = [order.unbooked for order in self.own_orders()]
-        if count_foreign:
-            pending.extend(self.foreign_orders.values())
+        pending = [*self.foreign_orders.values()] if count_foreign else []
+        for order in self.own_orders():
+            pending.append(order.unbooked)
         for contracts in pending:
             if contracts > 0:
                 high += contracts

@@ -17,10 +17,16 @@ from reconciler.core.turn import Turn
 class Look:
     """One look at one book."""
 
+    __slots__ = (
+        "at_us", "book", "decisions", "ledger", "rules", "timing", "turn", "waiting_for", "wake_us",
+        "wants_quote",
+    )  # fmt: skip
+
     def __init__(self, turn: Turn, book: Book) -> None:
         self.turn = turn
         self.ledger = turn.ledger
         self.timing = turn.ledger.settings.timing
+        self.rules = turn.ledger.settings.rules_of(book.symbol)
         self.book = book
         self.at_us = turn.at_us
         self.decisions: list[AnyDecision] = []
@@ -86,12 +92,22 @@ class Look:
         for order in book.own_orders():
             if order.status == "ended":
                 self.wake(missing_fills_us(self.ledger, order))
-        self.wake(watch.look_again_us(self.ledger, book))
-        if watch.mark_is_due(self.ledger, book):
-            self.wants_quote = True
+        if book.hits or self.ledger.hits:
+            self.wake(watch.day_ends_us(self.at_us))
+        if self.rules.of_money:
+            self._value_again()
         book.wake_us = self.wake_us
         book.wants_quote = self.wants_quote
         if book.waiting_for != self.waiting_for:
             book.waiting_for = self.waiting_for
             book.waiting_since_us = self.at_us
             self.turn.facts.append(WaitingFor(symbol=book.symbol, what=self.waiting_for))
+
+    def _value_again(self) -> None:
+        """What is held needs a mark once in a while: limits of money are set."""
+        again_us = watch.value_again_us(self.ledger, self.book)
+        if again_us is None:
+            return
+        self.wake(again_us)
+        if self.ledger.in_sync and self.at_us >= again_us:
+            self.wants_quote = True

@@ -41,18 +41,17 @@ def in_words(ledger: Ledger, book: Book) -> str:
         return f"resume: halted: {ledger.halted or book.halted}"
     if ledger.frozen or book.frozen:
         return f"a decision: frozen: {ledger.frozen or book.frozen}"
-    for whose in _both(ledger, book):
-        if whose.mode == PAUSE:
-            return f"resume: paused: {whose.mode_why}"
+    if PAUSE in (ledger.mode, book.mode):
+        return f"resume: paused: {_why_of(PAUSE, ledger, book)}"
     return ""
 
 
 def only_reduces(ledger: Ledger, book: Book) -> str:
     """Why orders of *book* may only bring its position nearer to zero; "" if they may add."""
-    for mode, words in ((FLATTEN, "flatten"), (REDUCE_ONLY, "reduce only")):
-        for whose in _both(ledger, book):
-            if whose.mode == mode:
-                return f"{words}: {whose.mode_why}"
+    if FLATTEN in (ledger.mode, book.mode):
+        return f"flatten: {_why_of(FLATTEN, ledger, book)}"
+    if REDUCE_ONLY in (ledger.mode, book.mode):
+        return f"reduce only: {_why_of(REDUCE_ONLY, ledger, book)}"
     return ""
 
 
@@ -186,8 +185,9 @@ def _everything(ledger: Ledger) -> list[Ledger | Book]:
     return [ledger, *ledger.books.values()]
 
 
-def _both(ledger: Ledger, book: Book) -> tuple[Ledger | Book, ...]:
-    return ledger, book
+def _why_of(mode: str, ledger: Ledger, book: Book) -> str:
+    """Why it is so; the account's word comes first."""
+    return ledger.mode_why if ledger.mode == mode else book.mode_why
 
 
 def _note_next_end(ledger: Ledger) -> None:

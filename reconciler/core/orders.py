@@ -389,7 +389,7 @@ def close_short(turn: Turn, book: Book, by: str, *, vanished: bool) -> None:
     Somebody decides that the missing fills of an order that is over will never be found, or that
     an order of which the venue has lost all trace is gone. Should it come back, it is a zombie.
     """
-    for order in list(book.own_orders()):
+    for order in book.own_orders():
         if vanished and order.status == "working":
             order.over_us, order.over_venue_us = turn.at_us, order.seen_venue_us
             order.filled, order.status = order.booked, "ended"

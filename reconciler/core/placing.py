@@ -33,9 +33,9 @@ def place(look: Look) -> None:
     if size is None or pricing is None:
         return
     size, note = slices.cut(path, look.book, target, size, pricing.immediate)
-    size = guards.fitted(look.ledger, look.book, size, pricing.price)
-    ask = guards.Ask(size.contracts, pricing.price, size.reduce_only)
-    why = size.why_not or guards.of_risk(look.ledger, look.book, ask)
+    size = guards.fitted(look.ledger, look.book, size, pricing.price, look.rules)
+    ask = guards.Ask(look.rules, size.contracts, pricing.price, size.reduce_only)
+    why = size.why_not or guards.of_size(look.ledger, look.book, ask)
     if why:
         look.wait_for(why, look.at_us + OTHERS_AGAIN_US)
         return
@@ -87,7 +87,8 @@ def _price(look: Look, target: Target, policy: Policy, size: Size) -> Pricing | 
     if isinstance(pricing, str):
         look.wait_for(pricing, look.at_us + LOOK_AGAIN_US)
         return None
-    why = guards.of_price(look.ledger, look.book, 0, pricing.price, size.reduce_only)
+    ask = guards.Ask(look.rules, 0, pricing.price, size.reduce_only)
+    why = guards.of_price(look.ledger, look.book, ask)
     if why:
         look.wait_for(why, look.at_us + LOOK_AGAIN_US)
         return None
@@ -103,7 +104,7 @@ def basis_of(look: Look, target: Target, side: int) -> policies.Basis:
         side=side,
         quote=book.quote,
         tick=book.instrument.tick,
-        collar_bps=look.ledger.settings.limits_of(book.symbol).price_collar_bps,
+        collar_bps=look.rules.limits.price_collar_bps,
         signal=target.price,
         refused=book.refusals,
     )
@@ -152,7 +153,7 @@ def _decide_place(
 def _limited(look: Look, size: Size) -> bool:
     """Whether a limit stands against any order now; why ask for a price in vain?"""
     ledger, book = look.ledger, look.book
-    why = guards.before_a_price(ledger, book, size.reduce_only)
+    why = guards.before_a_price(ledger, book, look.rules, size.reduce_only)
     if not why:
         return False
     free_us = guards.frees_us(ledger, book)

@@ -18,7 +18,7 @@ MISSING_FILLS_US = 10_000_000
 
 def review(turn: Turn, book: Book) -> None:
     """Bring *book* up to now."""
-    for order in list(book.own_orders()):
+    for order in book.own_orders():
         _order(turn, book, order)
     _expire_target(turn, book)
     _watch_position(turn, book)

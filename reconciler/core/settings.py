@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import NamedTuple
+
 import msgspec
 
 
@@ -133,8 +136,51 @@ def default_policies() -> dict[str, Policy]:
     }
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it."""
+class Whole(NamedTuple):
+    """`AccountLimits` with what holds for each symbol in place of None."""
+
+    max_orders_per_minute: int
+    max_orders_per_day: int
+    max_daily_loss_minor: int
+    max_drawdown_minor: int
+    runaway_orders: int
+    max_open_orders: int
+    min_margin_percent: int
+
+    @property
+    def of_losses(self) -> bool:
+        """Whether one of them is about what was lost."""
+        return bool(self.max_daily_loss_minor or self.max_drawdown_minor)
+
+    @property
+    def of_margin(self) -> bool:
+        """Whether one of them can't do without the balances."""
+        return self.of_losses or bool(self.min_margin_percent)
+
+
+class Rules:
+    """
+    All limits that the orders of one symbol have to keep.
+
+    Attributes:
+        limits: The symbol's own.
+        whole: The account's.
+        of_losses: Whether a loss of it counts.
+        of_money: Whether one of them needs the value of what the symbol holds.
+    """
+
+    __slots__ = ("limits", "of_losses", "of_money", "whole")
+
+    def __init__(self, limits: Limits, whole: Whole) -> None:
+        self.limits = limits
+        self.whole = whole
+        own = limits.max_daily_loss_minor or limits.max_drawdown_minor
+        self.of_losses = bool(own) or whole.of_losses
+        self.of_money = self.of_losses or bool(limits.min_liquidation_bps)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """All of it; what follows from it is made when it is first asked for, and kept."""
 
     symbols: tuple[str, ...] = ()
     limits: Limits = Limits()
@@ -153,6 +199,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.symbol_limits.get(symbol, self.limits)
 
     def limit_of_account(self, name: str) -> int:
-        """A limit of the account as a whole: its own, or what holds for each symbol."""
-        own: int | None = getattr(self.account_limits, name)
-        return getattr(self.limits, name) if own is None else own
+        """A limit of the account as a whole, by its name."""
+        most: int = getattr(self.whole, name)
+        return most
+
+    def rules_of(self, symbol: str) -> Rules:
+        """All that orders of *symbol* have to keep."""
+        rules = self._rules.get(symbol)
+        if rules is None:
+            rules = self._rules[symbol] = Rules(self.limits_of(symbol), self.whole)
+        return rules
+
+    @cached_property
+    def whole(self) -> Whole:
+        """The limits of the account as a whole: its own, or what holds for each symbol."""
+        names = Whole._fields
+        said = [getattr(self.account_limits, name) for name in names]
+        return Whole(
+            *(getattr(self.limits, k) if v is None else v for k, v in zip(names, said, strict=True))
+        )
+
+    @cached_property
+    def _rules(self) -> dict[str, Rules]:
+        return {}

@@ -175,8 +175,10 @@ def usable_mark(ledger: Ledger, book: Book) -> Decimal | None:
 
 def cross(turn: Turn, book: Book) -> None:
     """Pass on at the mark what strategies want of one another. Nothing of the account moves."""
+    if not may_cross(book):
+        return
     mark = usable_mark(turn.ledger, book)
-    if mark is None or book.instrument is None or not may_cross(book):
+    if mark is None or book.instrument is None:
         return
     lacks = gaps(book)
     buyers = {name: gap for name, gap in lacks.items() if gap > 0}

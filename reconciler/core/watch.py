@@ -8,13 +8,14 @@ there is a tenth more room than is asked for, so that no order goes to and fro a
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from decimal import Decimal
 
-from reconciler.core import guards, results
-from reconciler.core.ledger import NEVER_US, Book, Ledger
+from reconciler.core import results
+from reconciler.core.ledger import Book, Ledger
 from reconciler.core.lifecycle import State
 from reconciler.core.results import DAY_US, Hit, Tally
-from reconciler.core.settings import Limits
+from reconciler.core.settings import Limits, Rules, Whole
 from reconciler.core.turn import Turn
 
 MARK_EVERY_US = 10_000_000  # what is held is valued so often, if a limit of money asks for it
@@ -23,25 +24,26 @@ ROOM_PERCENT = 110  # of a least margin or distance, before it lets go
 
 def watch_book(turn: Turn, book: Book) -> None:
     """Bring the symbol's result up to now, and note which of its limits were reached."""
-    limits = turn.ledger.settings.limits_of(book.symbol)
+    rules = turn.ledger.settings.rules_of(book.symbol)
     results.see_mark(book)
-    if book.anchor is not None and (book.hits or _asks(turn.ledger, limits)):
+    if book.anchor is not None and (book.hits or rules.of_money):
         results.mark(book, turn.at_us)
-        before = bool(book.hits)
+        before, limits = bool(book.hits), rules.limits
         _losses(book.hits, "", limits, book.result, turn.at_us)
         _liquidation(book, limits.min_liquidation_bps, turn.at_us)
         _tell(turn, book.symbol, before, book.hits)
-    _runaway(turn, book, limits)
+    if book.futile_us:
+        _runaway(turn, book, rules)
 
 
 def watch_account(turn: Turn) -> None:
     """The same of the account: each currency by itself."""
     ledger = turn.ledger
-    if not ledger.hits and not guards.watches_margin(ledger):
+    limits = ledger.settings.whole
+    if not ledger.hits and not limits.of_margin:
         return
     before = dict(ledger.hits)
-    limits = _of_account(ledger)
-    if limits.max_daily_loss_minor or limits.max_drawdown_minor:
+    if limits.of_losses:
         for currency in sorted(ledger.margins):
             margin = ledger.margins[currency]
             ledger.result_of(f"{currency} margin").note(turn.at_us, margin.margin_minor)
@@ -68,41 +70,16 @@ def resumed(turn: Turn, symbols: tuple[str, ...]) -> None:
             ledger.results[name].anew()
 
 
-def look_again_us(ledger: Ledger, book: Book) -> int:
-    """When time alone may change what a limit says of the symbol."""
-    wake_us = NEVER_US
-    if book.hits or ledger.hits:
-        wake_us = (ledger.at_us // DAY_US + 1) * DAY_US
-    if wants_mark(ledger, book) and book.quote is not None:
-        wake_us = min(wake_us, book.quote.at_us + MARK_EVERY_US)
-    return wake_us
+def day_ends_us(at_us: int) -> int:
+    """When the next UTC day begins: a loss of this one lets go then."""
+    return (at_us // DAY_US + 1) * DAY_US
 
 
-def mark_is_due(ledger: Ledger, book: Book) -> bool:
-    """Whether what is held was valued too long ago."""
-    if not ledger.in_sync or not wants_mark(ledger, book):
-        return False
-    return book.quote is None or ledger.at_us - book.quote.at_us >= MARK_EVERY_US
-
-
-def wants_mark(ledger: Ledger, book: Book) -> bool:
-    """Whether a limit of money needs the value of what is held."""
+def value_again_us(ledger: Ledger, book: Book) -> int | None:
+    """When what is held is to be valued again, which a limit of money needs; None: nothing is."""
     if not book.position or book.symbol not in ledger.settings.symbols:
-        return False
-    return _asks(ledger, ledger.settings.limits_of(book.symbol))
-
-
-def _asks(ledger: Ledger, limits: Limits) -> bool:
-    """Whether a limit of money is set that looks at a symbol with these limits."""
-    return bool(limits.min_liquidation_bps) or guards.counts_losses(ledger, limits)
-
-
-def _of_account(ledger: Ledger) -> Limits:
-    """The account's limits of loss, as those of a symbol are written."""
-    of = ledger.settings.limit_of_account
-    return Limits(
-        max_daily_loss_minor=of("max_daily_loss_minor"), max_drawdown_minor=of("max_drawdown_minor")
-    )
+        return None
+    return book.quote.at_us + MARK_EVERY_US if book.quote is not None else ledger.at_us
 
 
 def _books_minor(ledger: Ledger, currency: str) -> int:
@@ -114,7 +91,9 @@ def _books_minor(ledger: Ledger, currency: str) -> int:
     )
 
 
-def _losses(hits: dict[str, Hit], whose: str, limits: Limits, tally: Tally, at_us: int) -> None:
+def _losses(
+    hits: dict[str, Hit], whose: str, limits: Limits | Whole, tally: Tally, at_us: int
+) -> None:
     """A loss of the day, and a drawdown: note them, or let go of them."""
     day = at_us // DAY_US
     for name, most, lost, for_a_day in (
@@ -123,7 +102,7 @@ def _losses(hits: dict[str, Hit], whose: str, limits: Limits, tally: Tally, at_u
     ):
         key = f"{whose}{name}"
         old = hits.get(key)
-        if old is not None and (old.limit != most or (for_a_day and old.day != day)):
+        if old is not None and (old.limit != most or (for_a_day and old.day < day)):
             del hits[key]
             old = None
         if most and old is None and lost >= most:
@@ -178,17 +157,17 @@ def _tell(turn: Turn, symbol: str, before: bool, hits: dict[str, Hit]) -> None:
         turn.close_incidents(symbol, "inside the limits again", "core", "limit")
 
 
-def _runaway(turn: Turn, book: Book, limits: Limits) -> None:
+def _runaway(turn: Turn, book: Book, rules: Rules) -> None:
     """Order after order, and not a contract filled: whatever drives it has lost its way."""
     ledger = turn.ledger
-    if book.state is not State.IDLE or book.frozen or ledger.frozen or not book.futile_us:
+    if book.state is not State.IDLE or book.frozen or ledger.frozen:
         return
+    limits, most = rules.limits, rules.whole.runaway_orders
     since_us = turn.at_us - limits.runaway_us
     own = _since(book, since_us)
     if limits.runaway_orders and own >= limits.runaway_orders:
         turn.freeze(book, "runaway", _ran(book.symbol, own, limits, "limits.runaway_orders"))
         return
-    most = ledger.settings.limit_of_account("runaway_orders")
     whole = sum(_since(other, since_us) for other in ledger.books.values())
     if most and whole >= most:
         said = _ran("all symbols", whole, limits, "limits.account.runaway_orders")
@@ -201,4 +180,4 @@ def _ran(whose: str, orders: int, limits: Limits, rule: str) -> str:
 
 
 def _since(book: Book, since_us: int) -> int:
-    return sum(1 for at_us in book.futile_us if at_us > since_us)
+    return len(book.futile_us) - bisect_right(book.futile_us, since_us)

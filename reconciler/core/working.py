@@ -53,7 +53,7 @@ def unwanted(look: Look, order: Order) -> str:
     if sizing.passes_the_target(book, order, goal):
         return f"target {target.contracts:+d}"
     final = book.position + order.unbooked
-    most = ledger.settings.limits_of(book.symbol).max_position_contracts
+    most = look.rules.limits.max_position_contracts
     if abs(final) > most and abs(final) > abs(book.position):
         return f"limits.max_position_contracts = {most}"
     return ""
@@ -143,8 +143,8 @@ def _follow(look: Look, order: Order, target: Target, policy: Policy, step: str)
     pricing = policies.price(policy, stage, basis)
     if isinstance(pricing, str) or pricing.immediate:
         return  # immediate: a signal without its price; the order that had one stays
-    reduces = order.reduce_only
-    if guards.of_price(look.ledger, look.book, order.contracts, pricing.price, reduces):
+    ask = guards.Ask(look.rules, order.contracts, pricing.price, order.reduce_only, counted=True)
+    if guards.of_price(look.ledger, look.book, ask):
         return
     anew, harder = step == "anew", step == "harder"
     if policies.worth_an_amend(policy, basis, pricing, order.price, anew=anew, harder=harder):

@@ -62,8 +62,8 @@ def test_the_account_keeps_what_each_symbol_keeps_unless_it_has_its_own(tmp_path
     """A loss that one symbol may not have, all of them together may not have either."""
     found = settings(tmp_path)
     assert found.account_limits == AccountLimits(max_open_orders=5, max_orders_per_day=700)
-    assert found.limit_of_account("max_orders_per_day") == 700
-    assert found.limit_of_account("max_daily_loss_minor") == 5_000_000
+    assert found.whole.max_orders_per_day == 700
+    assert found.whole.max_daily_loss_minor == 5_000_000
 
 
 def test_without_any_the_defaults_hurt_nobody(tmp_path):
