@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Refused
+from reconciler.errors import ConfigError, Refused
+from reconciler.service.door import Reloaded
 from tests.endtoend.house import House, wait_for
 
 MINE = '''
@@ -168,3 +169,85 @@ def log(house: House) -> str:
     """What the processes have said so far, whole."""
     house.log.flush()
     return (house.folder / "service.log").read_text(errors="replace")
+
+
+HOLD = """
+[strategy.{name}]
+class = "buy_and_hold"
+symbols = ["{symbol}"]
+number = {number}
+parameters = {{ strength = {strength} }}
+"""
+NETTED = """
+[portfolio.all]
+strategies = {{ "*" = {weight} }}
+symbols = {{ XBTUSD = 1000, ETHUSD = 10 }}
+policy = "urgent"
+"""
+
+
+def test_tables_are_read_again_while_the_service_runs(tmp_path: Path) -> None:
+    """
+    Strategies come, change and go, and weights change, without a new start; what makes no sense
+    changes nothing, and a kill afterwards finds what was in force.
+    """
+
+    def hold(name: str, number: int, strength: int, symbol: str = "XBTUSD") -> str:
+        return HOLD.format(name=name, number=number, strength=strength, symbol=symbol)
+
+    with House(tmp_path, symbols=("XBTUSD", "ETHUSD")) as house:
+        plain = house.config.read_text()
+
+        def reload(*tables: str) -> Reloaded:
+            door = house.door_or_none()
+            assert door is not None
+            house.config.write_text(plain + "".join(tables))
+            return door.reload()
+
+        def all_are(*strategies: tuple[str, str]) -> bool:
+            return states(house) == dict(zip(("a", "b", "eth"), strategies, strict=False))
+
+        house.start()  # with no strategy at all
+        net = NETTED.format(weight=1)
+        said = reload(hold("a", 1, 1), net)
+        assert (said.started, said.portfolios) == (("BuyAndHold_XBTUSD_1",), True)
+        wait_for("it is held", lambda: house.held({"XBTUSD": 1000}), 20)
+
+        more = hold("a", 1, 2) + hold("b", 2, 1) + hold("eth", 1, 2, "ETHUSD")
+        said = reload(more, net)
+        assert said.started == ("BuyAndHold_XBTUSD_2", "BuyAndHold_ETHUSD_1")
+        assert said.restarted == ("BuyAndHold_XBTUSD_1",)
+        wait_for("all is held", lambda: house.held({"XBTUSD": 3000, "ETHUSD": 20}), 20)
+
+        for wrong in (
+            hold("b", 2, 1).replace("buy_and_hold", "buy_and_sell") + net,
+            hold("b", 1, 1) + hold("a", 1, 1) + net,
+            net.replace('"*"', '"Nobody_1"'),
+            net + "max_gros = 1",
+        ):
+            with pytest.raises(ConfigError):
+                reload(wrong)
+        house.config.write_text("")
+        assert "is empty" in house.run("--database", str(house.database), "config", "reload").stderr
+        house.config.write_text(plain.replace('"ETHUSD"', '"XBTUSDT"') + hold("b", 2, 1) + net)
+        with pytest.raises(ConfigError, match="ETHUSD"):  # the portfolio's, that is left out
+            house.door_or_none().reload()
+        house.config.write_text(plain.replace('"ETHUSD"', '"ETHUSD", "XBTUSDT"') + more + net)
+        with pytest.raises(Refused, match="other symbols need a new start"):
+            house.door_or_none().reload()
+        on = ("running", "XBTUSD +2"), ("running", "XBTUSD +1"), ("running", "ETHUSD +2")
+        assert all_are(*on)
+        assert house.held({"XBTUSD": 3000, "ETHUSD": 20})
+
+        said = reload(hold("b", 2, 1), hold("eth", 1, 2, "ETHUSD"), NETTED.format(weight=2))
+        assert (said.stopped, said.started, said.restarted) == (("BuyAndHold_XBTUSD_1",), (), ())
+        wait_for("without it", lambda: house.held({"XBTUSD": 2000, "ETHUSD": 40}), 20)
+        house.kill()
+        house.start()
+        wait_for("as it was", lambda: house.held({"XBTUSD": 2000, "ETHUSD": 40}), 20)
+        said = reload(more, net, '[log]\nlevel = "debug"')
+        assert (said.started, said.needs_start) == (("BuyAndHold_XBTUSD_1",), ("log.level",))
+        wait_for("it is back", lambda: house.held({"XBTUSD": 3000, "ETHUSD": 20}), 20)
+        assert house.stop() == 0, house.tail()
+        house.check()
+        assert house.replay()

@@ -19,7 +19,7 @@ from reconciler.feed import History, Joined, Trade
 from reconciler.service import interval
 from reconciler.service.door import StrategyReport
 from reconciler.service.netting import Weights
-from reconciler.service.standing import gone
+from reconciler.service.standing import GONE, MOVED, OFF, gone
 from reconciler.service.strategies import Strategies
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.strategy import Needs, Strategy
@@ -103,6 +103,11 @@ class House:
         for event in call():
             self.ledger.strategies[event.strategy] = event
 
+    def adopt(self, *specs: Spec):
+        adopted = self.strategies.adopt(specs, self.ledger)
+        self.step(lambda: adopted.events)
+        return adopted
+
     def sync(self) -> None:
         self.watch([(Synced(at_us=AT_US, watermark_us=AT_US, open_order_ids=()), (), ())])
 
@@ -133,6 +138,11 @@ class House:
 def echo(name: str = "echo", number: int = 1, **more) -> Spec:
     kind = "tests.service.test_strategies:Echo"
     return Spec(**{"name": name, "kind": kind, "symbols": (SYMBOL,), "number": number, **more})
+
+
+def fails(identifier: str):
+    """A command after which it has failed."""
+    return lambda runner: runner._fail(runner.instance(identifier), "on_tick", ValueError("so"))
 
 
 def changed(state: str, parameters: str = "{}", number: int = 1) -> Ledger:
@@ -285,6 +295,84 @@ def test_without_market_data_every_strategy_has_failed():
         assert ("critical", "strategy.fail") in [(level, event) for level, event, _ in house.said]
         house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "failed"})
         assert "KeyError: 'ours'" in house.ledger.strategies["Echo_XBTUSD_1"].detail
+
+
+def test_other_tables_begin_end_and_begin_anew_just_what_they_are_about():
+    """Whoever a person stopped stays so; one that failed is tried again, once its table changed."""
+    specs = {n: echo(str(n), n) for n in range(1, 8)}
+    with House(*specs.values()) as house:
+        house.sync()
+        house.until(lambda: set(house.states().values()) == {"running"})
+        house.strategies.do("1", "stop", by="me")
+        for number in (2, 3):
+            house.strategies._host.later(fails(f"Echo_XBTUSD_{number}"))
+        house.until(lambda: house.recorded()["Echo_XBTUSD_3"] == "failed")
+        lives = {name: one.life for name, one in house.strategies._host.runner.instances.items()}
+        back = {"parameters": {"back": 0}}
+        now = [
+            echo("1", 1, **back),
+            echo("2", 2),
+            echo("3", 3, **back),
+            echo("4", 4, **back),
+            echo("renamed", 5, patience_s=1.0),
+            echo("6", 6, runs="process"),
+            echo("8", 8),
+            echo("9", 9, enabled=False),
+        ]  # and 7 is gone
+        adopted = house.adopt(*now)
+        assert adopted.started == ("Echo_XBTUSD_8",)
+        assert adopted.restarted == ("Echo_XBTUSD_3", "Echo_XBTUSD_4")
+        assert adopted.stopped == ("Echo_XBTUSD_6", "Echo_XBTUSD_7")
+        house.until(
+            lambda: (
+                house.states()
+                == {
+                    "1": "stopped", "2": "failed", "3": "running", "4": "running",
+                    "renamed": "running", "8": "running", "9": "off",
+                }
+            )
+        )  # fmt: skip
+        instances = house.strategies._host.runner.instances
+        assert instances["Echo_XBTUSD_5"].life == lives["Echo_XBTUSD_5"]
+        assert instances["Echo_XBTUSD_5"].spec.patience_s == 1
+        assert {e.strategy[-1]: e.detail for e in adopted.events} == {"6": MOVED, "7": GONE}
+
+        off = [echo("4", 4, **back, enabled=False), echo("6", 6), echo("9", 9)]
+        adopted = house.adopt(*off)
+        assert adopted.started == ("Echo_XBTUSD_6", "Echo_XBTUSD_9")
+        assert "Echo_XBTUSD_4" in adopted.stopped
+        house.until(lambda: house.states() == {"4": "stopped", "6": "running", "9": "running"})
+        house.until(lambda: house.ledger.strategies["Echo_XBTUSD_4"].detail == OFF)
+        assert house.adopt(*(echo("4", 4, **back), *off[1:])).started == ("Echo_XBTUSD_4",)
+        house.until(lambda: house.states()["4"] == "running")
+
+
+def test_the_first_table_of_all_begins_at_once_if_the_service_is_in_sync():
+    """A service without strategies runs none of their threads; then one is configured."""
+    with House() as house:
+        house.sync()
+        assert house.feeds == []
+        house.adopt(echo())
+        assert house.states() == {"echo": "off"}  # not in sync: at the next word that it is
+        house.sync()
+        house.until(lambda: house.states() == {"echo": "running"})
+    with House() as house:
+        house.ledger.in_sync = True
+        assert house.adopt(echo()).started == ("Echo_XBTUSD_1",)
+        house.until(lambda: house.states() == {"echo": "running"})
+
+
+def test_a_restart_is_no_stop_that_a_kill_could_make_last():
+    """What is recorded of it is that it runs again: between the two there is nothing to find."""
+    with House(echo()) as house:
+        house.sync()
+        house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "running"})
+        recorded = []
+        record = house.strategies._record
+        house.strategies._outbox._deliver = lambda one: (recorded.append(one.state), record(one))
+        house.strategies.do("echo", "restart", by="me")
+        house.until(lambda: recorded)
+        assert recorded == ["running"]
 
 
 def test_market_data_that_cannot_be_asked_for_fails_the_strategies_and_not_the_loop():
