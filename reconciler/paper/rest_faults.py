@@ -18,6 +18,9 @@ from .web import Answer
 if TYPE_CHECKING:
     from .rest import Admitted, Api
 
+#: How long a request may queue behind the door. A client that gives one up sooner than the longest
+#: of these after its expiry may be wrong.
+QUEUES_S = (0.2, 3.0)
 ELSEWHERE = "https://elsewhere.invalid"  # a name that can never be looked up
 RETRY_AFTER = ("Wed, 21 Oct 2037 07:28:00 GMT", "", "86400", "-1", "0.5")  # "": no header at all
 # Answers that tell nothing: half of the requests behind them were acted on.
@@ -89,7 +92,7 @@ class RestFaults:
     def _delay(self, admitted: Admitted, symbol: str | None) -> None:
         quirks = self._quirks
         if quirks.strikes("slow-queue", symbol):
-            admitted.wait_s = quirks.seconds("slow-queue", 0.2, 3.0)
+            admitted.wait_s = quirks.seconds("slow-queue", *QUEUES_S)
         if admitted.key is not None and quirks.strikes("drop-in-flight", symbol):
             admitted.wait_s = max(admitted.wait_s, quirks.seconds("drop-in-flight", 0.2, 1.0))
             self._api.hub.disconnect(admitted.key.account)
