@@ -41,6 +41,7 @@ GROUPS = (
     "look",
     "why",
     "prove",
+    "bundle",
     "care",
     "accounts",
     "setup",

@@ -62,7 +62,8 @@ def report(error: Exception, form: str, *, debug: bool) -> int:
         # The text of an error that nobody foresaw may hold anything: only -vv shows it.
         foreseen = ReconcilerError(
             f"{type(error).__name__}, which was not foreseen",
-            next_step="Run the command again with -vv and report what it says.",
+            next_step="Run it again with -vv, and report what it says and what `reconciler bundle`"
+            " writes.",
         )
     if form in {"json", "jsonl"}:
         print(json.dumps(problem(foreseen)), file=sys.stderr)
