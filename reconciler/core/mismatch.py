@@ -30,7 +30,7 @@ def settled(ledger: Ledger) -> list[TargetSet | Adjusted]:
 def remember(book: Book, adjustment: Adjusted) -> None:
     """Count what was settled by rule: so many a day, and the next one waits for a person."""
     if adjustment.by.startswith(BY):
-        day = adjustment.at_us // DAY_US
+        day = max(adjustment.at_us // DAY_US, book.settled_day)
         book.settled_today = book.settled_today + 1 if book.settled_day == day else 1
         book.settled_day = day
 
@@ -40,7 +40,7 @@ def _may_be_settled(ledger: Ledger, book: Book) -> bool:
         return False
     if any(order.alive or order.status == "ended" for order in book.own_orders()):
         return False
-    today = book.settled_today if book.settled_day == ledger.at_us // DAY_US else 0
+    today = book.settled_today if book.settled_day >= ledger.at_us // DAY_US else 0
     return today < ledger.settings.mismatches_per_day
 
 

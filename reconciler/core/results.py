@@ -39,8 +39,8 @@ class Tally(msgspec.Struct, kw_only=True):
         return self.best_minor - self.now_minor
 
     def note(self, at_us: int, minor: int) -> None:
-        """A new figure. A day begins with the last one of the day before."""
-        day = at_us // DAY_US
+        """A new figure. A day begins with the last one of the day before, and no day twice."""
+        day = max(at_us // DAY_US, self.day)  # the clock of another run may be behind
         if self.day < 0:
             self.now_minor = self.began_minor = self.best_minor = minor
         elif day != self.day:

@@ -14,6 +14,8 @@ from reconciler.bitmex.answers import Kind
 from reconciler.bitmex.outgoing import Job
 from reconciler.core import decisions as d
 from reconciler.simulation.agenda import SECOND
+from reconciler.simulation.fortune import Fortune
+from reconciler.simulation.pace import Pace
 from reconciler.simulation.promises import Broken
 from reconciler.simulation.purse import Purse
 
@@ -39,7 +41,8 @@ class AtTheWire:
         self.own_booked: Counter[str] = Counter()
         self.own_fills: Counter[str] = Counter()
         self.purse = Purse(world)
-        self.posts: dict[str, deque[int]] = {}
+        self.pace = Pace(world)
+        self.fortune = Fortune(world)
         self.futile: dict[str, deque[int]] = {}  # posts since anything else changed
         self.hardest: dict[str, int] = {}  # and how hard they have tried since
 
@@ -128,7 +131,7 @@ class AtTheWire:
             raise Broken("V7", f"{name} was written after the journal had failed")
 
     def o6_limits(self, decision: d.PlaceOrder) -> None:
-        """O6: order size, worst case, collar and message rate are inside their limits."""
+        """O6: order size, worst case, collar, pace and purse are inside their limits."""
         self.checks += 1
         world, symbol = self.world, decision.symbol
         limits = world.settings.limits_of(symbol)
@@ -142,13 +145,9 @@ class AtTheWire:
             abs(decision.price - decision.mark) * 10_000 > decision.mark * limits.price_collar_bps
         ):
             raise Broken("O6", f"{decision.price} against a mark of {decision.mark}")
-        posts = self.posts.setdefault(symbol, deque())
-        posts.append(world.agenda.now_us)
-        while posts[0] < world.agenda.now_us - 59 * SECOND:
-            posts.popleft()
-        if len(posts) > limits.max_orders_per_minute:
-            raise Broken("O6", f"{len(posts)} orders in a minute")
+        self.pace.writing(decision)
         self.purse.writing(decision)
+        self.fortune.writing(decision)
 
     def o6_policy(self, decision: d.PlaceOrder) -> None:
         """O6: what is to rest takes nothing, no slice is larger than one, nobody pays too much."""

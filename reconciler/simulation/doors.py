@@ -279,12 +279,14 @@ class Feed:
         exchange = self._exchange
         balance = 1_000_000_000 + sum(exchange.result(symbol) for symbol in exchange.symbols)
         held = sum(abs(n) * 10**8 / exchange.marks[s] for s, n in exchange.position.items())
+        available = balance - int(held) // 2
+        exchange.margins.add((balance, available))
         return {
             "account": ACCOUNT,
             "currency": "XBt",
             "walletBalance": balance,
             "marginBalance": balance,
-            "availableMargin": balance - int(held) // 2,
+            "availableMargin": available,
             "timestamp": iso(self._exchange.clock.now_us()),
         }
 

@@ -7,6 +7,7 @@ subscribed; how late, how often and whether those arrive is the network's affair
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -62,6 +63,9 @@ class Exchange:
         self.executions: list[tuple[int, Row]] = []  # world's time, row
         self.executions_by_name: dict[str, list[tuple[int, Row]]] = {}
         self.fills: dict[str, tuple[str, int, str]] = {}  # what moved it: symbol, signed, name
+        self.past_marks = {s: deque[tuple[int, Decimal]](maxlen=200) for s in symbols}  # until when
+        self.margins: set[tuple[int, int]] = set()  # that were told: balance, available
+        self.liquidations = False  # whether a position row says where it would be taken away
         self._switch = 0
         self.switch = "never armed"  # the dead man's; or "armed", "disarmed", "fired"
 
@@ -383,10 +387,31 @@ class Exchange:
         """What a symbol has brought since the beginning, in satoshi."""
         return cost_of(self.position[symbol], self.marks[symbol]) - self.paid[symbol]
 
+    def taken(self, exec_id: str) -> int:
+        """What an execution has cost, fee and all."""
+        row = self.executions[int(exec_id[-12:]) - 1][1]
+        cost = int(str(row["execCost"])) if exec_id in self.fills else 0
+        return cost + int(str(row["execComm"]))
+
+    def move_mark(self, symbol: str, mark: Decimal) -> None:
+        """The market goes on."""
+        self.past_marks[symbol].append((self._agenda.now_us, self.marks[symbol]))
+        self.marks[symbol] = mark
+
+    def liquidation(self, symbol: str, contracts: int) -> Decimal | None:
+        """The mark at which *contracts* would be taken away: the nearer, the more they are."""
+        if not contracts or not self.liquidations:
+            return None
+        first = Decimal(100 + 10 * self.symbols.index(symbol))
+        price = first - first * 30 / contracts
+        return max(price, TICK).quantize(TICK)
+
     def position_row(self, symbol: str, contracts: int, age_us: int = 0) -> Row:
         """A position row that says *contracts*, as it was *age_us* ago."""
         at_us = self.clock.now_us() - age_us
-        return wording.position(ACCOUNT, symbol, contracts, self.marks[symbol], at_us)
+        row = wording.position(ACCOUNT, symbol, contracts, self.marks[symbol], at_us)
+        taken_at = self.liquidation(symbol, contracts)
+        return {**row, "liquidationPrice": taken_at} if taken_at is not None else row
 
     def _show_position(self, symbol: str, contracts: int) -> None:
         self.show("position", "update", self.position_row(symbol, contracts))

@@ -97,11 +97,17 @@ class Happenings:
         ttl_us = 0
         if ttl and self.draws.of("target").random() < 0.1:
             ttl_us = self.draws.ms("target", 1_000, 60_000)
+        on_expiry = "hold" if contracts else "flatten"
+        if self.world.watched and ttl_us:
+            on_expiry = self.draws.one("on expiry", ("hold", "flatten", "freeze"))
+            if on_expiry == "freeze":
+                self.later(ttl_us + self.draws.ms("operator", 3_000, 15_000), self.resume)
         process.set_target(
             symbol,
             contracts,
             policy,
             ttl_us,
+            on_expiry,
             self.oracle.acknowledge,
             **self._more_of_it(symbol, contracts),
         )
@@ -121,7 +127,7 @@ class Happenings:
         base = 100 + 10 * self.symbols.index(symbol)
         mark = exchange.marks[symbol]
         mark += type(mark)(rng.choice((-1, 0, 0, 1))) / 2
-        exchange.marks[symbol] = min(max(mark, type(mark)(base - 5)), type(mark)(base + 5))
+        exchange.move_mark(symbol, min(max(mark, type(mark)(base - 5)), type(mark)(base + 5)))
         feed = self.world.network.feed
         if feed is not None:
             quote = feed.quote_row(symbol)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
+from reconciler.core import ladder
 from reconciler.core import step as core
 from reconciler.core.ledger import Book
 from reconciler.journal import codec
@@ -104,12 +105,14 @@ class Oracle(AtTheWire):
                 self._fact(fact)
             booked = {fact.symbol for fact in facts if isinstance(fact, d.FillBooked)}
             self.retold.hear(event, booked)
-            self.purse.hear(event)
+            self.pace.hear(event)
+            self.fortune.hear(event, facts)
             for decision in decisions:
                 if isinstance(decision, d.PlaceOrder):
                     self.o5_decided(decision, event.at_us)
                     self.o5_prices_and_steps(decision)
                     self.o6_worst_case(decision)
+                    self.o6_deadline(decision, event.at_us)
                     self.o9_ids_are_never_reused(decision)
                     self.note_intent(decision)
         if self.inside and self.world.process is not None:
@@ -192,9 +195,20 @@ class Oracle(AtTheWire):
             still = other.contracts if not came else sum(o.side * o.leaves for o in came if o.open)
             if other.symbol == symbol and other.contracts * decision.contracts > 0:
                 worst += still if now_us < until_us else 0
+        if self.world.settings.foreign_orders != "ignore":
+            worst += self.retold.others(symbol, decision.contracts)
         most = self.world.settings.limits_of(symbol).max_position_contracts
         if abs(worst) > most and not decision.reduce_only:
             raise Broken("O6", f"{decision.cl_ord_id}: the position could become {worst:+d}")
+
+    def o6_deadline(self, decision: d.PlaceOrder, at_us: int) -> None:
+        """V1: whoever has a deadline is at his policy's last stage once it comes near."""
+        self.checks += 1
+        policy = self.world.settings.policies[decision.policy]
+        last = len(ladder.stages_of(policy)) - 1
+        late = self.retold.is_late(decision.symbol, policy.before_deadline_us, at_us)
+        if late and decision.rung < last and self.inside:
+            raise Broken("V1", f"{decision.cl_ord_id}: {decision.stage} past the deadline")
 
     def o7_stop_is_followed_up(self, book: Book, at_us: int) -> None:
         """O7, O4: an order that must not be there is being cancelled, soon and again."""
@@ -207,6 +221,8 @@ class Oracle(AtTheWire):
             final = book.position + order.unbooked
             past = target is not None and (target - final) * order.side < 0
             unwanted = past or self.retold.halted(symbol) or bool(book.frozen)
+            unwanted = unwanted or self.retold.unwanted(symbol)
+            unwanted = unwanted or (not order.reduce_only and bool(self.fortune.in_the_way(symbol)))
         if not unwanted:
             self.unwanted_us.pop(symbol, None)
         elif at_us - self.unwanted_us.setdefault(symbol, at_us) > UNWANTED_US:
@@ -394,7 +410,6 @@ class Oracle(AtTheWire):
     # -- at a restart, and at the end --------------------------------------------------------------
 
     def _restarted(self) -> None:
-        self.posts.clear()
         self.something_changed("")
         self.unwanted_us.clear()
 

@@ -1,31 +1,27 @@
 """
-What a life may cost, and how many orders it may have: drawn with its settings, and judged in truth.
+The limits of a life, drawn with its settings; and what an order is worth, judged at the wire.
 
-O6 in money: at the first byte of a POST the limits are recomputed from what the venue has done,
-by other arithmetic than the core's. Losses are told with some room: the core knows marks that are
-seconds old.
+O6: at the first byte of a POST the limits of notional and of open orders are computed again, by
+other arithmetic than the core's. `pace` counts the orders, `fortune` what was lost.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from reconciler.core import decisions as d
-from reconciler.core import events as e
 from reconciler.core.settings import AccountLimits, Limits
-from reconciler.simulation.agenda import SECOND
+from reconciler.simulation import pace
 from reconciler.simulation.draws import Draws
 from reconciler.simulation.promises import Broken
 
 if TYPE_CHECKING:
     from reconciler.simulation.world import World
 
-DAY_US = 86_400 * SECOND
 MILLION = 1_000_000  # about what a contract is worth
-LOSS_ROOM = 20 * MILLION  # what marks may move before they are known, at the largest position
-RUNAWAY_US = 600 * SECOND
 #: What a symbol may wait for in the end, without anybody being wrong.
 BLOCKED = (
     "limits.max_orders_per_day",
@@ -34,6 +30,7 @@ BLOCKED = (
     "limits.max_daily_loss_minor",
     "limits.max_drawdown_minor",
     "limits.account.min_margin_percent",
+    "limits.min_liquidation_bps",
     "room below limits.max_position_notional_minor",
 )
 
@@ -54,7 +51,7 @@ def limits(draws: Draws, old: Limits) -> tuple[Limits, AccountLimits]:
         max_daily_loss_minor=one("loss", (0, 0, 0, 4 * MILLION)),
         max_drawdown_minor=one("drawdown", (0, 0, 0, 0, 6 * MILLION)),
         runaway_orders=one("runaway", (150, 150, 150, 6)),
-        runaway_us=RUNAWAY_US,
+        runaway_us=pace.RUNAWAY_US,
     )
     account = AccountLimits(
         max_orders_per_day=one("all a day", (0, 0, 0, 15)),
@@ -64,61 +61,40 @@ def limits(draws: Draws, old: Limits) -> tuple[Limits, AccountLimits]:
     return own, account
 
 
+def tight(draws: Draws, own: Limits, account: AccountLimits) -> tuple[Limits, AccountLimits]:
+    """So tight that what others do on the account, a loss or a minute of orders reaches each."""
+    one = draws.one
+    own = replace(
+        own,
+        max_position_contracts=one("tight position", (300, 500, 1_000)),
+        max_orders_per_minute=one("tight minute", (6, 10, 30)),
+        max_daily_loss_minor=one("tight loss", (0, 0, 0, 1 * MILLION, 4 * MILLION)),
+        max_drawdown_minor=one("tight drawdown", (0, 0, 0, 2 * MILLION, 6 * MILLION)),
+        min_liquidation_bps=one("liquidation", (0, 0, 0, 700)),
+        runaway_orders=one("tight runaway", (150, 150, 8, 4)),
+    )
+    account = replace(
+        account,
+        max_daily_loss_minor=one("all loss", (None, None, 0, 3 * MILLION)),
+        max_drawdown_minor=one("all drawdown", (None, None, 0, 5 * MILLION)),
+        min_margin_percent=one("tight margin", (0, 0, 75, 88)),
+    )
+    return own, account
+
+
 class Purse:
-    """Judges one life's limits of money and of numbers."""
+    """Judges what one life's orders are worth, and how many rest."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._day = -1
-        self._today: Counter[str] = Counter()
-        self._futile: dict[str, deque[int]] = {}
-        self._fills: dict[str, int] = {}  # own fills when that was last looked at
-        self._start: dict[str, int] = {}  # the venue's result when losses were last counted anew
-
-    def hear(self, event: e.AnyEvent) -> None:
-        """Whoever resumes has seen what was lost, and starts the throttle anew."""
-        if isinstance(event, e.Resumed):
-            for symbol in event.symbols or self.world.symbols:
-                self._start.pop(symbol, None)
-                self._futile.pop(symbol, None)
 
     def writing(self, decision: d.PlaceOrder) -> None:
         """The first byte of a POST is about to be written."""
         settings = self.world.settings
         own, account = settings.limits_of(decision.symbol), settings.account_limits
-        self._orders_a_day(decision, own, account)
-        self._throttle(decision, own)
         if not decision.reduce_only:
             self._notional(decision, own)
             self._open(decision, account)
-            self._loss(decision, own)
-
-    def _orders_a_day(self, decision: d.PlaceOrder, own: Limits, account: AccountLimits) -> None:
-        timing = self.world.settings.timing
-        day = (decision.deadline_us - timing.send_within_us) // DAY_US
-        if day != self._day:
-            self._day = day
-            self._today.clear()
-        for whose, most in (
-            (decision.symbol, own.max_orders_per_day),
-            ("", account.max_orders_per_day),
-        ):
-            self._today[whose] += 1
-            if most and self._today[whose] > most:
-                raise Broken("O6", f"{self._today[whose]} orders of {whose or 'all'} in a day")
-
-    def _throttle(self, decision: d.PlaceOrder, own: Limits) -> None:
-        symbol, now_us = decision.symbol, self.world.agenda.now_us
-        booked = self.world.oracle.own_fills[symbol]
-        if self._fills.get(symbol) != booked:
-            self._fills[symbol] = booked
-            self._futile.pop(symbol, None)
-        futile = self._futile.setdefault(symbol, deque())
-        futile.append(now_us)
-        while futile[0] < now_us - RUNAWAY_US + 30 * SECOND:  # of a clock that is 5 % slow
-            futile.popleft()
-        if own.runaway_orders and len(futile) > own.runaway_orders:
-            raise Broken("O6", f"{len(futile)} orders for {symbol}, and not a contract filled")
 
     def _notional(self, decision: d.PlaceOrder, own: Limits) -> None:
         size, price = abs(decision.contracts), decision.price
@@ -134,11 +110,3 @@ class Purse:
         resting = sum(order.own for order in self.world.exchange.alive.values())
         if account.max_open_orders and resting >= account.max_open_orders:
             raise Broken("O6", f"{decision.cl_ord_id} comes beside {resting} orders of ours")
-
-    def _loss(self, decision: d.PlaceOrder, own: Limits) -> None:
-        symbol = decision.symbol
-        now = self.world.exchange.result(symbol)
-        lost = self._start.setdefault(symbol, now) - now
-        most = own.max_daily_loss_minor
-        if most and lost > most + LOSS_ROOM:
-            raise Broken("O6", f"{decision.cl_ord_id} after {symbol} has lost {lost}")

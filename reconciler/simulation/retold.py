@@ -10,6 +10,7 @@ from reconciler.core.decisions import PlaceOrder
 
 CLOCK_GOOD_US = 1_000_000
 CLOCK_OLD_US = 120_000_000
+OURS = "rc-simu-"  # orders of this installation
 
 
 class Retold:
@@ -30,6 +31,12 @@ class Retold:
         self._throttled_us = 0
         self._row: dict[str, int] = {}  # the newest position row
         self._stale: set[str] = set()  # symbols traded since their newest row
+        self.freezes_strangers = False  # by the rule for foreign orders
+        self.resting: dict[str, dict[str, int]] = {}  # of others: signed, by the venue's id
+        self._frozen: set[str] = set()  # by a stranger, or because a target ran out
+        self._ends: dict[str, tuple[int, str]] = {}  # of targets: when, and what then
+        self._ran_out: dict[str, str] = {}  # targets that have, and what was said of it
+        self._deadline: dict[str, int] = {}
         self.missing: Counter[str] = Counter()
 
     def hear(self, event: e.AnyEvent, booked: set[str]) -> None:
@@ -37,12 +44,24 @@ class Retold:
         for symbol, (_, until_us) in tuple(self._modes.items()):
             if until_us is not None and event.at_us >= until_us:  # for good: clocks may go back
                 del self._modes[symbol]
+        if self._ends:
+            self._run_out(event.at_us)
         match event:
             case e.Started():
                 self._sync, self._clock, self._stopping = False, None, ""
                 self._throttled_us = 0
             case e.Synced():
                 self._sync = self._synced_once = True
+                for symbol, resting in self.resting.items():
+                    self.resting[symbol] = {
+                        k: resting[k] for k in event.open_order_ids if k in resting
+                    }
+            case e.OrderSeen() if not event.cl_ord_id.startswith(OURS):
+                self._see_stranger(event)
+            case e.TargetSet():
+                self._want(event)
+            case e.Resolved() if event.decision != "ignore":
+                self._frozen.clear()  # it may have been this one
             case e.StreamLost():
                 self._sync = False
             case e.Stopping():
@@ -57,6 +76,7 @@ class Retold:
                 for symbol in event.symbols or tuple(self._modes):
                     self._modes.pop(symbol, None)
                 self._halted.difference_update(event.symbols or tuple(self._halted))
+                self._frozen.difference_update(event.symbols or tuple(self._frozen))
                 self._halted_all = self._halted_all and bool(event.symbols)
             case e.InstrumentSeen():
                 self._open[event.symbol] = event.open
@@ -72,6 +92,46 @@ class Retold:
                     self._stale.discard(symbol)
         if self._synced_once:  # before, it may be in the first position
             self._stale |= booked
+
+    def _see_stranger(self, row: e.OrderSeen) -> None:
+        resting = self.resting.setdefault(row.symbol, {})
+        if row.status in e.OVER:
+            resting.pop(row.order_id, None)
+            return
+        if self.freezes_strangers and row.order_id not in resting:
+            self._frozen.add(row.symbol)
+        resting[row.order_id] = row.leaves if row.contracts > 0 else -row.leaves
+
+    def _want(self, target: e.TargetSet) -> None:
+        symbol = target.symbol
+        for past in (self._ran_out, self._ends, self._deadline):
+            past.pop(symbol, None)
+        if target.expires_us is not None:
+            self._ends[symbol] = target.expires_us, target.on_expiry
+            self._run_out(target.at_us)
+        if target.deadline_us is not None:
+            self._deadline[symbol] = target.deadline_us
+
+    def _run_out(self, at_us: int) -> None:
+        for symbol, (until_us, then) in tuple(self._ends.items()):
+            if at_us >= until_us:  # for good, as a mode
+                del self._ends[symbol]
+                self._deadline.pop(symbol, None)
+                self._ran_out[symbol] = then
+                if then == "freeze":
+                    self._frozen.add(symbol)
+
+    def unwanted(self, symbol: str) -> bool:
+        """Whether no order may rest there: nobody wants anything, or it is frozen."""
+        return symbol in self._frozen or self._ran_out.get(symbol, "flatten") != "flatten"
+
+    def others(self, symbol: str, side: int) -> int:
+        """Contracts that orders of others may still add on one side."""
+        return sum(n for n in self.resting.get(symbol, {}).values() if n * side > 0)
+
+    def is_late(self, symbol: str, before_us: int, at_us: int) -> bool:
+        """Whether it is so near to the deadline, or past it."""
+        return at_us >= self._deadline.get(symbol, 2**62) - before_us
 
     def halted(self, symbol: str) -> bool:
         """Whether somebody stopped it."""
@@ -94,6 +154,10 @@ class Retold:
         adds = order.contracts * position >= 0 or not order.reduce_only
         if adds and {"reduce_only", "flatten"}.intersection(self._in_force(symbol)):
             return "only to reduce is allowed"
+        if symbol in self._frozen:
+            return "it is frozen"
+        if (then := self._ran_out.get(symbol)) is not None and (adds or then != "flatten"):
+            return f"its target has run out: {then}"
         if not self._sync:
             return "it is not in sync"
         if not self._open.get(symbol):

@@ -17,7 +17,7 @@ from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.oracle import Broken
 from reconciler.simulation.realfile import FileJournal
 from reconciler.simulation.shrink import Muted, shrunk
-from reconciler.simulation.weather import MANNERED_FROM
+from reconciler.simulation.weather import WATCHED_FROM
 from reconciler.simulation.world import World
 
 BATCH = 20
@@ -71,7 +71,7 @@ def live(seed: int, make: Callable[[int], World] = World) -> Life:
 
 def fresh() -> int:
     """A first seed that nobody has lived yet, most likely; lives of every kind follow it."""
-    return MANNERED_FROM + secrets.randbelow(10**9) // 1_000 * 1_000
+    return WATCHED_FROM + secrets.randbelow(10**9) // 1_000 * 1_000
 
 
 def live_batch(first: int, count: int = BATCH) -> list[Life]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, fields
 
-from reconciler.simulation.agenda import SECOND
+from reconciler.simulation.agenda import SECOND, START_US
 
 
 @dataclass(slots=True)
@@ -158,11 +158,15 @@ DRIFTS = (0, 0, 50, -50, 300, -300)
 MIXED_FROM = 1_000_000_000
 #: And from here on every policy is drawn, deadlines and prices of signals too.
 MANNERED_FROM = 2_000_000_000
+#: And from here on limits are so tight that each is reached.
+WATCHED_FROM = 3_000_000_000
 #: Of so many seeds one is quiet, and one at a venue that breaks what is assumed of it: by number
 #: and not by chance, so that many seeds have the hours and steps that they are meant to have.
 QUIET_EVERY = 16
 BROKEN_EVERY = 23
+DAY_US = 86_400 * SECOND
 HOUR = 3_600 * SECOND
+TO_MIDNIGHT_US = DAY_US - START_US % DAY_US  # UTC, from the usual moment
 
 
 def draw(seed: int, rng: random.Random) -> Weather:
@@ -178,6 +182,8 @@ def draw(seed: int, rng: random.Random) -> Weather:
         weather.fill_at_once, weather.fill_mean_us = 0.0, 30 * SECOND
         weather.quote_us = 1 * SECOND
         weather.drop_us = weather.half_open_us = weather.crash_us = 0
+    if seed >= WATCHED_FROM and rng.random() < 0.2:  # and midnight comes
+        weather.starts_us = TO_MIDNIGHT_US - rng.randint(10, 200) * SECOND
     return weather
 
 

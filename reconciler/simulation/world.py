@@ -111,6 +111,9 @@ class World:
                 account_limits=whole,
                 foreign_orders=self.draws.one("foreign", ("count", "count", "cancel", "ignore")),
             )
+        if self.watched and self.draws.of("foreign").random() < 0.2:
+            self.settings = replace(self.settings, foreign_orders="freeze")
+            self.oracle.retold.freezes_strangers = True
         self.finished = False
         self.healed_us = self.healed_steps = self.converge_us = 0
         self.gap: int | None = None  # of all symbols, when it last took too long

@@ -13,7 +13,7 @@ from reconciler.core.turn import Turn
 from reconciler.simulation.memory import MemoryJournal
 from reconciler.simulation.realfile import FileJournal
 from reconciler.simulation.runs import Figures, command, live, live_batch, muted_of, story
-from reconciler.simulation.weather import BROKEN_EVERY, MANNERED_FROM, MIXED_FROM
+from reconciler.simulation.weather import BROKEN_EVERY, MIXED_FROM, WATCHED_FROM
 from reconciler.simulation.world import World
 from tests import drawn
 
@@ -40,7 +40,7 @@ def first_seed() -> int:
     """Others for every state of the source."""
     if FROM in os.environ:
         return int(os.environ[FROM])
-    return MANNERED_FROM + drawn.seed("lives") // 1_000 * 1_000
+    return WATCHED_FROM + drawn.seed("lives") // 1_000 * 1_000
 
 
 FIRST = first_seed()

@@ -224,6 +224,30 @@ def test_somebody_who_resumes_starts_the_count_anew() -> None:
     assert teller.book.result.loss_minor < 600_000
 
 
+def test_who_resumes_one_symbol_lets_go_of_no_other_and_not_of_the_account() -> None:
+    """He has looked at one. What the others and all together have lost is still to be looked at."""
+    names = ("ETHUSD", SYMBOL)
+    limits = Limits(max_drawdown_minor=1_000_000)
+    teller = Teller(Settings(symbols=names, limits=limits))
+    teller.do(["margin", "1000000000", "1000000000"])
+    for number, teller.symbol in enumerate(names, 1):
+        teller.do(["target", "+100"])
+        teller.traded(f"r{number}", 100, f"x{number}")
+    teller.do(["mark", "97"])
+    teller.wait(10_000)
+    ledger = teller.ledger
+    assert all(ledger.book(name).hits for name in names)
+    assert list(ledger.hits) == ["account XBt books max_drawdown_minor"]
+    ledger.book("ETHUSD").futile_us = [teller.now_us]
+    teller.do(["resume", SYMBOL])
+    assert not ledger.book(SYMBOL).hits
+    assert ledger.book("ETHUSD").hits
+    assert ledger.book("ETHUSD").futile_us
+    assert ledger.hits
+    teller.do(["resume"])
+    assert not (ledger.hits or ledger.book("ETHUSD").hits or ledger.book("ETHUSD").futile_us)
+
+
 def test_a_limit_that_was_changed_is_judged_anew() -> None:
     """Who allows more loss by the configuration needs not resume as well."""
     settings = of_symbol(max_daily_loss_minor=1_000_000)
@@ -319,6 +343,20 @@ def test_a_restart_forgets_no_loss() -> None:
     assert teller.book.result.loss_minor > 1_000_000
 
 
+def test_a_clock_that_is_set_back_over_midnight_brings_no_day_back() -> None:
+    """Neither is a loss of this day forgotten, nor does the day before begin once more."""
+    teller = tell(HELD, settings=of_symbol(max_daily_loss_minor=1_000_000))
+    to_midnight(teller)
+    teller.do(["mark", "99"])
+    teller.wait(10_000)
+    teller.now_us -= DAY_US // 2
+    teller.start()
+    teller.synced(100)
+    teller.do(["target", "+200"])
+    assert "max_daily_loss" in teller.book.waiting_for
+    assert teller.book.result.loss_minor > 1_000_000
+
+
 # -- the account -----------------------------------------------------------------------------------
 
 
@@ -370,6 +408,40 @@ def test_a_deposit_hides_no_loss() -> None:
         """,
         settings=of_account(max_daily_loss_minor=1_000_000),
     )
+
+
+def test_a_gain_in_one_currency_hides_no_loss_in_another() -> None:
+    """A million of XBt is no million of USDt: each currency is counted by itself."""
+    names = ("ETHUSD", SYMBOL)
+    account = AccountLimits(max_drawdown_minor=1_000_000)
+    teller = Teller(Settings(symbols=names, account_limits=account))
+    linear = {"inverse": False, "multiplier": 1_000_000, "settle_currency": "USDt"}
+    teller.event(msgspec.structs.replace(teller.instrument("ETHUSD"), **linear))
+    for currency in ("XBt", "USDt"):
+        row = teller.margin_row(10**9, 10**9)
+        teller.event(msgspec.structs.replace(row, currency=currency))
+    for number, (teller.symbol, contracts) in enumerate(zip(names, (-100, 100), strict=True), 1):
+        teller.do(["target", f"{contracts:+d}"])
+        teller.traded(f"r{number}", contracts, f"x{number}")
+    teller.do(["mark", "97"])
+    teller.wait(10_000)
+    assert teller.ledger.book("ETHUSD").result.now_minor > 100_000_000
+    assert list(teller.ledger.hits) == ["account XBt books max_drawdown_minor"]
+
+
+def test_when_the_account_has_lost_too_much_orders_of_every_symbol_are_taken_back() -> None:
+    """At once, whichever symbol has lost it: the other ones do not rest until they are looked at."""
+    names = ("ETHUSD", SYMBOL)
+    account = AccountLimits(max_drawdown_minor=1_000_000)
+    teller = Teller(Settings(symbols=names, account_limits=account))
+    teller.do(["margin", "1000000000", "1000000000"])
+    teller.do(["target", "+100"])
+    teller.traded("r1", 100, "x1")
+    teller.symbol = "ETHUSD"
+    teller.do(["target", "+100"])
+    assert teller.do(["ok", "r2"]) == []
+    teller.mark = Decimal(97)
+    assert "cancel r2" in teller.event(teller.quoted(SYMBOL))
 
 
 def test_a_withdrawal_counts_as_a_loss_until_somebody_resumes() -> None:

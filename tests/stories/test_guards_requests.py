@@ -59,6 +59,35 @@ def test_orders_of_the_day_are_counted_over_a_restart() -> None:
     assert teller.ledger.orders_today == teller.book.orders_today == 2
 
 
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_start_by_another_clock_renews_no_minute(hours: int) -> None:
+    """Whoever crashes while the clock is set gets no more orders for it, and waits no longer."""
+    teller = tell(round_trip(1), settings=world(max_orders_per_minute=2))
+    teller.now_us += hours * 3_600_000_000
+    teller.start()
+    teller.synced(0)
+    assert teller.do(["target", "+10"]) == []
+    assert "max_orders_per_minute" in teller.book.waiting_for
+    teller.do(["clock", "0"])
+    assert "place r3 +10" in teller.wait(60_000)
+
+
+def test_a_day_that_comes_again_renews_no_limit() -> None:
+    """A clock that is set back over midnight goes on with the day that has begun."""
+    teller = Teller(world(max_orders_per_day=2))
+    day_us = 86_400_000_000
+    teller.now_us = (teller.now_us // day_us + 1) * day_us + 1_000_000
+    teller.start()
+    teller.synced(0)
+    for line in round_trip(1).strip().splitlines():
+        teller.do(line.split("->")[0].split("=")[0].split())
+    teller.now_us -= 3_600_000_000
+    teller.start()
+    teller.synced(0)
+    assert teller.do(["target", "+10"]) == []
+    assert "max_orders_per_day" in teller.book.waiting_for
+
+
 def test_the_account_counts_orders_a_minute_by_its_own_limit() -> None:
     """So many for one symbol, fewer for all together."""
     settings = world(AccountLimits(max_orders_per_minute=2), max_orders_per_minute=30)
@@ -143,6 +172,12 @@ def test_orders_of_long_ago_are_no_runaway() -> None:
         teller.do(["rejected", f"r{number}"])
         teller.wait(6_000)
         assert teller.book.frozen == ""
+
+
+def test_no_limit_of_runaways_stops_nobody() -> None:
+    """0 is off, of a symbol as of the account."""
+    off = Settings(symbols=(SYMBOL,), limits=Limits(runaway_orders=0))
+    tell("target +10 -> place r1 +10\nrejected r1\nwait 1000 -> place r2 +10", settings=off)
 
 
 def test_a_runaway_of_many_symbols_stops_the_account() -> None:
