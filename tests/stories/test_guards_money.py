@@ -245,7 +245,11 @@ def test_who_resumes_one_symbol_lets_go_of_no_other_and_not_of_the_account() -> 
     assert ledger.book("ETHUSD").futile_us
     assert ledger.hits
     teller.do(["resume"])
-    assert not (ledger.hits or ledger.book("ETHUSD").hits or ledger.book("ETHUSD").futile_us)
+    assert (ledger.hits, ledger.book("ETHUSD").hits, ledger.book("ETHUSD").futile_us) == (
+        {},
+        {},
+        [],
+    )
 
 
 def test_a_limit_that_was_changed_is_judged_anew() -> None:
@@ -412,25 +416,24 @@ def test_a_deposit_hides_no_loss() -> None:
 
 def test_a_gain_in_one_currency_hides_no_loss_in_another() -> None:
     """A million of XBt is no million of USDt: each currency is counted by itself."""
-    names = ("ETHUSD", SYMBOL)
     account = AccountLimits(max_drawdown_minor=1_000_000)
-    teller = Teller(Settings(symbols=names, account_limits=account))
+    settings = Settings(symbols=("ETHUSD", SYMBOL), account_limits=account)
+    teller = Teller(settings, position=100)
     linear = {"inverse": False, "multiplier": 1_000_000, "settle_currency": "USDt"}
     teller.event(msgspec.structs.replace(teller.instrument("ETHUSD"), **linear))
     for currency in ("XBt", "USDt"):
         row = teller.margin_row(10**9, 10**9)
         teller.event(msgspec.structs.replace(row, currency=currency))
-    for number, (teller.symbol, contracts) in enumerate(zip(names, (-100, 100), strict=True), 1):
-        teller.do(["target", f"{contracts:+d}"])
-        teller.traded(f"r{number}", contracts, f"x{number}")
-    teller.do(["mark", "97"])
-    teller.wait(10_000)
+    for symbol, mark in (("ETHUSD", "101"), (SYMBOL, "99.4"), ("ETHUSD", "102"), (SYMBOL, "98.7")):
+        assert not teller.ledger.hits
+        teller.mark = Decimal(mark)
+        teller.event(teller.quoted(symbol))
     assert teller.ledger.book("ETHUSD").result.now_minor > 100_000_000
     assert list(teller.ledger.hits) == ["account XBt books max_drawdown_minor"]
 
 
 def test_when_the_account_has_lost_too_much_orders_of_every_symbol_are_taken_back() -> None:
-    """At once, whichever symbol has lost it: the other ones do not rest until they are looked at."""
+    """At once, whichever symbol has lost it: the others are not left until they are looked at."""
     names = ("ETHUSD", SYMBOL)
     account = AccountLimits(max_drawdown_minor=1_000_000)
     teller = Teller(Settings(symbols=names, account_limits=account))
