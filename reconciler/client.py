@@ -72,6 +72,7 @@ class HttpDoor:
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, and no password from elsewhere
         self._session.headers["Authorization"] = f"Bearer {token}"
+        self.run = ""  # that holds a strategy's name: said with its signals and reports
 
     def is_alive(self) -> bool:
         """Whether a service answers there at all."""
@@ -105,7 +106,7 @@ class HttpDoor:
     def signal(self, signal: Signal) -> SignalResult:
         """See `Door.signal`."""
         body = msgspec.json.Encoder(decimal_format="number").encode(signal)
-        return self._ask("POST", "/signals", SignalResult, raw=body)
+        return self._ask("POST", "/signals", SignalResult, None, self._held(), raw=body)
 
     def set_targets(self, request: TargetsRequest) -> TargetVersions:
         """See `Door.set_targets`."""
@@ -180,11 +181,19 @@ class HttpDoor:
         path = f"/strategies/{quote(name, safe='')}/{do}"
         return self._ask("POST", path, dict[str, Any], {"by": by, "zero": zero})
 
+    def hold_strategy(self, strategy: str, run: str, who: str = "") -> None:
+        """See `Door.hold_strategy`."""
+        path = f"/strategies/{quote(strategy, safe='')}/hold"
+        self._ask("POST", path, dict[str, Any], {"run": run, "who": who})
+
     def report_strategy(self, report: StrategyReport) -> None:
         """See `Door.report_strategy`."""
         said = {"state": report.state, "detail": report.detail, "parameters": report.parameters}
         path = f"/strategies/{quote(report.strategy, safe='')}"
-        self._ask("PUT", path, dict[str, Any], said)
+        self._ask("PUT", path, dict[str, Any], said, {"Strategy-Run": report.run or self.run})
+
+    def _held(self) -> dict[str, str]:
+        return {"Strategy-Run": self.run} if self.run else {}
 
     def reload(self) -> Reloaded:
         """See `Door.reload`."""

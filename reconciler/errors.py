@@ -11,6 +11,7 @@ ReconcilerError           1   an error we did not foresee: make a bundle, report
 │   ├── Halted                find out why, then resume
 │   ├── UnknownSymbol         use a symbol that the venue lists
 │   ├── UnknownStrategy       configure it, or list it as a source of a portfolio
+│   ├── AlreadyRuns           end the one that runs; a dead one's name is free after 5 s
 │   ├── CannotDecide          do what it says first, or decide otherwise
 │   ├── NotALot               use a multiple of the lot
 │   ├── NeedsConfirmation     confirm just this number, if you mean it
@@ -133,6 +134,13 @@ class UnknownStrategy(Refused):
 
     code = "unknown_strategy"
     advice = "Configure it under [strategy.NAME], or list it in sources of a [portfolio.NAME]."
+
+
+class AlreadyRuns(Refused):
+    """The strategy is run by another process: end that one first."""
+
+    code = "already_runs"
+    advice = "End that one first. If it is dead, its name is free after 5 s."
 
 
 class CannotDecide(Refused):

@@ -22,6 +22,7 @@ EXIT_CODES = {
     "Halted": 5,
     "UnknownSymbol": 5,
     "UnknownStrategy": 5,
+    "AlreadyRuns": 5,
     "NotALot": 5,
     "NeedsConfirmation": 5,
     "CannotDecide": 5,

@@ -18,6 +18,7 @@ STATUS: Mapping[str, int] = {
     "halted": 409,
     "not_leader": 409,
     "key_reused": 409,
+    "already_runs": 409,
     "cannot_decide": 409,
     "differs": 409,
     "plan_expired": 410,

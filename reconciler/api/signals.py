@@ -45,6 +45,8 @@ class Signals:
             reason=body.reason,
             price=price,
         )
+        if run := request.headers.get("strategy-run", ""):
+            ask(lambda: self._door.hold_strategy(body.strategy, run))
         done = ask(lambda: self._door.signal(said))
         return Answer(201 if done.changed else 200, msgspec.to_builtins(done))
 

@@ -10,6 +10,7 @@ import msgspec
 from reconciler.api.answers import Answer
 from reconciler.api.reading import Request, ask, known, parsed
 from reconciler.service.door import Door, StrategyReport
+from reconciler.service.leases import LEASE_US
 
 Handler = Callable[[Request], Answer]
 
@@ -29,6 +30,13 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     parameters: str = ""
 
 
+class Hold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a process says that holds the name of its strategy."""
+
+    run: str
+    who: str = ""
+
+
 class StrategyRoutes:
     """The handlers, over a door."""
 
@@ -41,6 +49,7 @@ class StrategyRoutes:
         return [
             ("GET", f"{base}/strategies", self.all),
             ("PUT", one, self.report),
+            ("POST", f"{one}/hold", self.hold),
             ("POST", f"{one}/start", lambda request: self._do(request, "start")),
             ("POST", f"{one}/stop", lambda request: self._do(request, "stop")),
             ("POST", f"{one}/restart", lambda request: self._do(request, "restart")),
@@ -51,6 +60,13 @@ class StrategyRoutes:
         known(request.query, ())
         return Answer(200, {"rows": ask(self._door.strategies), "next": None})
 
+    def hold(self, request: Request) -> Answer:
+        """A process runs this strategy: 409 if another one does."""
+        asked = parsed(request.body, Hold)
+        name = request.names["name"]
+        ask(lambda: self._door.hold_strategy(name, asked.run, asked.who))
+        return Answer(200, {"strategy": name, "run": asked.run, "for_s": LEASE_US // 1_000_000})
+
     def report(self, request: Request) -> Answer:
         """A strategy in another process runs, was stopped, or has failed."""
         said = parsed(request.body, Said)
@@ -59,6 +75,7 @@ class StrategyRoutes:
             state=said.state,
             detail=said.detail,
             parameters=said.parameters,
+            run=request.headers.get("strategy-run", ""),
         )
         ask(lambda: self._door.report_strategy(report))
         return Answer(200, msgspec.to_builtins(report))

@@ -3,12 +3,17 @@ One strategy in a process of its own: public market data in, signals out to the 
 
 Neither side minds the other's end. While the service is away its newest signal waits; when it is
 back that is handed over. When this process begins, the service tells which signals are in force.
+
+It holds the strategy's name at the service, by saying so once a second: a second process of that
+name is refused, and this one ends if another has taken its place while it was away.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
+import socket
 import threading
 import time
 from decimal import Decimal
@@ -18,7 +23,15 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli import wiring
 from reconciler.cli.app import Ask
 from reconciler.core.decisions import FillShared
-from reconciler.errors import ConfigError, NotFound, ReconcilerError, Refused, Unreachable
+from reconciler.errors import (
+    AlreadyRuns,
+    ConfigError,
+    NotFound,
+    ReconcilerError,
+    Refused,
+    Unreachable,
+)
+from reconciler.service.leases import LEASE_US
 from reconciler.strategy.instance import Change
 from reconciler.strategy.outbox import Outbox
 from reconciler.strategy.signals import Signal
@@ -30,7 +43,8 @@ if TYPE_CHECKING:
     from reconciler.venue import Feed
 
 REACHED_WITHIN_S = 60.0  # at the start
-LOOK_EVERY_S = 1.0  # for fills
+LOOK_EVERY_S = 1.0  # for fills; so often it holds its name
+FREE_WITHIN_S = LEASE_US / 1e6 + 1  # the name of one that is dead
 MOST_FILLS = 1_000  # of all strategies, in one look
 
 
@@ -51,6 +65,8 @@ class Elsewhere:
         self._state = "off"
         self._reader: HttpDoor | None = None  # the same service, for the thread that looks
         self._last_fill = 0
+        self._run, self._who = secrets.token_hex(8), f"{socket.gethostname()} pid {os.getpid()}"
+        self._overtaken: AlreadyRuns | None = None
 
     def run(self) -> None:
         """
@@ -58,6 +74,7 @@ class Elsewhere:
 
         Raises:
             Refused: The strategy has failed.
+            AlreadyRuns: Another process runs it.
             Unreachable: No service answered at the start.
         """
         from reconciler.strategy.host import Host
@@ -86,12 +103,13 @@ class Elsewhere:
         try:
             until = time.monotonic() + self._for_s if self._for_s is not None else float("inf")
             while not self._over.wait(LOOK_EVERY_S) and time.monotonic() < until:
+                self._hold_on()
                 self._look_for_fills()
         finally:
             if self._feed is not None:
                 self._feed.close(1)
             host.stop()
-            if self._state == "running":
+            if self._state == "running" and self._overtaken is None:
                 detail = "its process was ended; its last signal holds"
                 outbox.put(Change(strategy=self._spec.identifier, state="stopped", detail=detail))
             outbox.drained(5)
@@ -99,6 +117,8 @@ class Elsewhere:
             for door in (self._door, self._reader):
                 if door is not None:
                     door.close()
+        if self._overtaken is not None:
+            raise self._overtaken
         if self._failed:
             raise Refused(
                 f"{self._spec.identifier} has failed: {self._failed}",
@@ -109,15 +129,36 @@ class Elsewhere:
 
     def _first_contact(self) -> list[Signal]:
         """The signals in force, told by the service; it may still be on its way up."""
-        deadline = time.monotonic() + REACHED_WITHIN_S
+        since: dict[type, float] = {}
         while True:
             try:
                 self._new_fills()  # those of before are no news
+                self._hold()
                 return self._signals()
-            except Unreachable as error:
+            except (Unreachable, AlreadyRuns) as error:
                 self._waiting(str(error))
-                if time.monotonic() > deadline or self._over.wait(1):
+                for_s = FREE_WITHIN_S if isinstance(error, AlreadyRuns) else REACHED_WITHIN_S
+                until_s = since.setdefault(type(error), time.monotonic()) + for_s
+                if time.monotonic() > until_s or self._over.wait(1):
                     raise
+
+    def _hold(self) -> None:
+        if self._reader is None:
+            self._reader = self._reach_anew()
+        self._reader.hold_strategy(self._spec.identifier, self._run, self._who)
+
+    def _hold_on(self) -> None:
+        """Hold the name for some more seconds; without it there is nothing to do here."""
+        try:
+            self._hold()
+        except AlreadyRuns as error:
+            self._overtake(error)
+        except ReconcilerError:  # the service is away: the next time
+            self._let_go_of_reader()
+
+    def _overtake(self, error: AlreadyRuns) -> None:
+        self._overtaken = error
+        self._over.set()
 
     def _signals(self) -> list[Signal]:
         identifier = self._spec.identifier
@@ -156,6 +197,7 @@ class Elsewhere:
             door = wiring.running(self._ask, self._config)
         if door is None or not door.is_alive():
             raise Unreachable("no service is running", next_step="Start `reconciler run`.")
+        door.run = self._run
         return door
 
     def _deliver(self, one: Signal | Change) -> None:
@@ -174,6 +216,9 @@ class Elsewhere:
                     parameters=one.parameters,
                 )
             )
+        except AlreadyRuns as error:
+            self._overtake(error)
+            raise
         except ReconcilerError as error:
             if isinstance(error, Unreachable) or error.code in ("refused", "failed"):
                 self._let_go()
@@ -194,9 +239,12 @@ class Elsewhere:
             for row in self._new_fills():
                 self._host.fill(_fill(row))
         except ReconcilerError:  # what is missed now, the next look tells
-            door, self._reader = self._reader, None
-            if door is not None:
-                door.close()
+            self._let_go_of_reader()
+
+    def _let_go_of_reader(self) -> None:
+        door, self._reader = self._reader, None
+        if door is not None:
+            door.close()
 
     def _new_fills(self) -> list[dict[str, Any]]:
         """What was booked since the last time, oldest first."""

@@ -154,6 +154,7 @@ class StrategyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     state: Literal["running", "stopped", "failed"]
     detail: str = ""
     parameters: str = ""  # JSON
+    run: str = ""  # of the process that holds the name; see `Door.hold_strategy`
 
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,6 +247,18 @@ class Door(Protocol):
 
     def strategy(self, name: str, do: str, *, by: str, zero: bool = False) -> dict[str, Any]:
         """Start, stop or restart one (*do*); its row. With *zero*, a stop ends its signals."""
+
+    def hold_strategy(self, strategy: str, run: str, who: str = "") -> None:
+        """
+        Hold the name of a strategy that runs in another process, for the next 5 s.
+
+        Args:
+            strategy: Its identifier.
+            run: Any text that no other process has; what comes with another one is refused.
+            who: For people: where it runs.
+
+        Raises AlreadyRuns: another process holds it.
+        """
 
     def report_strategy(self, report: StrategyReport) -> None:
         """Record what a strategy in another process says of itself."""

@@ -202,6 +202,10 @@ class OfflineDoor:
         """Strategies run in a service."""
         raise _no_service()
 
+    def hold_strategy(self, strategy: str, run: str, who: str = "") -> None:
+        """A strategy's name is held at a service; this is not one."""
+        raise _no_service()
+
     def report_strategy(self, report: StrategyReport) -> None:
         """A strategy reports to a service; this is not one."""
         raise _no_service()

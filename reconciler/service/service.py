@@ -25,6 +25,7 @@ from reconciler.service import commands, garbage
 from reconciler.service.asking import Asking
 from reconciler.service.door import CommandResult, Reloaded, SignalResult
 from reconciler.service.engine import Engine, Watcher
+from reconciler.service.leases import Leases
 from reconciler.service.loop import Loop
 from reconciler.service.moments import iso
 from reconciler.service.options import Options
@@ -88,6 +89,7 @@ class Service(Asking, StrategyDoor):
         self._started_us = 0
         self._said_us, self._patience_us = 0, 0
         self._strategies = self._make_strategies(options)
+        self.leases = Leases(self.loop.now_us)
         self.reloader = Reloader(options, self.loop, self.desk, self._strategies, self._say, reload)
         self.ready = threading.Event()  # recovered, and the door is open
 
@@ -296,6 +298,7 @@ class Service(Asking, StrategyDoor):
         self._say_if_out_of_sync(now_us)
         self._halt_if_full(now_us)
         self._engine.handle(self.desk.keep(self._engine.ledger))
+        self._engine.handle(self.lost_strategies(self._engine.ledger))
         garbage.collect(now_us)
 
     def _halt_if_full(self, now_us: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from reconciler.core.events import StrategyChanged
 from reconciler.core.ledger import Ledger
 from reconciler.errors import NotFound, Refused, UsageError
 from reconciler.service.door import StrategyReport
+from reconciler.service.leases import Leases
 from reconciler.service.netting import IDENTIFIER
 from reconciler.service.standing import GONE
 from reconciler.service.strategies import LEVEL, NAME, Strategies
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from reconciler.service.loop import Loop
 
 DOES = ("start", "stop", "restart")
+RUN = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+LONGEST_WHO = 120
 
 
 class StrategyDoor:
@@ -30,6 +34,7 @@ class StrategyDoor:
     _loop: Loop
     _strategies: Strategies | None
     _say: Say
+    leases: Leases
 
     def strategies(self) -> list[dict[str, Any]]:
         """See `Door.strategies`: those of the service, and those that report from elsewhere."""
@@ -47,16 +52,36 @@ class StrategyDoor:
         self._loop.ask(lambda _: ((), lambda _: None))  # its commit is before this answer
         return row
 
+    def hold_strategy(self, strategy: str, run: str, who: str = "") -> None:
+        """See `Door.hold_strategy`."""
+        self._refuse_own(strategy)
+        if not RUN.fullmatch(run):
+            raise UsageError(f"{run[:40]!r} names no run: 1 to 80 of A-Z a-z 0-9 _ . -")
+        self.leases.hold(strategy, run, legible(who)[:LONGEST_WHO])
+
+    def lost_strategies(self, ledger: Ledger) -> list[StrategyChanged]:
+        """In the loop, once a second: those whose process is not heard of, or is again."""
+        elsewhere = [spec.identifier for spec in self._specs() if spec.runs != "service"]
+        changes = self.leases.changes(ledger, elsewhere)
+        for one in changes:
+            self._say(LEVEL[one.state], NAME[one.state], strategy=one.strategy, detail=one.detail)
+        return changes
+
+    def _refuse_own(self, identifier: str) -> None:
+        if not IDENTIFIER.fullmatch(identifier):
+            raise UsageError(f"{identifier[:40]!r} is the identifier of no strategy")
+        if any(s.identifier == identifier and s.runs == "service" for s in self._specs()):
+            raise Refused(
+                f"{identifier} runs inside the service",
+                next_step='Write runs = "process" in its table, then `reconciler config reload`.',
+                strategy=identifier,
+            )
+
     def report_strategy(self, report: StrategyReport) -> None:
         """See `Door.report_strategy`."""
-        if not IDENTIFIER.fullmatch(report.strategy):
-            raise UsageError(f"{report.strategy[:40]!r} is the identifier of no strategy")
-        if any(s.identifier == report.strategy and s.runs == "service" for s in self._specs()):
-            raise Refused(
-                f"{report.strategy} runs inside the service",
-                next_step='Write runs = "process" in its table, and start the service again.',
-                strategy=report.strategy,
-            )
+        self._refuse_own(report.strategy)
+        if report.run:
+            self.hold_strategy(report.strategy, report.run)
         self._say(
             LEVEL[report.state], NAME[report.state], strategy=report.strategy, detail=report.detail
         )
@@ -68,6 +93,8 @@ class StrategyDoor:
             parameters=legible(report.parameters),
         )
         self._loop.ask(lambda _: ([event], lambda _: None))
+        if report.run and report.state != "running":
+            self.leases.free(report.strategy, report.run)
 
     def _specs(self) -> tuple[Spec, ...]:
         return self._strategies.specs if self._strategies is not None else ()

@@ -143,6 +143,10 @@ def test_a_strategy_elsewhere_lives_through_the_service_s_end_and_its_own(tmp_pa
         try:
             wait_for("its signal is held", lambda: house.held({"XBTUSD": 1000}), 20)
             assert states(house) == {"far": ("running", "XBTUSD +1")}
+            second = house.spawn("-c", str(house.config), "strategy", "run", "far")
+            assert second.wait(20) == 5, house.tail()
+            assert f"pid {far.pid}" in log(house), "who runs it is told"
+            assert states(house) == {"far": ("running", "XBTUSD +1")}
             house.kill()
             house.post("/paper/price", symbol="XBTUSD", price=59_000)
             house.start()
