@@ -21,6 +21,7 @@ accounts = group("accounts", "The accounts of the configuration: list, check, ha
 
 LIST = ("account", "environment", "symbols", "service", "url", "key", "journal")
 CHECK = ("account", "environment", "ok", "says")
+MOST_BYTES = 1_000_000  # of a list of keys
 HALT = ("account", "halted", "orders_left", "says")
 
 
@@ -114,6 +115,24 @@ def _halted(ask: Ask, reason: str) -> dict[str, Any]:
     return row | {"halted": True, "orders_left": ",".join(done.resting), "says": said}
 
 
+def _read(file: Path) -> str:
+    """The list, if it is one by its size and letters: a device has no end."""
+    try:
+        with file.open("rb") as source:
+            raw = source.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    if len(raw) > MOST_BYTES:
+        raise ConfigError(
+            f"{file} has more than {MOST_BYTES // 10**6} MB: that is no list of keys",
+            path=str(file),
+        )
+    try:
+        return raw.decode("utf-8-sig")  # spreadsheets begin with a mark
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8 text", path=str(file)) from None
+
+
 @command("convert", of=accounts)
 def convert(
     ask: Ask,
@@ -135,12 +154,7 @@ def convert(
 
     if environment not in {None, "live", "testnet", "simulated"}:
         raise UsageError(f"{environment!r} is none of live, testnet, simulated")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file} is not UTF-8 text", path=str(file)) from None
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}") from None
+    text = _read(file)
     if to.name in {"", ".."}:
         raise UsageError(f"{to} is a folder", next_step="Name a file with --to.")
     folder = secrets if secrets is not None else to.with_suffix(".keys")

@@ -22,6 +22,7 @@ from reconciler.errors import ConfigError, ReconcilerError
 from .accounts import NAMED, folded, is_name
 from .loading import load_all
 
+MOST_ACCOUNTS = 200  # of one configuration
 #: What a field may be called, once capitals, blanks, - and _ are taken out of its name.
 SPELLINGS: Mapping[str, tuple[str, ...]] = {
     "name": ("name", "account", "accountname", "label", "alias", "nickname"),
@@ -78,7 +79,13 @@ def read(text: str, environment: str | None = None) -> Converted:
         ConfigError: An entry that cannot be an account; its index and the field are named.
     """
     found, left_out = [], []
-    for index, entry in enumerate(_entries(text)):
+    entries = _entries(text)
+    if len(entries) > MOST_ACCOUNTS:
+        raise ConfigError(
+            f"the list holds {len(entries)} entries, and at most {MOST_ACCOUNTS} accounts are kept",
+            next_step="Make several configurations of it.",
+        )
+    for index, entry in enumerate(entries):
         where = f"[{index}]"
         fields, unknown = _fields(entry, where)
         left_out += [f"{where}.{name}" for name in unknown]
@@ -94,12 +101,14 @@ def read(text: str, environment: str | None = None) -> Converted:
 
 def _entries(text: str) -> Sequence[Any]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ConfigError(
-                f"{_shown(twice[0])} is there twice in one entry", next_step="Leave one out."
-            )
-        return dict(pairs)
+        found: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in found:
+                raise ConfigError(
+                    f"{_shown(name)} is there twice in one entry", next_step="Leave one out."
+                )
+            found[name] = value
+        return found
 
     try:
         values = json.loads(text, object_pairs_hook=once)

@@ -142,6 +142,10 @@ def test_the_usual_spellings_mean_the_same(convert, home, entries):
         (f'[{{"name": "a", "secret": "{CANARY}"', "it is not JSON"),
         (f'[{{"secret": "{CANARY}", "secret": "{CANARY}"}}]', "secret is there twice"),
         ("[" * 100_000, "lists without end"),
+        (json.dumps([entry()]) + " " * 1_000_000, "has more than 1 MB"),
+        ([entry(f"a{n}", api_key=f"{CANARY}{n}") for n in range(201)], "holds 201 entries"),
+        ([entry(api_key=f"{CANARY}\ud800")], "[0].api_key is no plain text"),
+        ("[" + "9" * 5_000 + "]", "a number that is too long"),
     ],
 )
 def test_a_list_that_makes_no_sense_changes_nothing(convert, home, entries, says):
@@ -151,6 +155,21 @@ def test_a_list_that_makes_no_sense_changes_nothing(convert, home, entries, says
     assert says in ended.err
     assert ended.err.startswith("error: ")
     assert len(ended.err.splitlines()) == 1
+
+
+def test_a_list_is_read_as_machines_write_it_and_no_further_than_a_list_goes(convert, run, home):
+    """A mark at the beginning and other ends of lines are no fault; a device has no end."""
+    (home / "marked.json").write_bytes(
+        b"\xef\xbb\xbf" + json.dumps([entry()], indent=1).replace("\n", "\r\n").encode()
+    )
+    assert run("accounts", "convert", "marked.json", "--to", "a.toml").code == 0
+    assert load_all([home / "a.toml"], {}, {}).keys() == {"trend"}
+    (home / "wide.json").write_bytes(json.dumps([entry()]).encode("utf-16"))
+    for name, says in (("/dev/zero", "has more than 1 MB"), ("wide.json", "is not UTF-8 text")):
+        ended = run("accounts", "convert", name)
+        assert ended.code == 3
+        assert says in ended.err
+    assert not (home / "reconciler.toml").exists()
 
 
 def test_nothing_is_written_over_what_is_there(convert, home):
