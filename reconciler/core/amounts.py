@@ -51,7 +51,7 @@ def of_notional(ledger: Ledger, book: Book, amount: Decimal, quote: Quoted | Non
     mark = _mark(ledger, book, quote)
     minor = int(abs(amount) * scale)
     if instrument.inverse:  # a contract is a fixed sum of quote currency, whatever the price
-        size = minor // abs(instrument.multiplier) if instrument.multiplier else 0
+        size = minor // abs(instrument.multiplier)
     else:
         size = worth.most_contracts(instrument, minor, mark) or 0
     currency = instrument.quote_currency
@@ -93,6 +93,13 @@ def _instrument(book: Book) -> InstrumentSeen:
         raise Refused(
             f"{book.symbol}: its contract is not known yet, so money is no number of contracts",
             next_step="Start the service once, or say the target in contracts.",
+            symbol=book.symbol,
+        )
+    if not book.instrument.multiplier:  # no number of contracts: least of all none, which closes
+        raise Refused(
+            f"{book.symbol}: what a contract of it is worth is not known, so money is no number of "
+            "contracts",
+            next_step="Say the target in contracts.",
             symbol=book.symbol,
         )
     return book.instrument

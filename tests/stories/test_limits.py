@@ -36,6 +36,15 @@ def test_a_position_past_the_limit_may_always_shrink() -> None:
     )
 
 
+def test_orders_of_others_cut_no_order_that_only_reduces() -> None:
+    """Whatever a person may yet sell: less of what is held is no more risk."""
+    tell(
+        "rests f1 -250\ntarget 0 -> place r1 -100 reduce",
+        settings=Settings(symbols=(SYMBOL,), limits=Limits(max_position_contracts=100)),
+        position=100,
+    )
+
+
 def test_an_order_is_cut_to_the_most_that_one_order_may_have() -> None:
     """A large gap takes several orders."""
     tell(
