@@ -10,6 +10,8 @@ from msgspec import Meta
 from reconciler.strategy.base import Needs, Strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.strategy.bars import Bar
 
 SCALE = 10**12  # averages are whole numbers of this part of a unit: the same on every machine
@@ -42,7 +44,8 @@ class EmaCross(Strategy):
     Two averages of the closes of bars.
 
     It has no opinion before it has seen as many bars as the slow average is long, and takes them
-    from history, so that a restart finds the averages where they were.
+    from history, so that a restart finds the averages where they were. Where history or a late trade
+    revises what it took, the averages begin anew with the bars as they are then.
     """
 
     fast: Annotated[int, Meta(ge=1, le=10_000)] = 12
@@ -61,19 +64,39 @@ class EmaCross(Strategy):
         return Needs(look_back=self.warm_up or 4 * self.slow)
 
     def on_start(self) -> None:
-        self._averages = {s: (Average(self.fast), Average(self.slow)) for s in self.symbols}
-        self._seen = dict.fromkeys(self.symbols, 0)
+        self._averages: dict[str, tuple[Average, Average]] = {}
+        self._seen: dict[str, int] = {}
+        self._last: dict[str, Bar | None] = {}
         for symbol in self.symbols:
-            for bar in self.market[symbol].bars(self.bar, self.needs().look_back):
-                self._take(bar)
+            self._begin(symbol, self.market[symbol].bars(self.bar, self.needs().look_back))
             self._tell(symbol)
 
     def on_bar_close(self, bar: Bar) -> None:
-        self._take(bar)
+        bars = self._bars_to(bar)
+        before = bars[-2] if len(bars) > 1 else None
+        if before == self._last[bar.symbol]:
+            self._take(bar)
+        else:  # a gap was filled, or a trade came late: what was taken is not what was
+            self._begin(bar.symbol, self._bars_to(bar, self.needs().look_back))
         self._tell(bar.symbol)
+
+    def _bars_to(self, bar: Bar, count: int = 2) -> list[Bar]:
+        """The closed bars up to *bar*, as they are now; the market may be some bars ahead."""
+        market = self.market[bar.symbol]
+        newest = market.previous_bar(self.bar)
+        ahead = 0 if newest is None else max(newest.start_us - bar.start_us, 0) // bar.length_us
+        bars = market.bars(self.bar, count + ahead)
+        return [one for one in bars if one.start_us <= bar.start_us]
+
+    def _begin(self, symbol: str, bars: Sequence[Bar]) -> None:
+        self._averages[symbol] = Average(self.fast), Average(self.slow)
+        self._seen[symbol], self._last[symbol] = 0, None
+        for bar in bars:
+            self._take(bar)
 
     def _take(self, bar: Bar) -> None:
         self._seen[bar.symbol] += 1
+        self._last[bar.symbol] = bar
         for average in self._averages[bar.symbol]:
             average.take(bar.close)
 

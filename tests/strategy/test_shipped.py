@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.feed import History, Joined, Lost, Trade
 from reconciler.strategy.ema_cross import Average
 from reconciler.strategy.from_file import of_csv, of_toml
 from tests.strategy.teller import SYMBOL, Teller, spec
@@ -73,6 +74,44 @@ def test_a_restart_finds_the_averages_where_they_were():
     again.close(*closes[60:])
     assert len(again.signals) > 5
     assert whole.strengths[-len(again.signals) :] == again.strengths
+
+
+def test_what_history_revises_after_a_lost_stream_is_averaged_as_it_was():
+    """Bars that closed blind had the last price: once the gap is filled, that never was."""
+    closes = [100, 104, 99, 103, 120, 130, 140, 90, 80, 70, 60, 110, 105, 111, 60]
+    seen, blind = ema(fast=2, slow=4), ema(fast=2, slow=4)
+    for told in (seen, blind):
+        told.join([100] * 16)
+        told.close(*closes[:4])
+    seen.close(*closes[4:])
+    began_us = blind.now_us
+    blind.take(Lost("a cable"))
+    blind.wait(7)
+    missed = [
+        Trade(SYMBOL, Decimal(price), 100, 1, began_us + n * 1_000_000)
+        for n, price in enumerate(closes[4:11])
+    ]
+    blind.take(Joined())
+    blind.take(History(symbol=SYMBOL, trades=missed, since_us=began_us - 1, stream_us=blind.now_us))
+    blind.close(*closes[11:])
+    assert blind.signals[-1].reason == seen.signals[-1].reason
+    assert blind.strengths[-4:] == seen.strengths[-4:]
+
+
+def test_a_late_trade_moves_the_averages():
+    """It closes the bar before elsewhere than was told: the next close finds it."""
+    late, in_time = ema(fast=2, slow=4), ema(fast=2, slow=4)
+    for told in (late, in_time):
+        told.join([100] * 16)
+        told.trade(104)
+    in_time.trade(180)
+    late.wait()
+    late.take(Trade(SYMBOL, Decimal(180), 100, 1, late.now_us - 1))
+    in_time.wait()
+    assert late.signals != in_time.signals
+    for told in (late, in_time):
+        told.close(101)
+    assert late.signals[-1].reason == in_time.signals[-1].reason
 
 
 def test_buy_and_hold_says_it_once():
