@@ -44,8 +44,8 @@ class EmaCross(Strategy):
     Two averages of the closes of bars.
 
     It has no opinion before it has seen as many bars as the slow average is long, and takes them
-    from history, so that a restart finds the averages where they were. Where history or a late trade
-    revises what it took, the averages begin anew with the bars as they are then.
+    from history, so that a restart finds the averages where they were. Where history or a late
+    trade revises what it took, the averages begin anew with the bars as they are then.
     """
 
     fast: Annotated[int, Meta(ge=1, le=10_000)] = 12
