@@ -1,18 +1,23 @@
-"""Strategies: `strategies list`, `show`, `start`, `stop`, `restart`; `strategy run`."""
+"""Strategies: `strategies list`, `show`, `check`, `start`, `stop`, `restart`; `strategy run`."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reconciler.cli import doing, output, parse
 from reconciler.cli.app import Ask, command, group
 from reconciler.cli.output import Listing
-from reconciler.errors import NotFound, ReconcilerError, Unreachable
+from reconciler.errors import ConfigError, NotFound, ReconcilerError, Unreachable
 
-strategies = group("strategies", "What decides which targets to want: list, show, start, stop.")
+if TYPE_CHECKING:
+    from reconciler.strategy.registry import Spec
+
+strategies = group(
+    "strategies", "What decides which targets to want: list, show, check, start, stop."
+)
 strategy = group("strategy", "One strategy in this process: run.")
 
 LIST = Listing(
@@ -46,6 +51,33 @@ def show(ask: Ask, name: Name) -> None:
         return
     for column in COLUMNS:
         print(output.plain(f"{column:<11} {row[column] or output.NOTHING}"))
+
+
+@command("check", of=strategies)
+def check(
+    ask: Ask,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One of them; otherwise all.")
+    ] = None,
+) -> None:
+    """
+    Load strategies as the service would, and say whether their parameters are right.
+
+    Their modules are imported, with whatever that does, and check() and needs() are called. Exit
+    code 3 if one of them is wrong.
+    """
+    from reconciler.cli import wiring
+
+    specs = wiring.strategies(ask.settings())
+    rows = [_looked_at(spec, load=True) for spec in specs]
+    if name is not None:
+        rows = [_named(rows, name)]
+    output.write(rows, COLUMNS, LIST, ask.form)
+    wrong = [row["name"] for row in rows if row["state"] == "wrong"]
+    if wrong:
+        raise ConfigError(
+            f"{', '.join(wrong)} cannot be loaded as configured", next_step="See the details above."
+        )
 
 
 @command("start", of=strategies)
@@ -111,12 +143,21 @@ def _rows(ask: Ask) -> list[dict[str, Any]]:
     return [_looked_at(spec) for spec in wiring.strategies(ask.settings())]
 
 
-def _looked_at(spec: Any) -> dict[str, Any]:
-    """A row of a strategy that does not run: whether it could be loaded."""
+def _looked_at(spec: Spec, *, load: bool = False) -> dict[str, Any]:
+    """
+    A row of a strategy that does not run: whether it could be loaded.
+
+    Args:
+        load: Import a class that is not ours, too: nobody's code runs for the sake of a list.
+    """
     from reconciler.strategy import base, registry
+    from reconciler.strategy.failing import told
     from reconciler.strategy.instance import row_of
 
     row = row_of(spec)
+    if not load and spec.kind not in registry.SHIPPED:
+        row["detail"] = row["detail"] or "not looked at: reconciler strategies check"
+        return row
     try:
         made = base.make(
             registry.load(spec.kind),
@@ -125,9 +166,12 @@ def _looked_at(spec: Any) -> dict[str, Any]:
             bar=spec.bar,
             parameters=spec.parameters,
         )
+        base.needs_of(made)
         row["parameters"] = json.dumps(base.shown_parameters(made), default=str)
     except ReconcilerError as error:
         row["state"], row["detail"] = "wrong", error.message
+    except (Exception, SystemExit) as error:  # of a stranger's code anything may come
+        row["state"], row["detail"] = "wrong", told("to be made", error)
     return row
 
 

@@ -44,17 +44,33 @@ def test_a_table_that_makes_no_sense_is_refused_at_the_start(run, written, text,
 
 
 def test_without_a_service_the_list_says_what_would_be(run, written):
-    """Wrong parameters and modules that are not there show before anything is started."""
+    """
+    Wrong parameters and modules that are not there show before anything is started. A list runs
+    nobody's code: a module that sends orders when it is imported must not do so for that.
+    """
     written(
         SAME.format("a")
         + "parameters = { strenght = 2 }\n"
         + SAME.format("b")
         + "number = 2\nenabled = false\n"
         + SAME.format("c").replace("buy_and_hold", "nowhere.at_all:Thing")
+        + SAME.format("d").replace("buy_and_hold", "acts_on_import:Other")
+    )
+    Path("acts_on_import.py").write_text(
+        "import sys\nfrom reconciler.strategy import Strategy\nopen('it_was_run', 'w').close()\n"
+        "class Other(Strategy):\n    def needs(self):\n        sys.exit('no')\n"
     )
     listed = run("-o", "json", "strategies", "list")
-    assert listed.code == 0
-    a, b, c = json.loads(listed.out)
+    assert (listed.code, [row["name"] for row in json.loads(listed.out)]) == (0, [*"abcd"])
+    assert not Path("it_was_run").exists()
+    checked = run("-o", "json", "strategies", "check", "d")
+    assert (checked.code, Path("it_was_run").exists()) == (3, True)
+    assert "to be made: SystemExit: no (acts_on_import.py:6)" in checked.out
+    assert "d cannot be loaded as configured" in checked.err
+    assert run("strategies", "check", "b").code == 0
+    listed = run("-o", "json", "strategies", "check")
+    assert listed.code == 3
+    a, b, c, _ = json.loads(listed.out)
     assert a["state"] == "wrong"
     assert "'strenght' is no parameter; known are: strength" in a["detail"]
     assert (b["strategy"], b["state"], b["detail"]) == (
