@@ -90,7 +90,7 @@ def _set(ask: Ask, request: TargetsRequest) -> TargetVersions:
     with held_told(), closing(door):
         done: TargetVersions = door.set_targets(request)
     _told(ask, done)
-    if not running:
+    if not running and done.changed:
         ask.note(f"note: {OFFLINE}")
     return done
 

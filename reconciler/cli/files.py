@@ -110,7 +110,7 @@ def _target(where: str, name: Any, row: Any, source: str, reason: str) -> dict[s
         elif word in ("notional", "percent", "price"):
             fields[word] = _number(where, value, word)
         elif word == "ttl":
-            fields["ttl_s"] = parse.seconds(_text(where, value, word))
+            fields["ttl_s"] = _span(where, value, word)
         elif word == "deadline":
             fields[word] = _deadline(where, value)
         else:
@@ -132,7 +132,7 @@ def _row(where: str, row: Any) -> dict[str, Any]:
         if word == "contracts":
             fields[word] = _whole(where, value, word)
         elif word == "by":
-            fields["delay_s"] = parse.seconds(_text(where, value, word))
+            fields["delay_s"] = _span(where, value, word)
         elif word == "at":
             fields[word] = _moment(where, value)
         else:
@@ -258,6 +258,15 @@ def _text(where: str, value: Any, word: str) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{where}: {word} is {str(value)[:40]!r}, which is no text")
     return value
+
+
+def _span(where: str, value: Any, word: str) -> int:
+    try:
+        return parse.seconds(_text(where, value, word))
+    except UsageError as error:
+        raise UsageError(
+            f"{where}: {word}: {error.message}", next_step=error.next_step, **error.fields
+        ) from None
 
 
 def _moment(where: str, value: Any, word: str = "at") -> str:
