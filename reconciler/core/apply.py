@@ -203,7 +203,7 @@ def _margin(turn: Turn, event: MarginSeen) -> None:
     turn.ledger.margins[event.currency] = event
     if event.currency not in turn.ledger.margins_told:
         turn.ledger.margins_told.append(event.currency)
-    if turn.ledger.settings.whole.of_margin:
+    if turn.ledger.settings.of_margin:
         turn.touch_all()
 
 

@@ -22,7 +22,7 @@ def coherent(ledger: Ledger, book: Book) -> bool:
     """
     if not ledger.in_sync or not book.confirmed:
         return False
-    return not any(order.alive or order.status == "ended" for order in book.own_orders())
+    return not _known_orders(ledger, book)
 
 
 def _stopped(ledger: Ledger, book: Book) -> str:

@@ -200,7 +200,7 @@ LASTING: tuple[Guard, ...] = (_fresh, _orders_a_day)
 ON: dict[Guard, Callable[[Rules], object]] = {
     _orders_a_day: lambda r: r.limits.max_orders_per_day or r.whole.max_orders_per_day,
     _open_orders: lambda r: r.whole.max_open_orders,
-    _margin_known: lambda r: r.whole.of_margin,
+    _margin_known: lambda r: r.whole.of_losses or r.whole.min_margin_percent,
     _position_notional: lambda r: r.limits.max_position_notional_minor,
     _result_known: lambda r: r.of_losses,
     _liquidation_known: lambda r: r.limits.min_liquidation_bps,

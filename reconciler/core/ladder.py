@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import itertools
 from decimal import Decimal
-from functools import lru_cache
 
-import msgspec
-
-from reconciler.core import modes, policies
+from reconciler.core import policies
 from reconciler.core.events import Quoted
 from reconciler.core.ledger import NEVER_US, Book, Order, Target, Work
-from reconciler.core.settings import Policy, Stage
+from reconciler.core.settings import IMMEDIATE, Policy, Stage
 from reconciler.core.turn import Turn
 
 LEAST_STEP_US = 1_000_000
@@ -24,35 +21,16 @@ LEAST_SPREAD_US = 10_000_000
 SOFTNESS = ("join", "inside", "post", "cross", "market")
 
 
-def stages_of(policy: Policy) -> tuple[Stage, ...]:
-    """Its stages; a start that can escalate, and does, is a ladder of two."""
-    if policy.stages:
-        return policy.stages
-    if not policy.escalate_after_us or policy.start in policies.IMMEDIATE:
-        return (Stage(how=policy.start),)
-    first = Stage(how=policy.start, for_us=policy.escalate_after_us)
-    return first, Stage(how=policy.escalate_to)
-
-
-@lru_cache(maxsize=256)
-def version_of(policy: Policy) -> str:
-    """Names the settings of a policy: equal ones have one name, in every process."""
-    digest = 0xCBF29CE484222325  # FNV-1a, of 64 bits
-    for byte in msgspec.json.encode(policy, order="deterministic"):
-        digest = (digest ^ byte) * 0x100000001B3 % 2**64
-    return f"{digest:016x}"[:8]
-
-
 def stage_of(policy: Policy, work: Work) -> tuple[int, Stage]:
     """The number and the stage that is on."""
-    stages = stages_of(policy)
+    stages = policy.rungs
     rung = min(work.rung, len(stages) - 1)
     return rung, stages[rung]
 
 
 def in_words(policy: Policy, work: Work) -> str:
     """Which stage is on and why, where there are several."""
-    most = len(stages_of(policy))
+    most = len(policy.rungs)
     if most == 1:
         return ""
     return f", stage {work.rung + 1} of {most}" + (f": {work.why}" if work.why else "")
@@ -60,9 +38,7 @@ def in_words(policy: Policy, work: Work) -> str:
 
 def can_become(order: Order, stage: Stage) -> bool:
     """Whether an amend of its price is enough to make *order* one of this stage."""
-    return stage.how not in policies.IMMEDIATE and order.post_only == (
-        stage.how in policies.POST_ONLY
-    )
+    return stage.how not in IMMEDIATE and order.post_only == (stage.how in policies.POST_ONLY)
 
 
 def rest(work: Work) -> None:
@@ -70,31 +46,35 @@ def rest(work: Work) -> None:
     work.rung, work.rung_since_us, work.why, work.arrival = 0, 0, "", None
 
 
-def climb(turn: Turn, book: Book, target: Target, policy: Policy) -> None:
-    """Go up as far as time and market say."""
-    work, stages = target.work, stages_of(policy)
-    side = 1 if modes.reach(turn.ledger, book, target.contracts) > book.position else -1
-    mid = _mid(turn, book)
+def climb(turn: Turn, book: Book, target: Target, policy: Policy, side: int) -> None:
+    """
+    Go up as far as time and market say.
+
+    Args:
+        side: Of the orders that the gap asks for: +1 buys.
+    """
+    work, stages = target.work, policy.rungs
     if work.arrival is None:
-        work.arrival = mid
+        work.arrival = _mid(turn, book)
     last = len(stages) - 1
     work.rung = min(work.rung, last)  # the policy may have fewer now
     if work.rung < last and turn.at_us >= last_call_us(policy, target):
         why = f"{policy.before_deadline_us // 1_000_000} s before the deadline"
         work.rung, work.rung_since_us, work.why = last, turn.at_us, why
     while work.rung < last:
-        why = _is_over(turn, book, work, stages[work.rung], side, mid)
+        why = _is_over(turn, book, work, stages[work.rung], side)
         if not why:
             return
         work.rung, work.rung_since_us, work.why = work.rung + 1, turn.at_us, why
 
 
-def _is_over(
-    turn: Turn, book: Book, work: Work, stage: Stage, side: int, mid: Decimal | None
-) -> str:
+def _is_over(turn: Turn, book: Book, work: Work, stage: Stage, side: int) -> str:
     if stage.for_us and turn.at_us >= work.rung_since_us + stage.for_us:
         return f"{stage.how} for {stage.for_us // 1_000_000} s"
-    if not stage.adverse_ticks or mid is None:
+    if not stage.adverse_ticks:
+        return ""
+    mid = _mid(turn, book)
+    if mid is None:
         return ""
     assert book.instrument is not None  # or nobody could work it
     assert work.arrival is not None  # the mid is one, at the latest
@@ -129,12 +109,12 @@ def next_us(policy: Policy, target: Target) -> int:
 
 def problem(policy: Policy) -> str:
     """What in the settings of a policy can't be meant; "" if all of it can."""
-    stages = stages_of(policy)
+    stages = policy.rungs
     for number, stage in enumerate(stages, 1):
         if why := _problem_of_stage(stage, number, number == len(stages)):
             return why
     for softer, harder in itertools.pairwise(stage.how for stage in stages):
-        if softer in policies.IMMEDIATE and harder not in policies.IMMEDIATE:
+        if softer in IMMEDIATE and harder not in IMMEDIATE:
             return f"goes from {softer} to {harder}: what does not rest is followed by its like"
         if softer in SOFTNESS and harder in SOFTNESS:
             if SOFTNESS.index(softer) > SOFTNESS.index(harder):

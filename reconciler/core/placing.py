@@ -63,11 +63,14 @@ def _may(look: Look, target: Target, policy: Policy) -> bool:
 def _size(look: Look, target: Target, path: Policy) -> Size | None:
     """As much of the gap as is due and as the limits of contracts leave, unless it has to wait."""
     ledger, book = look.ledger, look.book
-    late, again_us = slices.wait(path, book, target, look.at_us)
-    if late:
-        look.wait_for(late, again_us)
-        return None
-    goal = modes.reach(ledger, book, slices.goal(path, target, book.position, look.at_us))
+    goal = target.contracts
+    if path.over_us:
+        late, again_us = slices.wait(path, book, target, look.at_us)
+        if late:
+            look.wait_for(late, again_us)
+            return None
+        goal = slices.goal(path, target, book.position, look.at_us)
+    goal = modes.reach(ledger, book, goal)
     size = sizing.next_size(ledger, book, goal)
     if not size.contracts:
         look.wait_for(size.why_not)
@@ -139,7 +142,7 @@ def _decide_place(
             mark=book.quote.mark,
             policy=policy_name,
             stage=pricing.stage,
-            policy_version=ladder.version_of(policy),
+            policy_version=policy.version,
             rung=target.work.rung,
             reason=(
                 f"target {target.contracts:+d}, position {book.position:+d}, "

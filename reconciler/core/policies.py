@@ -16,7 +16,6 @@ from reconciler.core.events import Quoted
 from reconciler.core.settings import Policy, Settings, Stage
 
 BPS = Decimal(10_000)
-IMMEDIATE = ("cross", "market")
 POST_ONLY = ("join", "inside", "post")
 RIGHT_SIDE = "a price on the right side"
 

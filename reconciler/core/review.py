@@ -119,7 +119,7 @@ def _hold(turn: Turn, book: Book) -> None:
     policy = policy_of(turn.ledger.settings, target.policy)
     goal = modes.reach(turn.ledger, book, target.contracts)  # a flatten leads away from a target
     if any(abs(n - book.position) > band_of(policy, n) for n in (target.contracts, goal)):
-        _work(turn, book, target, policy)
+        _work(turn, book, target, policy, goal)
         target.held = False  # it was, perhaps: it has to be reached again
         return
     _rest(target)
@@ -136,13 +136,14 @@ def _hold(turn: Turn, book: Book) -> None:
         )
 
 
-def _work(turn: Turn, book: Book, target: Target, policy: Policy) -> None:
+def _work(turn: Turn, book: Book, target: Target, policy: Policy, goal: int) -> None:
     """How far its policy has come with the gap. Time when nobody could work it is no patience."""
-    work = target.work
+    work, side = target.work, 1 if goal > book.position else -1
     if work.path_from is None and book.anchor is not None:
         work.path_from = book.position
-    due = slices.goal(policy, target, book.position, turn.at_us)
-    goal = modes.reach(turn.ledger, book, due)
+    if policy.over_us:
+        due = slices.goal(policy, target, book.position, turn.at_us)
+        goal = modes.reach(turn.ledger, book, due)
     if goal == book.position:
         _rest(target)  # this far there is none
         return
@@ -151,7 +152,7 @@ def _work(turn: Turn, book: Book, target: Target, policy: Policy) -> None:
         return
     if not target.gap_since_us:
         target.gap_since_us = work.rung_since_us = turn.at_us
-    ladder.climb(turn, book, target, policy)
+    ladder.climb(turn, book, target, policy, side)
 
 
 def _rest(target: Target) -> None:

@@ -51,6 +51,9 @@ class AccountLimits(msgspec.Struct, frozen=True, kw_only=True):
     min_margin_percent: int = 0  # of the margin balance that must be available
 
 
+IMMEDIATE = ("cross", "market")  # stages that take what is there, and never rest
+
+
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """One rung of a ladder: how to ask, and what ends it. Whichever comes first; none: nothing."""
 
@@ -61,7 +64,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     offset_ticks: int = 0  # of last and signal: toward the other side
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A named way to work a gap. What each setting is for: docs/policies.md."""
 
     start: str = "join"  # with the two below a ladder of two; `stages` takes their place
@@ -80,6 +83,24 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     over_us: int = 0  # spread evenly over so long; 0: at once
     slice_every_us: int = 0  # a step of that; 0: a twentieth
     catch_up: str = "slices"  # slices | at_once: what an outage has left undone
+
+    @cached_property
+    def rungs(self) -> tuple[Stage, ...]:
+        """Its stages; a start that can escalate, and does, is a ladder of two."""
+        if self.stages:
+            return self.stages
+        if not self.escalate_after_us or self.start in IMMEDIATE:
+            return (Stage(how=self.start),)
+        first = Stage(how=self.start, for_us=self.escalate_after_us)
+        return first, Stage(how=self.escalate_to)
+
+    @cached_property
+    def version(self) -> str:
+        """Names the settings of a policy: equal ones have one name, in every process."""
+        digest = 0xCBF29CE484222325  # FNV-1a, of 64 bits
+        for byte in msgspec.json.encode(self, order="deterministic"):
+            digest = (digest ^ byte) * 0x100000001B3 % 2**64
+        return f"{digest:016x}"[:8]
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,11 +173,6 @@ class Whole(NamedTuple):
         """Whether one of them is about what was lost."""
         return bool(self.max_daily_loss_minor or self.max_drawdown_minor)
 
-    @property
-    def of_margin(self) -> bool:
-        """Whether one of them can't do without the balances."""
-        return self.of_losses or bool(self.min_margin_percent)
-
 
 class Rules:
     """
@@ -218,6 +234,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return Whole(
             *(getattr(self.limits, k) if v is None else v for k, v in zip(names, said, strict=True))
         )
+
+    @cached_property
+    def of_margin(self) -> bool:
+        """Whether a limit of the account can't do without its balances."""
+        return self.whole.of_losses or bool(self.whole.min_margin_percent)
 
     @cached_property
     def _rules(self) -> dict[str, Rules]:

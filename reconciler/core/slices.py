@@ -26,10 +26,8 @@ class Path(NamedTuple):
     every_us: int
 
 
-def path_of(policy: Policy, target: Target, at_us: int) -> Path | None:
-    """The path of *target*; None: its policy spreads nothing."""
-    if not policy.over_us:
-        return None
+def path_of(policy: Policy, target: Target, at_us: int) -> Path:
+    """The path of *target*, under a policy that spreads over time."""
     began_us = target.work.path_us
     every_us = policy.slice_every_us or max(policy.over_us // 20, ladder.LEAST_STEP_US)
     end_us = min(began_us + policy.over_us, ladder.last_call_us(policy, target))
@@ -43,7 +41,7 @@ def goal(policy: Policy, target: Target, position: int, at_us: int) -> int:
     """The position to be at by now: between the one that is held and the target."""
     path = path_of(policy, target, at_us)
     began = target.work.path_from
-    if path is None or began is None:
+    if began is None:
         return target.contracts
     way = target.contracts - began
     done = abs(way) * path.due // path.steps
@@ -55,8 +53,6 @@ def goal(policy: Policy, target: Target, position: int, at_us: int) -> int:
 def wait(policy: Policy, book: Book, target: Target, at_us: int) -> tuple[str, int]:
     """What an order waits for because of its path, and until when; "", 0: for nothing."""
     path = path_of(policy, target, at_us)
-    if path is None:
-        return "", 0
     behind = abs(goal(policy, target, book.position, at_us) - book.position)
     assert book.instrument is not None
     if behind < book.instrument.lot and path.due < path.steps:
@@ -84,8 +80,8 @@ def cut(policy: Policy, book: Book, target: Target, size: Size, taking: bool) ->
             note = ", size of the book unknown"
         else:
             most.append(resting * policy.slice_book_percent // 100)
-    path = path_of(policy, target, quote.at_us)
-    if path is not None:
+    if policy.over_us:
+        path = path_of(policy, target, quote.at_us)
         note = f", slice {path.due} of {path.steps}{note}"
         if policy.catch_up != "at_once":
             most.append(2 * _slice(path, target, book))
@@ -116,8 +112,8 @@ def begin_path(target: Target, before: Target | None, policy: Policy, at_us: int
     Args:
         policy: That *before* was worked by.
     """
-    path = path_of(policy, before, at_us) if before is not None else None
-    if path is not None and path.next_us != NEVER_US:
-        target.work.path_us = path.next_us
-    else:
-        target.work.path_us = at_us
+    target.work.path_us = at_us
+    if before is not None and policy.over_us:
+        next_us = path_of(policy, before, at_us).next_us
+        if next_us != NEVER_US:
+            target.work.path_us = next_us

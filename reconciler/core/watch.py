@@ -40,7 +40,7 @@ def watch_account(turn: Turn) -> None:
     """The same of the account: each currency by itself."""
     ledger = turn.ledger
     limits = ledger.settings.whole
-    if not ledger.hits and not limits.of_margin:
+    if not ledger.hits and not ledger.settings.of_margin:
         return
     before = dict(ledger.hits)
     if limits.of_losses:

@@ -7,7 +7,7 @@ from reconciler.core.decisions import AmendOrder
 from reconciler.core.ledger import Order, Target
 from reconciler.core.lifecycle import State
 from reconciler.core.look import Look
-from reconciler.core.settings import Policy
+from reconciler.core.settings import IMMEDIATE, Policy
 
 STEP_AFTER_US = 1_000_000  # whoever changes policies quickly is followed once a second
 
@@ -71,7 +71,7 @@ def _reprice(look: Look, order: Order, target: Target) -> None:
     step = _step(order, target, policy, rung)
     if step and not ladder.can_become(order, stage):
         soon_us = order.priced_us + STEP_AFTER_US
-        if stage.how not in policies.IMMEDIATE and look.at_us < soon_us:
+        if stage.how not in IMMEDIATE and look.at_us < soon_us:
             look.wake(soon_us)
             return
         look.waiting_for = f"the end of {order.cl_ord_id}"
@@ -96,7 +96,7 @@ def _reprice(look: Look, order: Order, target: Target) -> None:
 
 def _step(order: Order, target: Target, policy: Policy, rung: int) -> str:
     """Whether the order is of another policy ("anew"), or of a softer stage of this one."""
-    if order.policy_version != ladder.version_of(policy):
+    if order.policy_version != policy.version:
         return "anew"
     return "harder" if order.rung < rung else ""
 
@@ -157,7 +157,7 @@ def _follow(look: Look, order: Order, target: Target, policy: Policy, step: str)
                 expires_us=look.expires_us(),
                 reason=f"{pricing.stage} at {pricing.price} ({_named(look, target, policy)})",
                 stage=pricing.stage,
-                policy_version=ladder.version_of(policy),
+                policy_version=policy.version,
                 rung=rung,
             )
         )

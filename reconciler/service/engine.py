@@ -212,6 +212,7 @@ class Engine:
 
 def _stops(event: AnyEvent, facts: Sequence[AnyFact]) -> bool:
     """Whether no order may be written any more once this is on the disk."""
-    return isinstance(event, STOPS) or any(
-        isinstance(fact, IncidentOpened) and fact.severity == "critical" for fact in facts
-    )
+    if isinstance(event, STOPS):
+        return True
+    opened = [fact for fact in facts if type(fact) is IncidentOpened]
+    return any(incident.severity == "critical" for incident in opened)

@@ -7,7 +7,6 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.ladder import stages_of
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.policies import Basis, Pricing, outside_collar, price, to_tick
 from reconciler.core.settings import Limits, Policy, Settings, Stage
@@ -116,6 +115,6 @@ def test_the_collar_is_symmetric_and_exact(price_asked: Decimal, mark: Decimal, 
 @given(after=st.integers(0, 10**9))
 def test_a_start_that_escalates_is_a_ladder_of_two(after: int) -> None:
     """Zero means for ever: one stage, and nothing after it."""
-    stages = stages_of(Policy(start="join", escalate_after_us=after))
+    stages = Policy(start="join", escalate_after_us=after).rungs
     assert [stage.how for stage in stages] == (["join", "cross"] if after else ["join"])
     assert stages[0].for_us == after

@@ -346,7 +346,7 @@ def test_the_known_policies_can_all_be_meant() -> None:
     assert {name: ladder.problem(policy) for name, policy in known.items()} == dict.fromkeys(
         known, ""
     )
-    assert len({ladder.version_of(policy) for policy in known.values()}) == len(known)
+    assert len({policy.version for policy in known.values()}) == len(known)
     for stages in (
         (Stage(how="last", until_deadline=True), Stage(how="market")),
         (Stage(how="cross", for_us=SECOND), Stage(how="market")),
@@ -359,7 +359,7 @@ def test_the_known_policies_can_all_be_meant() -> None:
 
 def test_a_version_names_the_settings_and_not_the_policy() -> None:
     """It is stored with each order: another name for the same settings would be another policy."""
-    assert ladder.version_of(Policy()) == ladder.version_of(Policy(start="join"))
+    assert Policy().version == Policy(start="join").version
     fields = {name: getattr(Policy(), name) for name in Policy.__struct_fields__}
     changed = [
         msgspec.structs.replace(Policy(), **{name: "market" if isinstance(was, str) else 12_345})
@@ -367,7 +367,7 @@ def test_a_version_names_the_settings_and_not_the_policy() -> None:
         if name != "stages"
     ]
     changed.append(Policy(stages=CLIMBING))
-    versions = [ladder.version_of(policy) for policy in (*changed, Policy())]
+    versions = [policy.version for policy in (*changed, Policy())]
     assert len(set(versions)) == len(versions)
 
 
