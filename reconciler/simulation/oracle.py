@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
-from reconciler.core import ladder
 from reconciler.core import step as core
 from reconciler.core.ledger import Book
 from reconciler.journal import codec
@@ -205,7 +204,7 @@ class Oracle(AtTheWire):
         """V1: whoever has a deadline is at his policy's last stage once it comes near."""
         self.checks += 1
         policy = self.world.settings.policies[decision.policy]
-        last = len(ladder.stages_of(policy)) - 1
+        last = len(policy.rungs) - 1
         late = self.retold.is_late(decision.symbol, policy.before_deadline_us, at_us)
         if late and decision.rung < last and self.inside:
             raise Broken("V1", f"{decision.cl_ord_id}: {decision.stage} past the deadline")
