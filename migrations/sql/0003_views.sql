@@ -418,9 +418,20 @@ SELECT
     d.funding_minor,
     d.realised_minor AS realised_pnl_minor,
     d.maker_volume * 1.0 / nullif(d.volume, 0) AS maker_share,
-    o.on_us * 1.0 / nullif(o.on_us + o.off_us, 0) AS on_target_share
+    (coalesce(o.on_us, 0) + iif(s.on_target, s.since_us, 0)) * 1.0
+        / nullif(coalesce(o.on_us, 0) + coalesce(o.off_us, 0) + coalesce(s.since_us, 0), 0)
+        AS on_target_share
 FROM daily d
-LEFT JOIN on_target o ON o.day = d.day AND o.symbol = d.symbol;
+LEFT JOIN on_target o ON o.day = d.day AND o.symbol = d.symbol
+LEFT JOIN (  -- what was not counted yet: it is when it changes, and at the full hour
+    SELECT
+        symbol,
+        counted_us / 86400000000 AS day,
+        on_target,
+        (SELECT at_us FROM journal ORDER BY seq DESC LIMIT 1) - counted_us AS since_us
+    FROM symbol_now
+    WHERE target IS NOT NULL
+) s ON s.day = d.day AND s.symbol = d.symbol;
 
 CREATE VIEW v_equity AS
 SELECT

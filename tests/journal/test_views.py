@@ -65,7 +65,7 @@ def instrument(symbol: str, inverse: bool) -> e.InstrumentSeen:
     )  # fmt: skip
 
 
-def tell(path: Path) -> None:
+def tell(path: Path, for_s: int = 3_600) -> None:
     """One target of 300 XBTUSD: one order, two fills, held after 2 s; what the views show of it."""
     us = 1_000_000
     first = execution(1, "XBTUSD", 100, T0 + us, "50000", order_id=ORDER_ID, cl_ord_id="rc-1",
@@ -112,7 +112,7 @@ def tell(path: Path) -> None:
                             source=e.Source.STREAM, entry_price=Decimal("50662.3")), [], []),
             (e.Quoted(at_us=T0 + 4 * us, symbol="XBTUSD", bid=None, ask=None,
                       mark=Decimal("50999.5")), [], []),
-            (e.Tick(at_us=T0 + 3_600 * us), [], []),  # an hour on: time is counted up to here
+            (e.Tick(at_us=T0 + for_s * us), [], []),
         ])  # fmt: skip
 
 
@@ -211,6 +211,13 @@ def test_a_day_adds_up(history: History) -> None:
     assert (row["fee_minor"], row["funding_minor"]) == (176, 50)
     assert row["realised_pnl_minor"] == 0
     assert row["on_target_share"] == pytest.approx(3598 / 3600)
+
+
+def test_time_on_target_is_told_before_it_is_counted(tmp_path: Path) -> None:
+    """It is counted when it changes and at the full hour; a day that has just begun has none."""
+    tell(tmp_path / "journal.db", for_s=10)
+    with History.open(tmp_path / "journal.db") as found:
+        assert only(found, "v_daily")["on_target_share"] == pytest.approx(8 / 10)
 
 
 def test_equity_is_thinned(history: History) -> None:
