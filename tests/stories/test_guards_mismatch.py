@@ -89,6 +89,28 @@ def test_only_so_many_a_day_and_then_a_person() -> None:
     teller.do(["clock", "0"])
     assert len(adjustments(teller)) == 3
     assert teller.book.position == 10
+    again(teller, 5)  # the second of this day
+    assert len(adjustments(teller)) == 4
+
+
+def test_what_a_person_adjusts_is_not_counted() -> None:
+    """He has looked: the rule still has all its turns of the day."""
+    teller = Teller(by_rule("adopt", mismatches_per_day=1), position=100)
+    teller.do(["target", "+100"])
+    teller.do(["adjust", "0"])
+    again(teller, 60)
+    assert [one.by for one in adjustments(teller)] == ["story", "on_mismatch = adopt"]
+
+
+def test_a_figure_from_before_the_stream_was_lost_is_not_settled_by() -> None:
+    """What the venue showed then may be wrong by now, and nobody sees it."""
+    teller = Teller(by_rule("adopt"), position=100)
+    teller.do(["target", "+100"])
+    book = teller.book
+    book.frozen_by, book.venue_position = "position_differs", 60
+    assert len(mismatch.settled(teller.ledger)) == 2
+    teller.ledger.in_sync = False
+    assert mismatch.settled(teller.ledger) == []
 
 
 @pytest.mark.parametrize("symbols", [(), (SYMBOL,)])

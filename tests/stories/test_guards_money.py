@@ -331,6 +331,16 @@ def test_what_is_lost_while_nothing_runs_is_the_new_day_s() -> None:
     assert (tally.loss_minor, tally.drawdown_minor) == (30, 30)
 
 
+def test_what_was_lost_the_day_before_is_not_lost_today() -> None:
+    """The new day begins where the old one ended; how far below its best it is, is no day's."""
+    tally = Tally()
+    tally.note(1, 100)
+    tally.note(2, 0)
+    assert (tally.loss_minor, tally.drawdown_minor) == (100, 100)
+    tally.note(DAY_US, -5)
+    assert (tally.loss_minor, tally.drawdown_minor) == (5, 105)
+
+
 def test_a_restart_forgets_no_loss() -> None:
     """What was lost before a crash is lost after it, on the same day."""
     teller = tell(

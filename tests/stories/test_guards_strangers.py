@@ -70,6 +70,10 @@ def test_an_order_of_another_installation_is_left_alone() -> None:
     teller = Teller(CANCELS)
     assert named(teller, "f1", "rc-zzzz-1-000001") == []
     assert teller.wait(5_000) == []
+    assert (
+        teller.do(["sync", "0", "f1"]) == []
+    )  # a list of ids without names: whose it is, is known
+    assert teller.wait(5_000) == []
 
 
 def test_an_order_under_our_own_ids_stops_the_account_and_is_not_cancelled() -> None:

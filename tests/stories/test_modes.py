@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core import decisions as d
+from reconciler.core.events import Halted, ModeSet
 from reconciler.core.settings import Policy, Settings
 from reconciler.core.step import step
 from tests.stories.teller import SYMBOL, Teller, tell
@@ -325,3 +326,32 @@ def test_a_flatten_does_not_wait_for_the_path_of_another_target() -> None:
     settings = Settings(symbols=(SYMBOL,), policies={"passive": policy}, default_policy="passive")
     teller = tell("target +100", settings=settings, position=100)
     assert "place r1 -100 reduce" in teller.do(["flatten"])
+
+
+@pytest.mark.parametrize("first", ["pause", "halt", "freeze"])
+@pytest.mark.parametrize("later", ["pause", "halt", "freeze"])
+def test_the_end_of_one_ends_no_other_that_ends_later(first: str, later: str) -> None:
+    """A short word about the account, a long one about a symbol: each has its own time."""
+    teller = Teller(position=100)
+    until_us = teller.now_us + 9_000_000
+    long = Halted(
+        at_us=teller.now_us, by="story", reason="drill", symbols=(SYMBOL,), until_us=until_us
+    )
+    teller.event(long if later == "halt" else mode(later, until_us, SYMBOL, teller.now_us))
+    if first == "halt":
+        teller.do(["halt", "for", "3000"])
+    else:
+        teller.event(mode(first, teller.now_us + 3_000_000, "", teller.now_us))
+    teller.wait(5_000)
+    account, book = teller.ledger, teller.book
+    assert account.halted + account.frozen + account.mode == ""
+    assert book.halted + book.frozen + book.mode != ""
+    teller.wait(5_000)
+    assert book.halted + book.frozen + book.mode == ""
+
+
+def mode(name: str, until_us: int, symbol: str, at_us: int) -> ModeSet:
+    symbols = (symbol,) if symbol else ()
+    return ModeSet(
+        at_us=at_us, mode=name, by="story", reason="drill", symbols=symbols, until_us=until_us
+    )
