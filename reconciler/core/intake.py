@@ -154,7 +154,7 @@ def _known_book(ledger: Ledger, symbol: str) -> Book:
 
 def _check_words(ledger: Ledger, wanted: Wanted) -> None:
     forms = (wanted.contracts, wanted.by, wanted.notional, wanted.percent)
-    if sum(form is not None for form in forms) != 1:
+    if forms.count(None) != len(forms) - 1:
         raise UsageError(
             "a target is asked for as contracts, by, notional or percent: exactly one of them"
         )

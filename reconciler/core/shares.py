@@ -44,7 +44,7 @@ def held(book: Book, strategy: str) -> int:
     if strategy:
         part = book.parts.get(strategy)
         return part.contracts if part is not None else 0
-    return book.position - sum(part.contracts for part in book.parts.values())
+    return book.position - sum([part.contracts for part in book.parts.values()])
 
 
 def gaps(book: Book) -> dict[str, int]:
@@ -53,7 +53,8 @@ def gaps(book: Book) -> dict[str, int]:
     if target is None or not target.shares:
         return {}
     wants = wanted(target.shares)
-    wants[NOBODY] = target.contracts - sum(n for name, n in wants.items() if name)
+    wants.pop(NOBODY, None)
+    wants[NOBODY] = target.contracts - sum(wants.values())
     return {name: wants.get(name, 0) - held(book, name) for name in sorted({*wants, *book.parts})}
 
 

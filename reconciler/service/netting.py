@@ -290,38 +290,29 @@ def _is_news(book: Book, netted: Netted) -> bool:
 
 def _ran_down(book: Book, netted: Netted, at_us: int) -> bool:
     """Whether a strategy that says the same again gives the target new time to live."""
-    ttl_s, target = _shortest_ttl_s(netted), book.target
+    ttl_s, target = netted.terms.ttl_s, book.target
     if ttl_s is None or target is None or not target.shares or target.expires_us is None:
         return False
     return target.expires_us - at_us < ttl_s * 500_000
 
 
 def _wanted(netted: Netted, batch: _Batch, on_expiry: str) -> intake.Wanted:
-    spoken = batch.spoken.get(netted.symbol, ())
+    spoken, terms = batch.spoken.get(netted.symbol, ()), netted.terms
     said = [f"{one.strategy} {one.strength:+f}: {one.reason}".rstrip(": ") for one in spoken]
-    names = [portfolio.name for portfolio in netted.portfolios]
-    ttl_s = _shortest_ttl_s(netted)
-    ends = [portfolio.on_expiry for portfolio in netted.portfolios if portfolio.on_expiry]
-    policies = [portfolio.policy for portfolio in netted.portfolios if portfolio.policy]
     return intake.Wanted(
         symbol=netted.symbol,
         contracts=netted.contracts,
         by=None,
-        source=legible(f"portfolio {'+'.join(names)}".strip()),
+        source=legible(f"portfolio {terms.names}".strip()),
         reason=legible("; ".join(said) or batch.why or "said again"),
-        policy=policies[0] if policies else "",
-        on_expiry=ends[0] if ends else on_expiry,
-        expires_us=None if ttl_s is None else batch.at_us + ttl_s * 1_000_000,
+        policy=terms.policy,
+        on_expiry=terms.on_expiry or on_expiry,
+        expires_us=None if terms.ttl_s is None else batch.at_us + terms.ttl_s * 1_000_000,
         if_version=None,
         key="",
         price=spoken[-1].price if spoken else None,
         shares=netted.shares,
     )
-
-
-def _shortest_ttl_s(netted: Netted) -> int | None:
-    lives = [portfolio.ttl_s for portfolio in netted.portfolios if portfolio.ttl_s is not None]
-    return min(lives, default=None)
 
 
 def _check_shares(netted: Netted) -> None:

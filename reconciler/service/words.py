@@ -9,6 +9,8 @@ from reconciler.errors import UsageError
 def check_words(**words: str) -> None:
     """Refuse what is no text: it could not be stored, and a write that fails ends the service."""
     for name, text in words.items():
+        if text.isascii():
+            continue
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -20,4 +22,6 @@ def check_words(**words: str) -> None:
 
 def legible(text: str) -> str:
     """*text* as far as it can be stored: nobody's halt fails because of its reason."""
+    if text.isascii():
+        return text[: intake.LONGEST_TEXT]
     return text[: intake.LONGEST_TEXT].encode(errors="replace").decode()

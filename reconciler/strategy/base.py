@@ -46,6 +46,8 @@ STEP = Decimal("0.000000001")  # strengths are rounded to it: finer than any lot
 LONGEST_REASON = 200
 MOST_LOOK_BACK = 100_000  # bars: a day of seconds, and what an exchange tells in some minutes
 _ROOMY = Context(prec=60, rounding=ROUND_HALF_EVEN)
+#: What most strategies say, as `strength_of` would have it.
+_SMALL = {number: Decimal(number).normalize(_ROOMY) for number in range(-100, 101)}
 
 #: What a user's class may define, and the runner calls.
 CALLBACKS = ("on_start", "on_tick", "on_bar_open", "on_bar_close", "on_snapshot", "on_fill")
@@ -156,6 +158,8 @@ def strength_of(value: object) -> Decimal:
     Raises:
         BadSignal: It is no number, not finite, or too large.
     """
+    if type(value) is int and (small := _SMALL.get(value)) is not None:
+        return small
     exact = _number(value, "strength")
     if abs(exact) > MOST_STRENGTH:
         raise BadSignal(f"strength is {exact:.3E}; at most {MOST_STRENGTH:,} is believed")
@@ -193,6 +197,8 @@ def _number(value: object, what: str) -> Decimal:
 def _text_of(reason: object) -> str:
     if not isinstance(reason, str):
         raise BadSignal(f"reason is a {type(reason).__name__}; it must be text")
+    if reason.isascii():
+        return reason[:LONGEST_REASON]
     return reason[:LONGEST_REASON].encode(errors="replace").decode()
 
 

@@ -64,13 +64,34 @@ class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
         return self.strategies[max(fitting, key=lambda name: (len(name), name))]
 
 
+class Terms(NamedTuple):
+    """What the portfolios that have a say in a symbol's target agree on."""
+
+    portfolios: tuple[Portfolio, ...]
+    names: str  # with a plus between them
+    policy: str  # the first that is named
+    on_expiry: str  # the first that is named
+    ttl_s: int | None  # the shortest
+
+    @classmethod
+    def of(cls, portfolios: tuple[Portfolio, ...]) -> Terms:
+        lives = [one.ttl_s for one in portfolios if one.ttl_s is not None]
+        return cls(
+            portfolios=portfolios,
+            names="+".join(one.name for one in portfolios),
+            policy=next((one.policy for one in portfolios if one.policy), ""),
+            on_expiry=next((one.on_expiry for one in portfolios if one.on_expiry), ""),
+            ttl_s=min(lives, default=None),
+        )
+
+
 class Netted(NamedTuple):
     """One symbol's target."""
 
     symbol: str
     contracts: int
     shares: tuple[Share, ...]
-    portfolios: tuple[Portfolio, ...]  # that have a say in it
+    terms: Terms
 
 
 class Ask(NamedTuple):
@@ -123,12 +144,11 @@ class Netter:
         self._size_parts = _denominator(
             size for one in self.portfolios for size in one.symbols.values()
         )
+        self._parts = self._weight_parts * self._size_parts
         self._factors: dict[tuple[int, str, str], Factor | None] = {}
-
-    @property
-    def is_capped(self) -> bool:
-        """Whether a cap goes over all symbols: what one of them gets depends on the others."""
-        return any(portfolio.max_gross is not None for portfolio in self.portfolios)
+        self._agreed: dict[tuple[int, ...], Terms] = {}
+        #: Whether a cap goes over all symbols: what one of them gets depends on the others.
+        self.is_capped = any(one.max_gross is not None for one in self.portfolios)
 
     def net(
         self,
@@ -148,51 +168,67 @@ class Netter:
             One target a symbol of which some strategy has an opinion, or had one when it was netted
             last. Equal to the one in force, shares and all, if nothing of weight has changed.
         """
-        asked = {symbol: self._asked(symbol, said, lots) for symbol, said in signals.items()}
-        for number, portfolio in enumerate(self.portfolios):
-            if portfolio.max_gross is not None:
-                _cut_to_gross(portfolio, number, portfolio.max_gross, asked)
+        asked = {
+            symbol: self._asked(symbol, said, lots.get(symbol, 1))
+            for symbol, said in signals.items()
+        }
+        if self.is_capped:
+            for number, portfolio in enumerate(self.portfolios):
+                if portfolio.max_gross is not None:
+                    _cut_to_gross(portfolio, number, portfolio.max_gross, asked)
         found: dict[str, Netted] = {}
         for symbol in sorted(lots):
             one, shares = asked.get(symbol, NOTHING), before.get(symbol, ())
             if one.asks or shares:
                 contracts, shares = _target(one, lots[symbol], shares)
-                says = tuple(self.portfolios[number] for number in one.allowed)
-                found[symbol] = Netted(symbol, contracts, shares, says)
+                found[symbol] = Netted(symbol, contracts, shares, self._terms(one))
         return found
 
-    def _asked(self, symbol: str, said: Mapping[str, Signalled], lots: Mapping[str, int]) -> Asked:
+    def _asked(self, symbol: str, said: Mapping[str, Signalled], lot: int) -> Asked:
         """What each strategy asks for after its own cap, and what the symbol's caps let through."""
-        exact = [
-            (name, said[name], *said[name].strength.as_integer_ratio()) for name in sorted(said)
-        ]
-        strength_parts = lcm(*(below for _, _, _, below in exact))
-        unit = strength_parts * self._weight_parts * self._size_parts
+        exact = []
+        for name in sorted(said):
+            signal = said[name]
+            above, below = signal.strength.as_integer_ratio()
+            exact.append((name, signal.number, above, below))
+        strength_parts = lcm(*[below for _, _, _, below in exact])
+        unit = strength_parts * self._parts
         asks: list[Ask] = []
         allowed: dict[int, int | Fraction] = {}
         for number, portfolio in enumerate(self.portfolios):
-            total, speaks = 0, False
-            for name, signal, above, below in exact:
+            mine = []
+            for name, signal_number, above, below in exact:
                 factor = self._factor(number, name, symbol)
                 if factor is None:
                     continue
                 strength = above * (strength_parts // below) * factor.weight
                 if factor.most is not None:
                     strength = _within(factor.most * strength_parts, strength)
-                asks.append(Ask(strength * factor.size, name, signal.number, factor.told))
-                total, speaks = total + strength * factor.size, True
-            if speaks:
-                most = portfolio.max_contracts.get(symbol)
-                if most is not None:
-                    most -= most % lots.get(symbol, 1)  # else rounding to the lot would go beyond
-                    total = _within(most * unit, total)
-                allowed[number] = total
+                mine.append(Ask(strength * factor.size, name, signal_number, factor.told))
+            if not mine:
+                continue
+            asks += mine
+            total = sum([ask.contracts for ask in mine])
+            if (most := portfolio.max_contracts.get(symbol)) is not None:
+                most -= most % lot  # else rounding to the lot would go beyond it
+                total = _within(most * unit, total)
+            allowed[number] = total
         return Asked(unit, asks, allowed)
+
+    def _terms(self, asked: Asked) -> Terms:
+        key = tuple(asked.allowed)
+        found = self._agreed.get(key)
+        if found is None:
+            found = Terms.of(tuple(self.portfolios[number] for number in key))
+            self._agreed[key] = found
+        return found
 
     def _factor(self, number: int, strategy: str, symbol: str) -> Factor | None:
         """None: a strategy or a symbol that is not the portfolio's."""
         key = (number, strategy, symbol)
-        if key not in self._factors:
+        try:
+            return self._factors[key]
+        except KeyError:
             portfolio = self.portfolios[number]
             weight, size = portfolio.weight_of(strategy), portfolio.symbols.get(symbol)
             most = portfolio.max_strength
@@ -240,7 +276,7 @@ def _cut_to_gross(
 
 def _target(asked: Asked, lot: int, shares: tuple[Share, ...]) -> tuple[int, tuple[Share, ...]]:
     """The whole lots that follow, and whose they are; *shares* are those in force."""
-    in_force = sum(share.contracts for share in shares)
+    in_force = sum([share.contracts for share in shares])
     parts, below = sum(asked.allowed.values()).as_integer_ratio()
     contracts = to_lots(parts, asked.unit * below, lot, in_force)
     new = _shares(asked, contracts)
@@ -282,6 +318,8 @@ def largest_remainder(parts: Sequence[int], unit: int) -> list[int]:
     """Whole numbers that add up to the rounded sum, each less than one off its own parts."""
     whole = [part // unit for part in parts]
     total, rest = divmod(sum(parts), unit)
+    if not rest and total == sum(whole):
+        return whole
     total += 2 * rest > unit or (2 * rest == unit and total % 2)  # half: to the even one
     missing = total - sum(whole)
     if missing:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from reconciler.errors import NotFound, Refused
-from reconciler.feed import History, Lost, News
+from reconciler.feed import History, Joined, Lost, News
 from reconciler.strategy import base, registry
 from reconciler.strategy.bars import KEEP, length_us
 from reconciler.strategy.base import CALLBACKS, BadSignal, Strategy
@@ -77,6 +77,8 @@ class Runner:
         #: Of symbols whose past has been told: the bars that were asked for; None: all of them.
         self._known: dict[str, Mapping[int, int] | None] = {}
         self._pending: deque[Call] = deque()
+        self._hearers: dict[tuple[str, str], list[Instance]] = {}  # by callback and symbol
+        self._hearers_of = self.instances
         for signal in signals:
             if (instance := self.instances.get(signal.strategy)) is not None:
                 instance.signals[signal.symbol] = signal
@@ -183,7 +185,8 @@ class Runner:
         elif isinstance(news, Lost):
             self._known.clear()  # it will be told anew
         self._see(self.market.take(news))
-        self._begin_ready()
+        if isinstance(news, (History, Joined)):  # nothing else makes a market ready
+            self._begin_ready()
 
     def advance(self, venue_us: int) -> None:
         """The venue's clock says so: bars end, and seconds have their snapshots."""
@@ -232,14 +235,22 @@ class Runner:
         return told is None or all(told.get(n, -1) >= look_back for n in instance.lengths_us)
 
     def _queue(self, name: str, symbol: str, argument: object, length: int = 0) -> None:
-        for instance in self.instances.values():
-            if (
-                instance.state == "running"
-                and name in instance.defined
-                and symbol in instance.spec.symbols
-                and (not length or length in instance.lengths_us)
-            ):
+        for instance in self._hearing(name, symbol):
+            if instance.state == "running" and (not length or length in instance.lengths_us):
                 self._pending.append(Call(instance, instance.life, name, argument))
+
+    def _hearing(self, name: str, symbol: str) -> Iterable[Instance]:
+        """Who defines a callback for a symbol: looked up once, for there are many ticks."""
+        if self._hearers_of is not self.instances:
+            self._hearers, self._hearers_of = {}, self.instances
+        found = self._hearers.get((name, symbol))
+        if found is None:
+            found = self._hearers[name, symbol] = [
+                instance
+                for instance in self.instances.values()
+                if name in instance.defined and symbol in instance.spec.symbols
+            ]
+        return found
 
     # -- carrying out
 
@@ -333,6 +344,7 @@ class Runner:
         instance.defined = frozenset(
             name for name in CALLBACKS if getattr(kind, name) is not getattr(Strategy, name)
         )
+        self._hearers = {}
         instance.parameters = msgspec.json.encode(base.shown_parameters(strategy)).decode()
         instance.lengths_us = frozenset(map(length_us, instance.bars))
         for symbol in instance.spec.symbols:

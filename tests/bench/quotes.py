@@ -4,10 +4,7 @@ From a quote to a decision, and a hundred busy symbols.
     scripts/bench --market [--quick]
     scripts/bench --bars [--trades N]
 
-*Quote to decision* is what a quote costs in our code from the bytes of its frame to what the core
-decides: decode, market, one strategy's `on_tick`, its signal, netting, core. Nearly always the
-signal stays the same and the way ends there; where it changes, the ledger is a fresh copy each time
-and the target's order is decided. One thread, no socket, no disk: what strategies add. *A hundred
+*Quote to decision* is told in `decision`. *A hundred
 symbols* are played by a process of its own over a real websocket, at a hundred quotes and five
 trades a second each; feed, market, bars of 15 s and 1 m and a strategy a symbol run here, as in the
 service, and their CPU time is taken. *Bars* are those of a million made-up trades against an
@@ -17,42 +14,27 @@ independent one-pass builder.
 from __future__ import annotations
 
 import argparse
-import copy
-import gc
 import multiprocessing
 import resource
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
 from decimal import Decimal
 from random import Random
 from typing import Any
 
-import msgspec
-
-from reconciler.bitmex import PublicFeed, messages
-from reconciler.bitmex.public import conflated
-from reconciler.bitmex.public_rows import PublicRows
-from reconciler.core.events import AnyEvent, TargetSet
-from reconciler.core.ledger import Ledger
-from reconciler.core.settings import Limits, Settings
-from reconciler.core.step import step
-from reconciler.feed import Best, Joined, News, Rules
-from reconciler.service.netting import Memory, Weights, checked, follow
+from reconciler.bitmex import PublicFeed
+from reconciler.feed import Best, Rules
 from reconciler.strategy.base import Strategy
 from reconciler.strategy.history import Joiner, Needs
 from reconciler.strategy.host import Host
 from reconciler.strategy.market import GRACE_US, Market, Tick
-from reconciler.strategy.portfolio import Portfolio
 from reconciler.strategy.registry import Spec
-from reconciler.strategy.runner import Runner
-from reconciler.strategy.signals import Signal
 from tests.bench import quotes as quotes_module  # strategies are loaded from it, by name
+from tests.bench.decision import quote_to_decision
 from tests.bench.rounds import machine
 from tests.bench.sender import LOT, QUOTES_S, SYMBOLS, TRADES_S, play
-from tests.bench.venue import iso
-from tests.stories.teller import Teller
+
+BETWEEN = 20  # quotes that change nobody's mind, before one that does
 
 LAGS_US: list[int] = []  # from a quote's leaving the venue to its tick in a strategy
 
@@ -64,138 +46,6 @@ class Watching(Strategy):
         if tick.trade is None and tick.bid is not None and tick.bid_contracts is not None:
             self.signal(tick.symbol, 1 if tick.bid < 64_000 else -1, "where the bid is")
             LAGS_US.append(time.monotonic_ns() // 1_000 - tick.bid_contracts)
-
-
-class Leaning(Strategy):
-    """Long below 64,000 and short above: as little as a strategy can be."""
-
-    def on_tick(self, tick: Tick) -> None:
-        if tick.bid is not None:
-            self.signal(tick.symbol, 1 if tick.bid < 64_000 else -1, "where the bid is")
-
-
-def spec(symbols: tuple[str, ...], bar: str = "") -> Spec:
-    return Spec(name="lean", kind="tests.bench.quotes:Leaning", symbols=symbols, bar=bar)
-
-
-# -- quote to decision
-
-
-def quote(symbol: str, bid: int) -> bytes:
-    return (
-        f'{{"table":"quote","action":"insert","data":[{{"timestamp":"{iso()}","symbol":"{symbol}",'
-        f'"bidSize":2500,"bidPrice":{bid}.5,"askPrice":{bid + 1},"askSize":1800}}]}}'
-    ).encode()
-
-
-class Path:
-    """The whole way in one thread, stage by stage."""
-
-    def __init__(self, symbols: tuple[str, ...]) -> None:
-        self.rows = PublicRows(symbols)
-        self.joiner = Joiner({})
-        self.said: list[Signal] = []
-        self.market = Market(symbols, grace_us=GRACE_US)
-        self.runner = Runner(
-            [spec(symbols)],
-            self.market,
-            on_signal=self.said.append,
-            on_change=lambda _: None,
-        )
-        self.runner.start("lean")
-        self.runner.drain()
-        self.runner.take(Joined())
-        self.runner.drain()
-        self.weights = Weights(
-            (
-                Portfolio(
-                    name="main",
-                    strategies={"*": Decimal(1)},
-                    symbols=dict.fromkeys(symbols, Decimal(10 * LOT)),
-                ),
-            ),
-            tuple(self.runner.instances),
-        )
-        limits = Limits(max_position_contracts=10**6, max_order_contracts=10**6)
-        settings = Settings(symbols=symbols, limits=limits)
-        self.teller = Teller(settings, lot=LOT)
-        self.teller.bid, self.teller.ask = Decimal(64_000), Decimal("64000.5")
-        self.teller.mark = Decimal(64_000)
-        self.now_us = self.teller.now_us
-
-    def decode(self, said: bytes) -> list[News]:
-        batch = conflated(self.rows.take(messages.frame(said)))
-        return self.joiner.take(batch, self.now_us)
-
-    def strategies(self, batch: Iterable[News]) -> None:
-        for news in batch:
-            self.runner.take(news)
-        self.runner.drain()
-
-    def net(self, ledger: Ledger, signals: list[Signal]) -> list[AnyEvent]:
-        """What is to be recorded: the signal, and the target that follows."""
-        said = [checked(signal, self.weights, ledger) for signal in signals]
-        return follow(ledger, said, self.weights, "hold", ledger.at_us, Memory()).events
-
-    def decide(self, ledger: Ledger, events: list[AnyEvent]) -> int:
-        """Let the core decide; how many orders it wants placed."""
-        orders = 0
-        for event in events:
-            if isinstance(event, TargetSet):
-                event = msgspec.structs.replace(event, quote=self.teller.quoted(event.symbol))
-            orders += len(step(ledger, event).decisions)
-        return orders
-
-
-def timed(call: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
-    """Microseconds, and what came of it."""
-    start = time.perf_counter_ns()
-    found = call(*arguments)
-    return (time.perf_counter_ns() - start) / 1_000, found
-
-
-def quote_to_decision(rounds: int) -> None:
-    """Measure, and print."""
-    path = Path(SYMBOLS)
-    stages: dict[str, list[float]] = {name: [] for name in ("decode", "strategy", "unchanged")}
-    for number in range(rounds):
-        said = quote(SYMBOLS[number % len(SYMBOLS)], 63_000 + number // len(SYMBOLS) % 500)
-        first, batch = timed(path.decode, said)
-        second, _ = timed(path.strategies, batch)
-        for name, us in zip(stages, (first, second, first + second), strict=True):
-            stages[name].append(us)
-    assert {signal.symbol for signal in path.said} == set(SYMBOLS)
-    assert len(path.said) < rounds / 10, "signals that stay the same are told now and then at most"
-    changed: dict[str, list[float]] = {name: [] for name in ("signal", "net", "core", "all")}
-    turns = max(rounds // 40, 100)
-    ledgers = [copy.deepcopy(path.teller.ledger) for _ in range(turns)]
-    gc.collect()
-    gc.freeze()  # as the service does
-    for number, ledger in enumerate(ledgers):
-        path.said.clear()
-        bid = 65_000 if number // len(SYMBOLS) % 2 == 0 else 63_000
-        said = quote(SYMBOLS[number % len(SYMBOLS)], bid)
-        first, _ = timed(lambda said: path.strategies(path.decode(said)), said)
-        assert len(path.said) == 1
-        second, events = timed(path.net, ledger, path.said)
-        third, orders = timed(path.decide, ledger, events)
-        assert orders == 1, "one order is decided"
-        for name, us in zip(changed, (first, second, third, first + second + third), strict=True):
-            changed[name].append(us)
-    print(f"\nquote to decision, µs a quote ({len(SYMBOLS)} symbols, one strategy)")
-    print(f"{'':40}{'p50':>8}{'p99':>8}")
-    for title, found in (
-        ("bytes to news: decode", stages["decode"]),
-        ("news to signal: market, strategy", stages["strategy"]),
-        ("= bytes to signal, which is unchanged", stages["unchanged"]),
-        ("bytes to signal, which changed", changed["signal"]),
-        ("signal to target: netting, intake", changed["net"]),
-        ("target to order: core, as for any target", changed["core"]),
-        ("= bytes to order", changed["all"]),
-    ):
-        found = sorted(found)
-        p99 = found[len(found) * 99 // 100]
-        print(f"{title:40}{statistics.median(found):8.1f}{p99:8.1f}")
 
 
 # -- a hundred symbols over a socket
@@ -316,7 +166,8 @@ def main() -> int:
     if wanted.bars:
         bars(wanted.trades)
         return 0
-    quote_to_decision(4_000 if wanted.quick else 40_000)
+    for others in (0, 2):
+        quote_to_decision(4_000 if wanted.quick else 40_000, others)
     hundred_symbols(5 if wanted.quick else 20)
     return 0
 

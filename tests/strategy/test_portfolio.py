@@ -246,7 +246,7 @@ def test_portfolios_add_up() -> None:
         (1000, "main: 1 x 1000"),
         (-100, "small: -0.5 x 200"),
     ]
-    assert [one.name for one in found.portfolios] == ["main", "small"]
+    assert found.terms.names == "main+small"
 
 
 def test_shares_that_hardly_move_are_left_alone() -> None:
@@ -266,7 +266,7 @@ def test_what_nobody_speaks_of_is_no_target() -> None:
     assert Netter([portfolio()]).net(said, {"ETHUSD": 1}, {}) == {}  # its lot is not known
     now = netted(portfolio(), A="1")
     gone = netted(portfolio(strategies={"B": Decimal(1)}), before=now, A="1")["XBTUSD"]
-    assert (gone.contracts, parts(gone), gone.portfolios) == (0, {"": 0}, ())
+    assert (gone.contracts, parts(gone), gone.terms.portfolios) == (0, {"": 0}, ())
 
 
 def test_an_identifier_beats_a_pattern_and_a_longer_pattern_a_shorter_one() -> None:
