@@ -8,11 +8,25 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.dealing import dealt
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 # How long an example takes says something of the machine, and nothing of the example.
 settings.register_profile("reconciler", deadline=None, print_blob=True)
 settings.load_profile("reconciler")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    What is slow goes first, dealt out to the processes: then the end of the suite is even.
+
+    The small ones, which follow, fill what the slow ones leave open.
+    """
+    if processes := getattr(config, "workerinput", {}).get("workercount"):
+        slow = [item.get_closest_marker("slow") is not None for item in items]
+        items[:] = dealt(items, slow, processes)
 
 
 def pytest_collection_finish() -> None:

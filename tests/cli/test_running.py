@@ -19,6 +19,8 @@ import pytest
 from reconciler.journal import History
 from reconciler.paper import PaperExchange
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "reconciler"]
 
 

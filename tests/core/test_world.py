@@ -13,6 +13,8 @@ from reconciler.core.ledger import Book, Doubt, Ledger, Order
 from reconciler.core.turn import Turn
 from tests.core.world import Broken, World
 
+pytestmark = pytest.mark.slow
+
 BATCH = 50
 
 

@@ -19,6 +19,8 @@ from tests.crash.faulty import World, faults, suffer
 from tests.crash.life import Life, whole
 from tests.journal.making import Books, opened, stepped, story
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:

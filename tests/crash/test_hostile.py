@@ -15,6 +15,8 @@ from tests.crash.__main__ import memory
 from tests.crash.hostile import Base, Spoilt, bases, hostile, odd_things
 from tests.crash.life import HOME
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:

@@ -15,6 +15,8 @@ from tests.crash.checks import check
 from tests.crash.crowd import SHARES
 from tests.crash.life import Life, restore_again
 
+pytestmark = pytest.mark.slow
+
 #: Together 5,000, beside those of further power losses.
 IMAGES = 500
 LIVED = [f"{name} {number}" for name, share in SHARES.items() for number in range(share)]

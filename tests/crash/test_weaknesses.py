@@ -15,6 +15,8 @@ from tests.crash.__main__ import memory
 from tests.crash.campaign import Tally, campaign
 from tests.crash.life import Life
 
+pytestmark = pytest.mark.slow
+
 Plant = Callable[[pytest.MonkeyPatch], object]
 LIVES = range(5, 9)  # seeds
 

@@ -13,6 +13,8 @@ from tests.endtoend.kill_at import HASTE, TIMING
 from tests.endtoend.kills import kill_many
 from tests.endtoend.zygote import Zygote
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(300)
 def test_kill_nine_is_boring(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 from reconciler.errors import LimitExceeded
 from tests.endtoend.house import House, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def settled(house: House, targets: dict[str, int], within_s: float = 30) -> None:
     """Wait until every account of the position says that *targets* are held."""

@@ -7,10 +7,14 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from reconciler.core import events as e
 from reconciler.journal import Journal, replay
 from reconciler.service.engine import Engine
 from tests.endtoend.echo import START_US, SYMBOLS, EchoVenue
+
+pytestmark = pytest.mark.slow
 
 EVENTS = 100_000
 

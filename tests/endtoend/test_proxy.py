@@ -20,7 +20,7 @@ from tests.endtoend.zygote import Zygote
 
 SYMBOL = "XBTUSD"
 SETTLED_S = 60
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from reconciler.errors import ConfigError, Refused
 from reconciler.service.door import Reloaded
 from tests.endtoend.house import House, wait_for
 
+pytestmark = pytest.mark.slow
+
 MINE = '''
 import sys
 from decimal import Decimal

@@ -35,6 +35,8 @@ from reconciler.service.door import (
 )
 from reconciler.service.moments import iso
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Reconciler]:

@@ -17,7 +17,7 @@ from tests.endtoend.zygote import Zygote
 
 SYMBOL = "XBTUSD"
 SETTLED_S = 60
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Secured:

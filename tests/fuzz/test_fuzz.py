@@ -10,6 +10,8 @@ from tests import drawn
 from tests.fuzz.subject import run
 from tests.fuzz.subjects import SUBJECTS
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_gives_a_hundred_thousand_inputs() -> None:
     """The shares of the subjects add up to what is promised."""

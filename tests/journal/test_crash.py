@@ -14,6 +14,8 @@ import pytest
 from reconciler.journal import codec, replay
 from tests.journal.making import Books, opened, recall, step, stepped, story
 
+pytestmark = pytest.mark.slow
+
 #: Records batches of 7 for ever, says after each how far it is, and can die inside a commit.
 CHILD = """
 import os, signal, sys

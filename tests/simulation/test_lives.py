@@ -58,6 +58,7 @@ def test_a_seed_that_is_not_repaired_yet_fails_as_it_is_known_to(seed: int) -> N
     assert OPEN[seed] in live(seed).error
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_fresh_lives_keep_every_promise(part: int) -> None:
@@ -77,6 +78,7 @@ def test_fresh_lives_keep_every_promise(part: int) -> None:
     assert figures.total["steps"] > 25_000
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("sample", range(SAMPLES))
 def test_the_same_seed_is_the_same_life_in_another_process(sample: int) -> None:
