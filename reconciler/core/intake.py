@@ -92,7 +92,8 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int, quote: Quoted | None = No
             version=book.version,
         )
     note = _check_size(ledger, book, contracts)
-    if not wanted.way_out:
+    nobody_to_ask = bool(wanted.shares or wanted.schedule)
+    if not (wanted.way_out or (nobody_to_ask and usual.leads_out(book, contracts))):
         usual.check(ledger, book, contracts, wanted.confirm)
     if _is_the_same(book, wanted, contracts) and not _row_is_due(ledger, book.symbol, at_us):
         return Accepted(None, contracts, previous, book.version, note)

@@ -3,7 +3,7 @@ Fat fingers: a change of target that is far from the usual one has to be said tw
 
 The usual size is the median of the newest accepted changes, which are in the ledger, so that a
 replay agrees. A confirmation names the very number that it confirms, and is worth nothing for
-another one.
+another one. Portfolios and schedules have nobody to confirm: they may always want less.
 """
 
 from __future__ import annotations
@@ -47,6 +47,12 @@ def check(ledger: Ledger, book: Book, contracts: int, confirm: int | None) -> No
             usual=usual,
             rule="limits.usual_times",
         )
+
+
+def leads_out(book: Book, contracts: int) -> bool:
+    """Whether it is a change toward zero: by whom nobody can ask, it is not held back."""
+    now = _from(book)
+    return contracts * now >= 0 and abs(contracts) < abs(now)
 
 
 def remember(book: Book, contracts: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core import intake
+from reconciler.core.events import Share
 from reconciler.core.settings import Limits, Settings
 from reconciler.errors import LimitExceeded, NeedsConfirmation
 from tests.stories.teller import SYMBOL, Teller
@@ -132,3 +133,25 @@ def test_before_the_first_target_a_change_is_one_of_the_position() -> None:
     story = Teller(Settings(symbols=(SYMBOL,), limits=Limits(max_change_contracts=1)), position=500)
     say(story, 500)
     assert story.book.changes == []
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        {"shares": (Share(strategy="Ema_1", contracts=0, signal=1, weight=""),)},
+        {"schedule": "day/0"},
+    ],
+)
+def test_who_has_nobody_to_confirm_may_always_want_less(who: dict[str, object]) -> None:
+    """A strategy that wants out at night is not kept in because it is a lot that it gives up."""
+    story = teller(usual_times=5, max_change_contracts=1_200)
+    for contracts in (10, 20, 30, 1_000):
+        say(story, contracts, contracts)
+    for contracts in (0, 500, 100):
+        accepted = intake.accept(story.ledger, wanted(contracts, **who), story.now_us)
+        assert accepted.contracts == contracts
+    for contracts in (-1, 1_999, -1_000):
+        with pytest.raises((NeedsConfirmation, LimitExceeded)):
+            intake.accept(story.ledger, wanted(contracts, **who), story.now_us)
+    with pytest.raises(NeedsConfirmation):
+        intake.accept(story.ledger, wanted(0), story.now_us)  # a person can be asked
