@@ -19,7 +19,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 CORE = {"errors", "core"}
-PORT = {*CORE, "venue", "feed", "logs"}
+PORT = {*CORE, "venue", "feed", "logs", "shown"}
 SHELL = {*PORT, "config", "bitmex", "journal", "strategy", "service"}
 DOORS = {*SHELL, "client"}
 ANY = {"*"}
@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "core": {"errors"},
     "paper": set(),  # reads the protocol by itself, so that it checks our reading
     "logs": {"errors"},
+    "shown": {"logs"},  # rows as text
     "config": {"errors", "core", "logs"},
     "diagram": CORE,
     "venue": {*CORE, "feed"},

@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from reconciler.logs import inert
+from reconciler.shown import PRICES, cell
+from reconciler.shown import exact as exact
+from reconciler.shown import plain as plain
 
-#: Columns that are prices: text in JSON, so that nothing is lost on the way.
-PRICES = frozenset({"price", "entry_price", "mark_price", "arrival_price", "vwap"})
 #: Columns whose sign matters even when it is plus.
 SIGNED = frozenset({"target", "position", "gap", "change", "net_contracts", "signed_contracts"})
 NOTHING = "–"
-NUMBER = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 Row = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ def write(
         writer = csv.writer(sys.stdout, lineterminator="\n")
         if head:
             writer.writerow(columns)
-        writer.writerows([_cell(row[name]) for name in columns] for row in rows)
+        writer.writerows([cell(row[name]) for name in columns] for row in rows)
     elif form == "name":
         for row in rows:
             print(inert(f"{listing.kind}/{row[listing.name]}"))
@@ -57,23 +57,8 @@ def write(
         print_table(names, [[shown(name, row[name]) for name in names] for row in rows], head=head)
 
 
-def _cell(value: Any) -> str:
-    """A value as text that is no formula to a program of tables."""
-    text = plain(value)
-    harmless = not text.startswith(("=", "+", "-", "@")) or NUMBER.fullmatch(text)
-    return text if harmless else f"'{text}"
-
-
 def _chosen(row: Row, columns: Sequence[str]) -> dict[str, Any]:
     return exact({name: row[name] for name in columns})
-
-
-def exact(row: Row) -> dict[str, Any]:
-    """A row with its prices as text."""
-    return {
-        name: str(value) if name in PRICES and value is not None else value
-        for name, value in row.items()
-    }
 
 
 def print_table(names: Sequence[str], cells: Sequence[Sequence[str]], *, head: bool = True) -> None:
@@ -106,11 +91,6 @@ def shown(name: str, value: Any) -> str:
     if isinstance(value, float) and name not in PRICES:
         return f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"
     return plain(value)
-
-
-def plain(value: Any) -> str:
-    """A value as text that can harm no terminal."""
-    return "" if value is None else inert(str(value))
 
 
 def span(seconds: float) -> str:

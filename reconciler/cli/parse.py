@@ -54,18 +54,27 @@ def seconds(text: str) -> int:
     return sum(int(number) * UNITS_S[unit] for number, unit in parts)
 
 
-def moment_us(text: str, last_start_us: Callable[[], int | None] = lambda: None) -> int:
+def moment_us(
+    text: str,
+    last_start_us: Callable[[], int | None] = lambda: None,
+    now_us: int | None = None,
+) -> int:
     """
-    A moment in microseconds since the epoch: ``2h`` ago, a date, a date and time, or a word.
+    A moment that was, in microseconds since the epoch: ``2h`` ago, a date, a date and time, a word,
+    or ``14:00Z`` today or else yesterday.
 
     Args:
         text: Of the user.
         last_start_us: When the newest run of the service began.
+        now_us: The time, if it is not that of the clock.
 
     Raises:
         UsageError: It is none of these.
     """
-    now = time.time_ns() // 1000
+    now = time.time_ns() // 1000 if now_us is None else now_us
+    at_us = _today_us(text, now)
+    if at_us is not None:
+        return at_us if at_us <= now else at_us - DAY_US
     if text == "today":
         return now - now % 86_400_000_000
     if text == "last-start":
@@ -81,7 +90,7 @@ def moment_us(text: str, last_start_us: Callable[[], int | None] = lambda: None)
     except (ValueError, OverflowError):
         raise UsageError(
             f"{text[:40]!r} is not a time",
-            next_step="Write 2h, 1d, 2026-11-01, 2026-11-01T12:00Z, today or last-start.",
+            next_step="Write 2h, 1d, 14:00Z, 2026-11-01, 2026-11-01T12:00Z, today or last-start.",
         ) from None
 
 
@@ -97,12 +106,10 @@ def until(text: str, now_us: int | None = None) -> str:
         last_us = now_us + seconds(text) * 1_000_000 + 999_999
         if last_us > LAST_US:
             raise UsageError(f"{text[:40]!r} is not a moment to come: no date is so far away")
-        return _iso(last_us)
-    clock = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z", text)
-    if clock is not None:
-        hours, minutes, rest = (int(part or 0) for part in clock.groups())
-        at_us = now_us - now_us % DAY_US + (hours * 3_600 + minutes * 60 + rest) * 1_000_000
-        return _iso(at_us if at_us > now_us else at_us + DAY_US)
+        return iso(last_us)
+    at_us = _today_us(text, now_us)
+    if at_us is not None:
+        return iso(at_us if at_us > now_us else at_us + DAY_US)
     match = _MOMENT.fullmatch(text)
     try:
         if match is None:
@@ -117,7 +124,17 @@ def until(text: str, now_us: int | None = None) -> str:
     return f"{found:%Y-%m-%dT%H:%M:%S}Z"
 
 
-def _iso(at_us: int) -> str:
+def _today_us(text: str, now_us: int) -> int | None:
+    """A time of this day, as ``14:00Z``; None if it is none."""
+    clock = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?Z", text)
+    if clock is None:
+        return None
+    hours, minutes, rest = (int(part or 0) for part in clock.groups())
+    return now_us - now_us % DAY_US + (hours * 3_600 + minutes * 60 + rest) * 1_000_000
+
+
+def iso(at_us: int) -> str:
+    """A moment as text, in whole seconds."""
     return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 

@@ -1,4 +1,4 @@
-"""Prove: `replay`, `diagram`."""
+"""Prove: `replay`, `state`, `diagram`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import typer
 
 from reconciler.cli.app import Ask, command
 from reconciler.errors import Broken, NotFound, UsageError
+
+STATE = ("symbol", "state", "target", "position", "orders", "waiting_for", "version")
 
 
 @command("replay")
@@ -47,6 +49,34 @@ def replay(ask: Ask) -> None:
             f"{path} is not what follows from its events: {report.difference}",
             seq=report.difference.seq,
         )
+
+
+@command("state")
+def state(
+    ask: Ask,
+    at: Annotated[str, typer.Option(metavar="T", help="2h ago, at 11:45Z, at 2026-11-01T12:00Z…")],
+) -> None:
+    """Show targets, orders and positions as they were known at a past moment."""
+    from reconciler.cli import output, parse
+    from reconciler.journal import tracing
+
+    at_us = parse.moment_us(at)
+    rows = tracing.state_at(ask.settings().database_path, at_us)
+    if ask.form in {"json", "jsonl"}:
+        import json
+
+        print(json.dumps({"at": parse.iso(at_us), "symbols": rows}))
+        return
+    shown = [
+        row
+        | {
+            "orders": ", ".join(
+                f"{order['contracts']:+d} @ {order['price']}" for order in row["orders"]
+            )
+        }
+        for row in rows
+    ]
+    output.write(shown, STATE, output.Listing("", STATE, "symbol", "symbol"), ask.form)
 
 
 @command("diagram")

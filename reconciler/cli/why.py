@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from reconciler.cli import output
+from reconciler.cli import output, parse
 from reconciler.cli.app import Ask, command
-from reconciler.errors import NotFound, UsageError
-
-if TYPE_CHECKING:
-    from reconciler.journal import History
+from reconciler.errors import UsageError
 
 Found = dict[str, Any]
 
@@ -24,12 +21,21 @@ def why(
     name: Annotated[
         str, typer.Argument(metavar="ID", help="An order, a fill, or a symbol as it is now.")
     ],
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="Of a symbol: as it was then, 2h ago, at 11:52Z…"),
+    ] = None,
 ) -> None:
     """Trace an order, a fill or a symbol back to its target, its shares and their signals."""
-    from reconciler.journal import History
+    from reconciler.journal import History, tracing
 
+    at_us = parse.moment_us(at) if at is not None else None
     with History.open(ask.settings().database_path) as history:
-        found = _traced(history, name)
+        found = (
+            tracing.traced(history, name)
+            if at_us is None
+            else tracing.of_symbol_at(history, name, at_us)
+        )
     if ask.form in {"json", "jsonl"}:
         print(json.dumps(found, default=str))
         return
@@ -48,7 +54,7 @@ def describe(
     ],
 ) -> None:
     """Show one thing with everything around it."""
-    from reconciler.journal import History
+    from reconciler.journal import History, tracing
 
     shown = DESCRIBED.get(kind)
     if shown is None:
@@ -56,126 +62,12 @@ def describe(
         raise UsageError(f"{kind[:20]!r} cannot be described", next_step=f"Say one of {known}.")
     gather, write = shown
     with History.open(ask.settings().database_path) as history:
-        found = gather(history, name)
+        found = getattr(tracing, gather)(history, name)
     if ask.form in {"json", "jsonl"}:
         print(json.dumps(found, default=str))
         return
     for line in write(found):
         print(output.plain(line))
-
-
-# -- gathering ---------------------------------------------------------------------------------
-
-
-def _traced(history: History, name: str) -> Found:
-    if name in history.symbols():
-        return _of_symbol(history, name)
-    try:
-        return _of_order(history, name)
-    except NotFound:
-        pass
-    try:
-        return _of_fill(history, name)
-    except NotFound:
-        raise NotFound(
-            f"{name[:60]!r} is neither an order, nor a fill, nor a symbol of this journal",
-            next_step="See `reconciler get orders` and `reconciler get fills`.",
-        ) from None
-
-
-def _of_order(history: History, name: str) -> Found:
-    stored = history.order(name)
-    order = stored["v_orders"].dicts()[0]
-    intent = next(iter(stored["intents"].dicts()), None)
-    fills = [output.exact(row) for row in stored["v_fills"].dicts()]
-    parts = history.parts(order["symbol"], name).dicts()
-    return {
-        "order": output.exact(order),
-        "intent": intent,
-        "requests": stored["requests"].dicts(),
-        "transitions": stored["v_transitions"].dicts(),
-        "fills": [{**row, "shares": _parts_of(parts, row["exec_id"])} for row in fills],
-        **(_of_target(history, order["symbol"], intent["target_version"]) if intent else {}),
-    }
-
-
-def _of_fill(history: History, name: str) -> Found:
-    fill = history.fill(name).dicts()[0]
-    shares = history.query(
-        "SELECT * FROM v_fill_shares WHERE exec_id = " + _quoted(name) + " ORDER BY strategy",
-        within_ms=5_000,
-    ).dicts()
-    found = {"fill": {**output.exact(fill), "shares": [output.exact(row) for row in shares]}}
-    if fill["cl_ord_id"]:
-        found |= _of_order(history, fill["cl_ord_id"])
-    return found
-
-
-def _of_symbol(history: History, name: str) -> Found:
-    status = next(row for row in history.status().dicts() if row["symbol"] == name)
-    found: Found = {"status": output.exact(status)}
-    if status["version"]:
-        found |= _of_target(history, name, status["version"])
-    return found
-
-
-def _of_target(history: History, symbol: str, version: int) -> Found:
-    rows, shares = history.target(symbol, version)
-    return {
-        "target": next((output.exact(row) for row in rows.dicts()), None),
-        "shares": [output.exact(row) for row in shares.dicts()],
-    }
-
-
-def _named_target(history: History, name: str) -> Found:
-    symbol, _, version = name.rpartition("/")
-    if not symbol or not version.isdecimal():
-        raise UsageError(f"{name[:40]!r} is no target", next_step="Say it as XBTUSD/42.")
-    found = _of_target(history, symbol, int(version))
-    if found["target"] is None:
-        raise NotFound(f"there is no target {name[:40]!r}", target=name[:40])
-    return found
-
-
-def _strategy(history: History, name: str) -> Found:
-    holds = [
-        row for row in history.rows("v_strategies", limit=0).dicts() if row["strategy"] == name
-    ]
-    if not holds:
-        raise NotFound(
-            f"{name[:60]!r} has neither signalled nor held anything",
-            next_step="See `reconciler get strategies`.",
-        )
-    quoted = _quoted(name)
-    newest = "ORDER BY {} DESC LIMIT 10"
-    return {
-        "holds": holds,
-        "signals": history.query(
-            f"SELECT * FROM v_signals WHERE strategy = {quoted} {newest.format('number')}"
-        ).dicts(),
-        "fills": history.query(
-            f"SELECT * FROM v_fill_shares WHERE strategy = {quoted} {newest.format('seq')}"
-        ).dicts(),
-    }
-
-
-def _incident(history: History, name: str) -> Found:
-    number = name.upper().removeprefix("INC-")
-    rows = history.rows("v_incidents", limit=0).dicts()
-    for row in rows:
-        if str(row["incident_id"]) == number:
-            return row
-    raise NotFound(
-        f"there is no incident {name[:40]!r}", next_step="See `reconciler get incidents`."
-    )
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _parts_of(parts: list[Found], exec_id: str) -> list[Found]:
-    return [output.exact(row) for row in parts if row["exec_id"] == exec_id]
 
 
 # -- in words ----------------------------------------------------------------------------------
@@ -184,7 +76,9 @@ def _parts_of(parts: list[Found], exec_id: str) -> list[Found]:
 def _lines(found: Found) -> list[str]:
     """The answer to "why"."""
     lines: list[str] = []
-    if "status" in found:
+    if "at_us" in found:
+        lines += _then_lines(found)
+    elif "status" in found:
         lines += _status_lines(found["status"])
     if "fill" in found:
         lines += _fill_lines(found["fill"], "fill ")
@@ -217,6 +111,26 @@ def _status_lines(row: Found) -> list[str]:
     ]
     if row["target"] is None:
         lines.append("  nobody wants anything of it")
+    return lines
+
+
+def _then_lines(found: Found) -> list[str]:
+    """A symbol at a moment that is over."""
+    row = found["status"]
+    waits = f", waiting for {row['waiting_for']}" if row["waiting_for"] else ""
+    gap = row["target"] - row["position"] if row["target"] is not None else None
+    on_target = ", on target" if gap == 0 and not waits else ""
+    lines = [
+        f"{row['symbol']} at {parse.iso(found['at_us'])} was {row['state']}{on_target} "
+        f"at {row['position']:+d}" + (f", gap {gap:+d}" if gap else "") + waits
+    ]
+    if row["target"] is None:
+        lines.append("  nobody wanted anything of it")
+    for order in row["orders"]:
+        lines.append(
+            f"  order {order['cl_ord_id']}: {order['contracts']:+d} @ {order['price']}, "
+            f"{order['status']}, {order['filled']} filled"
+        )
     return lines
 
 
@@ -337,14 +251,11 @@ def _incident_lines(row: Found) -> list[str]:
     ]
 
 
-#: Kind -> what is gathered of it, and how that reads.
-DESCRIBED: dict[str, tuple[Callable[[History, str], Found], Callable[[Found], list[str]]]] = {
-    "order": (lambda history, name: _of_order(history, name), _order_lines),
-    "fill": (lambda history, name: _of_fill(history, name), _lines),
-    "target": (
-        lambda history, name: _named_target(history, name),
-        lambda found: _target_lines(found["target"], found["shares"]),
-    ),
-    "strategy": (lambda history, name: _strategy(history, name), _strategy_lines),
-    "incident": (lambda history, name: _incident(history, name), _incident_lines),
+#: Kind -> the function of `tracing` that gathers it, and how that reads.
+DESCRIBED: dict[str, tuple[str, Callable[[Found], list[str]]]] = {
+    "order": ("of_order", _order_lines),
+    "fill": ("of_fill", _lines),
+    "target": ("named_target", lambda found: _target_lines(found["target"], found["shares"])),
+    "strategy": ("strategy", _strategy_lines),
+    "incident": ("incident", _incident_lines),
 }

@@ -24,7 +24,7 @@ COMMANDS = [
     ("db", "current"), ("db", "backup"), ("config", "check"), ("config", "show"),
     ("config", "path"), ("strategies", "list"), ("strategies", "show"), ("strategies", "start"),
     ("strategies", "stop"), ("strategies", "restart"), ("strategy", "run"),
-    ("bundle",),
+    ("bundle",), ("state",),
 ]  # fmt: skip
 GLOBALS = [
     "--config", "--database", "--api", "--account", "--output", "--no-color", "--quiet",

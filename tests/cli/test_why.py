@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from reconciler.cli import parse
+from reconciler.journal import History, past
 from tests.cli.conftest import Run
 from tests.journal.test_chain_of_reasons import tell
 from tests.stories.teller import Teller
@@ -79,6 +82,45 @@ def test_describe_shows_a_life_a_share_and_a_strategy(run: Run, told: Teller) ->
     assert "XBTUSD funding -62 XBt" in strategy
     assert "shared: A +100, B -60" in run("describe", "fill", "r1-x").out
     assert json.loads(run("describe", "strategy", "B", "-o", "json").out)["holds"]
+
+
+def test_a_moment_of_the_past_is_told_as_it_was_known_then(
+    run: Run, told: Teller, database: Path
+) -> None:
+    """What it held, wanted and waited for; the journal is folded up to there, and no further."""
+    with History.open(database) as history:
+        targets = history.query(
+            "SELECT set_us, min(version) AS first, max(version) AS last FROM targets"
+            " WHERE symbol = 'XBTUSD' GROUP BY set_us ORDER BY set_us"
+        ).dicts()
+    last = run("why", "XBTUSD", "--at", parse.iso(told.now_us + 1_000_000)).out
+    assert "target +40 (version 3, story)" in last
+    assert " at +40" in last.splitlines()[0]
+    assert len(targets) > 1
+    for row in targets:
+        found = past.ledger_at(database, row["set_us"]).ledger.books["XBTUSD"]
+        assert found.version == row["last"]
+        before = past.ledger_at(database, row["set_us"] - 1).ledger.books.get("XBTUSD")
+        assert (before.version if before is not None else 0) == row["first"] - 1
+    ended = run("why", "XBTUSD", "--at", "2001-01-01")
+    assert (ended.code, "was not a symbol of this journal then" in ended.err) == (4, True)
+    assert run("state", "--at", "whenever").code == 2
+
+
+def test_a_moment_when_nobody_wanted_anything_is_told_as_one(run: Run) -> None:
+    """As a line for people, and as rows for programs."""
+    assert run("pause", "XBTUSD", "--reason", "lunch").code == 0
+    now = parse.iso(time.time_ns() // 1000 + 1_000_000)
+    said = run("why", "XBTUSD", "--at", now).out
+    assert said.startswith(f"XBTUSD at {now} was idle at +0, waiting for resume: paused: lunch")
+    assert "nobody wanted anything of it" in said
+    rows = json.loads(run("state", "--at", now, "-o", "json").out)
+    assert rows["at"] == now
+    assert [(row["symbol"], row["target"], row["orders"]) for row in rows["symbols"]] == [
+        ("ETHUSD", None, []),
+        ("XBTUSD", None, []),
+    ]
+    assert "XBTUSD" in run("state", "--at", now).out
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,16 @@ def test_a_moment_to_come_is_said_in_many_ways(text, moment):
     assert parse.until(text, noon_us) == moment
 
 
+def test_a_time_of_day_that_was_is_the_last_one():
+    """In UTC; one that is still to come is yesterday's."""
+    noon_us, minute_us = 1_793_534_400_000_000, 60_000_000
+    assert parse.moment_us("11:52Z", now_us=noon_us) == noon_us - 8 * minute_us
+    assert parse.moment_us("12:00:00Z", now_us=noon_us) == noon_us
+    assert parse.moment_us("12:01Z", now_us=noon_us) == noon_us + minute_us - 86_400_000_000
+    with pytest.raises(UsageError, match="is not a time"):
+        parse.moment_us("11:52", now_us=noon_us)
+
+
 @pytest.mark.parametrize("text", ["soon", "14:00", "25:00Z", "2026-13-01", "-5m", "", "9999999w"])
 def test_what_is_no_moment_is_refused(text):
     """Without a Z nobody knows whose clock is meant."""
