@@ -21,6 +21,7 @@ def place(look: Look) -> None:
     """Place the next order toward the target, or say what it waits for."""
     target = look.book.target
     if target is None:
+        look.waiting_for = modes.in_words(look.ledger, look.book)
         return
     policy = policies.policy_of(look.ledger.settings, target.policy)
     if not _may(look, target, policy):

@@ -35,6 +35,20 @@ def test_a_paused_symbol_says_so_though_it_is_on_target() -> None:
     tell("target 0\npause = idle ~ paused\ntrade")
 
 
+def test_what_is_stopped_says_so_though_nobody_wants_anything() -> None:
+    """Whoever looks at it finds out before he sets a target, and not by it."""
+    tell(
+        """
+        halt                                                  = idle ~ resume: halted
+        resume
+        target +100 for 1000 freeze -> place r1 +100
+        ok r1
+        wait 1_000              -> cancel r1
+        cancelled r1 0                                        = idle ~ a decision: frozen: target ve
+        """
+    )
+
+
 def test_a_pause_of_one_symbol_leaves_the_others_alone() -> None:
     """Only the named symbol stops; a pause of the account stops all, whatever a symbol says."""
     teller = tell(
