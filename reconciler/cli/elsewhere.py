@@ -84,7 +84,7 @@ class Elsewhere:
             signal.signal(number, self._stop)
         signals = self._first_contact()
         outbox = self._outbox = Outbox(
-            self._deliver, self._refused, waiting=self._waiting, on_crash=self._broke
+            self._deliver, self._refused, waiting=self._waiting, on_crash=self._lost
         )
         host = self._host = Host(
             [self._spec],
@@ -297,6 +297,9 @@ class Elsewhere:
         elif self._waits and not why:
             self._say("info", "signal.again", strategy=self._spec.identifier)
         self._waits = why
+
+    def _lost(self, _: Signal | Change, error: Exception) -> None:
+        self._broke(error)
 
     def _broke(self, error: BaseException) -> None:
         self._failed = f"{type(error).__name__}: {error}"

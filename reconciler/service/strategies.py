@@ -85,7 +85,7 @@ class Strategies:
         self._now_us = now_us
         self._signal = signal
         self._say = say
-        self._outbox = Outbox(self._record, self._refused, on_crash=self._broke)
+        self._outbox = Outbox(self._record, self._refused, on_crash=self._not_recorded)
         self._feed: Feed | None = None
         self._host: Host | None = None
         self._asked: Wanted = ({}, ())
@@ -260,6 +260,12 @@ class Strategies:
         """An error of our own beside the loop: it ends the strategies, and not the service."""
         said = f"{type(error).__name__}: {error}"
         self._say("critical", "strategy.fail", strategy="all", detail=said, traceback=whole(error))
+
+    def _not_recorded(self, one: Signal | Change, error: Exception) -> None:
+        """What a strategy said breaks whoever is to record it: it has failed, and no other has."""
+        self._broke(error)
+        if isinstance(one, Signal) and self._host is not None:
+            self._host.later(lambda runner: runner.fail(one.strategy, error))
 
     def market_broke(self, error: BaseException) -> None:
         """The feed's thread died."""

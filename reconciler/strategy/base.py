@@ -133,6 +133,7 @@ class Strategy:
         Raises:
             BadSignal: It could not be used. Let it pass: it is a failure of the strategy.
         """
+        symbol = plain(symbol)
         if symbol not in self.symbols:
             own = ", ".join(self.symbols)
             raise BadSignal(f"signal for {str(symbol)[:40]!r}: the strategy's symbols are {own}")
@@ -177,11 +178,16 @@ def price_of(value: object) -> Decimal | None:
     return exact
 
 
+def plain(text: Any) -> Any:
+    """Text as nothing but text: a subclass of a stranger's may mean anything by itself."""
+    return text if type(text) is str or not isinstance(text, str) else str.__str__(text)
+
+
 def _number(value: object, what: str) -> Decimal:
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         raise BadSignal(f"{what} is {str(value)[:40]!r}, a {type(value).__name__}: no number")
     if isinstance(value, Decimal):
-        exact = value
+        exact = Decimal(value)
     elif isinstance(value, float):
         exact = Decimal(repr(float(value)))  # as it is written, without the tail of its bits
     else:
@@ -199,7 +205,8 @@ def _text_of(reason: object) -> str:
         raise BadSignal(f"reason is a {type(reason).__name__}; it must be text")
     if reason.isascii():
         return reason[:LONGEST_REASON]
-    return reason[:LONGEST_REASON].encode(errors="replace").decode()
+    said: str = plain(reason)
+    return said[:LONGEST_REASON].encode(errors="replace").decode()
 
 
 def parameters_of(kind: type[Strategy]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Loaded(NamedTuple):
 
     strategy: Strategy
     needs: Needs
-    said: list[Signal]
+    said: dict[str, Signal]
 
 
 class Instance:
@@ -59,7 +59,8 @@ class Instance:
         self.told_us: dict[str, int] = {}  # when it was last handed on, by symbol
         self.strategy: Strategy | None = None
         self.needs = Needs()
-        self.said: list[Signal] = []  # by the call that is under way
+        self.said: dict[str, Signal] = {}  # by the call that is under way: the last of each symbol
+        self.notes, self.noted_s = 0, 0  # for the log, in a second of the market
         self.life = 0  # rises with every start and end: calls of an earlier one are dropped
         self.defined: frozenset[str] = frozenset()
         self.lengths_us: frozenset[int] = frozenset()  # of the bars that it is told of
@@ -72,7 +73,9 @@ class Instance:
 
     def may_say(self, signal: Signal) -> bool:
         """Whether it is its own: what it is called and may signal, its code can overwrite."""
-        return signal.strategy == self.identifier and signal.symbol in self.spec.symbols
+        name = signal.strategy
+        is_own = type(name) is str and name == self.identifier
+        return is_own and signal.symbol in self.spec.symbols
 
 
 #: A row of a strategy of which nothing is known but its identifier.

@@ -33,7 +33,8 @@ class Outbox(threading.Thread):
             to be tried again, any other error of ours if it is refused.
         refused: Told what was refused, and why.
         waiting: Told once when it cannot be handed over for now, and with "" when it can again.
-        on_crash: Told an error of our own.
+        on_crash: Told an error of our own, and what was to be handed over: it is left, and the
+            next one is tried.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Outbox(threading.Thread):
         refused: Callable[[Signal | Change, ReconcilerError], None],
         *,
         waiting: Callable[[str], None] = lambda _: None,
-        on_crash: Callable[[BaseException], None] = lambda _: None,
+        on_crash: Callable[[Signal | Change, Exception], None] = lambda *_: None,
     ) -> None:
         super().__init__(name="strategies-outbox", daemon=True)
         self._deliver = deliver
@@ -93,14 +94,14 @@ class Outbox(threading.Thread):
 
     def run(self) -> None:
         """Hand over until it is over."""
-        try:
-            while (one := self._next()) is not None:
+        while (one := self._next()) is not None:
+            try:
                 self._hand_over(one)
-                with self._filled:
-                    self._busy = False
-                    self._filled.notify_all()
-        except BaseException as error:
-            self._on_crash(error)
+            except Exception as error:
+                self._on_crash(one, error)
+            with self._filled:
+                self._busy = False
+                self._filled.notify_all()
 
     def _next(self) -> Signal | Change | None:
         with self._filled:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 WAITING = "waiting for the market"
 LOAD = "load"  # the call that imports the class and makes the instance
+MOST_NOTES = 20  # of a strategy, in a second of the market
 REPEAT_US = 1_000_000  # a signal that says the same again is handed on so often, and not more
 
 
@@ -138,6 +139,12 @@ class Runner:
         self._leave_off(self.instances[identifier], "off", "")
         self.instances = {n: one for n, one in self.instances.items() if n != identifier}
         self._tell_if_loaded()
+
+    def fail(self, identifier: str, error: BaseException) -> None:
+        """What it said cannot be dealt with: it has failed, if it still runs."""
+        instance = self.instances.get(identifier)
+        if instance is not None and instance.state in ("waiting", "running"):
+            self._fail(instance, "signal", error)
 
     def fail_all(self, error: BaseException) -> None:
         """What all of them stand on has broken: every one that runs has failed."""
@@ -292,7 +299,7 @@ class Runner:
                 self._fail(instance, call.name, outcome.error)
             elif outcome.loaded is not None:
                 self._loaded(instance, outcome.loaded)
-            elif not all(map(instance.may_say, instance.said)):
+            elif not all(map(instance.may_say, list(instance.said.values()))):
                 self._fail(instance, call.name, BadSignal("it spoke as somebody else"))
             else:
                 if call.name == "on_start":
@@ -309,9 +316,8 @@ class Runner:
 
     def _send(self, instance: Instance) -> None:
         """What a callback said counts now that it has come back."""
-        said = list(instance.said)
-        instance.said.clear()
-        for signal in said:
+        for symbol in list(instance.said):  # a thread of the strategy's may be saying more
+            signal = instance.said.pop(symbol)
             before = instance.signals.get(signal.symbol)
             instance.signals[signal.symbol] = signal
             now_us = self.market.venue_us
@@ -330,12 +336,23 @@ class Runner:
             bar=spec.bar,
             parameters=spec.parameters,
         )
-        said: list[Signal] = []
-        strategy._say = said.append
-        strategy._warn = functools.partial(self._warn, instance.identifier)
+        said: dict[str, Signal] = {}
+        strategy._say = lambda signal: said.update({signal.symbol: signal})
+        strategy._warn = functools.partial(self._note, instance)
         strategy.market = self.market
         strategy.signals = MappingProxyType(instance.signals)
         return Loaded(strategy, base.needs_of(strategy), said)
+
+    def _note(self, instance: Instance, text: str) -> None:
+        """A line for the log: of many in a second the first ones, and how many more there were."""
+        second = self.market.venue_us // 1_000_000
+        if second != instance.noted_s:
+            more, instance.notes, instance.noted_s = instance.notes - MOST_NOTES, 0, second
+            if more > 0:
+                self._warn(instance.identifier, f"{more:,} more lines were left out")
+        instance.notes += 1
+        if instance.notes <= MOST_NOTES:
+            self._warn(instance.identifier, text)
 
     def _loaded(self, instance: Instance, loaded: Loaded) -> None:
         strategy, instance.needs, instance.said = loaded
@@ -371,7 +388,7 @@ class Runner:
         """Nothing of it is called any more, and what it is in the middle of counts for nothing."""
         instance.life += 1
         instance.state, instance.detail = state, detail
-        instance.strategy, instance.said = None, []
+        instance.strategy, instance.said = None, {}
 
     def _zero(self, instance: Instance) -> None:
         """End its signals in force."""

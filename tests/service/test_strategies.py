@@ -404,6 +404,25 @@ def test_a_stop_is_recorded_before_it_is_answered():
         assert house.recorded() == {"Echo_XBTUSD_1": "stopped"}
 
 
+def test_what_breaks_whoever_records_it_fails_who_said_it_and_nobody_else():
+    """An error of our own at one signal: its strategy is told to have failed, the other goes on."""
+    with House(echo(), echo("other", 2)) as house:
+        record = house.strategies._signal
+
+        def breaks(signal):
+            if signal.strategy == "Echo_XBTUSD_1":
+                raise KeyError("ours")
+            record(signal)
+
+        house.strategies._signal = breaks
+        house.sync()
+        house.until(lambda: set(house.states().values()) == {"running"})
+        house.trade(5)
+        house.until(lambda: house.states() == {"echo": "failed", "other": "running"})
+        house.until(lambda: house.signals == [5])
+        assert "KeyError: 'ours'" in house.strategies.table()[0]["detail"]
+
+
 def test_a_refused_signal_is_told_in_the_log():
     """Nobody weighs it: a strategy that leads nowhere is no secret."""
     with House(echo()) as house:

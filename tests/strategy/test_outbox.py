@@ -30,7 +30,7 @@ class Desk:
             self._take,
             lambda one, error: self.refused.append((one, str(error))),
             waiting=self.waits.append,
-            on_crash=self.crashes.append,
+            on_crash=lambda one, error: self.crashes.append((one, type(error))),
         )
 
     def _take(self, one) -> None:
@@ -106,15 +106,16 @@ def test_what_is_refused_is_told_and_left():
         assert desk.refused == [(says(1), "nobody weighs it. Nothing was changed.")]
 
 
-def test_an_error_of_our_own_is_told_and_it_ends_when_it_is_stopped():
-    """Nobody waits for an outbox that is over, nor for one that broke."""
+def test_an_error_of_our_own_is_told_and_the_others_are_handed_over():
+    """One that cannot be dealt with silences nobody else; nobody waits for one that is over."""
     desk = Desk()
     with desk:
         desk.errors = [KeyError("ours")]
         desk.open.set()
         desk.outbox.put(says(1))
-        desk.outbox.join(10)
-        assert [type(error) for error in desk.crashes] == [KeyError]
+        desk.outbox.put(says(2, "b"))
+        assert desk.outbox.drained(10)
+        assert (desk.crashes, desk.taken) == ([(says(1), KeyError)], [says(2, "b")])
     away = Desk()
     with away:
         away.errors = [Unreachable("away")] * 10**6

@@ -260,6 +260,63 @@ def test_a_signal_of_something_else_is_a_failure(name, value, said):
     assert said in told.changes[-1].detail
 
 
+class Mean(str):
+    """Text that lies."""
+
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 1
+
+    def __str__(self):
+        raise ZeroDivisionError("whoever asks")
+
+
+class Lies(Strategy):
+    def on_tick(self, tick):
+        if tick.trade is not None:
+            self.signal(Mean(SYMBOL), 1, Mean("because"))
+
+    def on_fill(self, fill):
+        self.identifier = Mean("Somebody")
+        self.signal(SYMBOL, 2)
+
+
+def test_text_is_nothing_but_text():
+    """Types of a stranger's go no further than his strategy: others store and compare the text."""
+    told = Teller(spec(Lies))
+    told.join()
+    told.trade(100)
+    (said,) = told.signals
+    assert {type(said.symbol), type(said.strategy), type(said.reason)} == {str}
+    assert (said.symbol, said.reason) == (SYMBOL, "because")
+    told.runner.fill(fill("Lies_XBTUSD_1"))
+    told.runner.drain()
+    assert (told.state(), told.signals) == ("failed", [said])
+
+
+class Floods(Strategy):
+    """Says a hundred things at once, and writes each to the log."""
+
+    def on_tick(self, tick):
+        for number in range(100 if tick.trade is not None else 0):
+            self.signal(SYMBOL, number)
+            self.warn(f"{number}")
+
+
+def test_who_talks_without_end_is_believed_at_the_last_word():
+    """Neither memory nor the log grows with what one callback says."""
+    told = Teller(spec(Floods))
+    told.join()
+    told.trade(100)
+    assert told.strengths == [99]
+    assert told.warnings == [str(number) for number in range(20)]
+    told.wait()
+    told.trade(101)
+    assert told.warnings[20:22] == ["80 more lines were left out", "0"]
+
+
 def test_strengths_are_exact():
     """A float counts as it is written; noise below any lot is gone; there is no minus zero."""
     assert strength_of(0.1 + 0.2) == Decimal("0.3")
