@@ -176,9 +176,9 @@ class BitmexGateway(Venue):
         if not isinstance(decision, PlaceOrder):
             expires_s = self._vitals.venue_us(now_us) // 1_000_000 + EXPIRES_S
         job = self._outgoing.job(decision, expires_s)
-        budget.spend(now_us, order=job.asked.kind is not Kind.DEAD_MAN)
-        job.sent, job.sent_orders = budget.sent, budget.sent_orders
         failure = self._wire.write(job)
+        budget.spend(now_us, order=job.asked.kind is not Kind.DEAD_MAN)
+        job.sent, job.sent_orders = budget.sent, budget.sent_orders  # read in this thread, later
         events = self._vitals.throttled(now_us) if budget.low else []
         if failure is not None:
             events = [*answers.events_of(job.asked, failure, now_us), *events]

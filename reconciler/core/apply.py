@@ -38,7 +38,6 @@ from reconciler.core.events import (
     OrderSeen,
     Outcome,
     PositionSeen,
-    Priced,
     Quoted,
     Resolved,
     Resumed,
@@ -69,8 +68,9 @@ def apply(turn: Turn, event: AnyEvent) -> None:
     turn.ledger.at_us = turn.at_us
     if turn.at_us >= turn.ledger.modes_end_us:
         modes.end_due(turn)
-    if isinstance(event, Priced) and isinstance(event.quote, Quoted):
-        _quoted(turn, event.quote)
+    quote = getattr(event, "quote", None)
+    if type(quote) is Quoted:
+        _quoted(turn, quote)
     _HANDLERS[type(event)](turn, event)
 
 

@@ -67,9 +67,12 @@ def reach(ledger: Ledger, book: Book, target: int) -> int:
     To flatten is to go to zero, whatever is wanted meanwhile: a strategy that goes on talking
     neither opens again what was closed nor keeps the rest of it open.
     """
-    if not only_reduces(ledger, book):
+    modes = ledger.mode, book.mode
+    if FLATTEN in modes:
+        return 0
+    if REDUCE_ONLY not in modes:
         return target
-    if flattens(ledger, book) or target * book.position <= 0:
+    if target * book.position <= 0:
         return 0
     return target if abs(target) < abs(book.position) else book.position
 

@@ -53,7 +53,7 @@ def _may(look: Look, target: Target, policy: Policy) -> bool:
         look.wait_for(what, opens_at_us(ledger, book))
         return False
     goal = modes.reach(ledger, book, target.contracts)
-    if abs(goal - book.position) > policies.band_of(policy, goal):
+    if policies.is_gap(policy, book.position, goal):
         return True
     if goal != target.contracts:
         why = modes.only_reduces(ledger, book)

@@ -67,9 +67,9 @@ def policy_of(settings: Settings, name: str) -> Policy:
     return settings.policies.get(name or settings.default_policy) or Policy()
 
 
-def band_of(policy: Policy, goal: int) -> int:
-    """How large a gap to *goal* is left alone: to zero, none is."""
-    return policy.band_contracts if goal else 0
+def is_gap(policy: Policy, position: int, goal: int) -> bool:
+    """Whether *goal* is further than what the policy leaves alone: to zero, that is nothing."""
+    return abs(goal - position) > (policy.band_contracts if goal else 0)
 
 
 def price(policy: Policy, stage: Stage, basis: Basis) -> Pricing | str:

@@ -9,7 +9,7 @@ from reconciler.core.decisions import TargetClosed, TargetHeld
 from reconciler.core.gate import coherent, may_work
 from reconciler.core.ledger import Book, Ledger, Order, Target, Work
 from reconciler.core.lifecycle import State
-from reconciler.core.policies import band_of, policy_of
+from reconciler.core.policies import is_gap, policy_of
 from reconciler.core.settings import Policy
 from reconciler.core.turn import Turn
 
@@ -118,7 +118,8 @@ def _hold(turn: Turn, book: Book) -> None:
         return
     policy = policy_of(turn.ledger.settings, target.policy)
     goal = modes.reach(turn.ledger, book, target.contracts)  # a flatten leads away from a target
-    if any(abs(n - book.position) > band_of(policy, n) for n in (target.contracts, goal)):
+    at = book.position
+    if is_gap(policy, at, target.contracts) or is_gap(policy, at, goal):
         _work(turn, book, target, policy, goal)
         target.held = False  # it was, perhaps: it has to be reached again
         return

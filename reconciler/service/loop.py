@@ -179,8 +179,7 @@ class Loop:
         next_beat_us = next_idle_us = 0
         while not done():
             now_us = self.now_us()
-            wake_us = min(engine.ledger.next_wake_us(), next_beat_us, next_idle_us)
-            wake_us = min(wake_us, schedules.next_due_us(engine.ledger))
+            wake_us = min(engine.due_us(), next_beat_us, next_idle_us)
             timeout_s = 0 if self._calls else max(0, wake_us - now_us) / 1_000_000
             ready = self._selector.select(timeout_s)
             events: list[AnyEvent] = []
@@ -195,9 +194,8 @@ class Loop:
             self._run_calls(engine)
             engine.use_quotes()
             now_us = self.now_us()
-            if engine.ledger.next_wake_us() <= now_us:
-                engine.handle([Tick(at_us=now_us)])
-            self._keep_schedules(engine, now_us)
+            if engine.due_us() <= now_us:
+                self._keep_time(engine, now_us)
             if venue is not None and now_us >= next_beat_us:
                 engine.handle(venue.tick(now_us))
             if now_us >= next_beat_us:
@@ -236,10 +234,10 @@ class Loop:
             engine.handle(events)
 
     @staticmethod
-    def _keep_schedules(engine: Engine, now_us: int) -> None:
-        """Rows that have come due, one at a time: each is checked against what came before it."""
-        if schedules.next_due_us(engine.ledger) > now_us:
-            return
+    def _keep_time(engine: Engine, now_us: int) -> None:
+        """A moment that the core asked for; rows that are due, each after what came before it."""
+        if engine.ledger.next_wake_us() <= now_us:
+            engine.handle([Tick(at_us=now_us)])
         while (event := schedules.next_event(engine.ledger, now_us)) is not None:
             engine.handle([event])
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from reconciler.core.events import AnyEvent, Tick
-from reconciler.core.ledger import Ledger
+from reconciler.core.ledger import NEVER_US, Ledger
 from reconciler.service.engine import Engine
 from reconciler.service.loop import Loop
 
@@ -23,6 +23,9 @@ class Books:
 
     def handle(self, events: Sequence[AnyEvent]) -> None:
         self.heard += events
+
+    def due_us(self) -> int:
+        return NEVER_US
 
     def use_quotes(self) -> None:
         """There are none."""
