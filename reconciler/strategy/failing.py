@@ -6,6 +6,7 @@ import traceback
 from pathlib import Path
 
 from reconciler.errors import ConfigError
+from reconciler.strategy.base import BadSignal
 
 LONGEST_DETAIL = 400
 OURS = frozenset(str(Path(__file__).with_name(name)) for name in ("runner.py", "base.py"))
@@ -18,7 +19,9 @@ def told(callback: str, error: BaseException) -> str:
         frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in OURS
     ]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    if not isinstance(error, (ConfigError, Stuck)):
+    if isinstance(error, BadSignal):
+        last = f"{callback}: {error}"
+    elif not isinstance(error, (ConfigError, Stuck)):
         last = f"{callback}: {last}"
     else:
         last, where = str(error), ""
