@@ -42,7 +42,7 @@ ARROWS: dict[str, set[str]] = {
     "simulation": {*SHELL, "paper"},
     "client": SHELL,
     "remote": DOORS,
-    "api": DOORS,
+    "api": {*DOORS, "diagram"},
     "dashboard": {*DOORS, "api"},  # its pages are served by the one server, in api/
     "embedded": {*DOORS, "paper"},
     "testing": ANY,

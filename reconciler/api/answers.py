@@ -38,6 +38,13 @@ STATUS: Mapping[str, int] = {
 _NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
+class Text(NamedTuple):
+    """A body that is not JSON."""
+
+    kind: str  # its content type
+    text: str
+
+
 class Answer(NamedTuple):
     """What is sent back."""
 
@@ -90,7 +97,11 @@ def problem(error: Problem | ReconcilerError) -> Answer:
 def encoded(answer: Answer) -> tuple[bytes, dict[str, str]]:
     """Body and headers on the wire."""
     kind = "application/problem+json" if answer.status >= 400 else "application/json"
-    return json.dumps(answer.body, default=str).encode(), {
+    if isinstance(answer.body, Text):
+        kind, raw = f"{answer.body.kind}; charset=utf-8", answer.body.text.encode()
+    else:
+        raw = json.dumps(answer.body, default=str).encode()
+    return raw, {
         "content-type": kind,
         **_NO_STORE,
         **answer.headers,

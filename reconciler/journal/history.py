@@ -9,6 +9,8 @@ Readers never create, migrate, lock or checkpoint (see `readers`).
 
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,26 +130,56 @@ class History:
         Raises:
             NotFound: There is no such view, or it has no symbols to choose by.
         """
-        if view not in VIEWS:
-            raise NotFound(f"there is no view {view!r}", next_step=f"One of {', '.join(VIEWS)}.")
-        when, order = VIEWS[view]
-        conditions: list[str] = []
-        values: list[Any] = []
-        if symbol:
-            if view in {"v_equity", "v_runs"}:
-                raise NotFound(f"{view} has no symbols", next_step="Leave the symbol out.")
-            conditions.append(f"symbol IN ({', '.join('?' * len(symbol))})")
-            values.extend(symbol)
-        for bound, compare in ((since_us, ">="), (until_us, "<")):
-            if bound is not None:
-                conditions.append(f"{when} {compare} ?")
-                values.append(_bound(when, bound))
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        conditions, values = _chosen(view, symbol, since_us, until_us)
+        order = VIEWS[view][1]
         direction = "DESC" if newest_first and view not in NOW else "ASC"
-        values.append(limit or -1)
         return self._ask(
-            f"SELECT * FROM {view}{where} ORDER BY {order} {direction} LIMIT ?", values
+            f"SELECT * FROM {view}{_where(conditions)} ORDER BY {order} {direction} LIMIT ?",
+            [*values, limit or -1],
         )
+
+    def page(
+        self,
+        view: str,
+        *,
+        symbol: Sequence[str] = (),
+        since_us: int | None = None,
+        until_us: int | None = None,
+        limit: int = 50,
+        cursor: str = "",
+    ) -> tuple[Rows, str]:
+        """
+        As `rows`, the newest first, in pages: what comes meanwhile moves none of them.
+
+        Args:
+            cursor: That the page before gave; "": the first.
+
+        Returns:
+            The rows, and the cursor of the next page; "": there is none.
+
+        Raises:
+            UsageError: The cursor is none of ours.
+        """
+        conditions, values = _chosen(view, symbol, since_us, until_us)
+        order = VIEWS[view][1]
+        if view in NOW:
+            return self._ask(
+                f"SELECT * FROM {view}{_where(conditions)} ORDER BY {order}", values
+            ), ""
+        key, skip = _of_cursor(cursor) if cursor else (None, 0)
+        if cursor:
+            conditions.append(f"{order} <= ?")
+            values.append(key)
+        found = self._ask(
+            f"SELECT * FROM {view}{_where(conditions)} ORDER BY {order} DESC LIMIT ? OFFSET ?",
+            [*values, limit + 1, skip],
+        )
+        page = Rows(found.columns, found.values[:limit])
+        if len(found.values) <= limit:
+            return page, ""
+        keys = [row[found.columns.index(order)] for row in page.values]
+        of_last = keys.count(keys[-1])  # rows of one key stand together
+        return page, _cursor(keys[-1], of_last + (skip if keys[-1] == key else 0))
 
     def status(self) -> Rows:
         """What is so now, one row a symbol."""
@@ -308,6 +340,50 @@ class History:
             if page[-1][0] <= after:  # an index that leads in a circle
                 raise faults.damaged(self.path, f"event {after} is followed by {page[-1][0]}")
             after = page[-1][0]
+
+
+def _chosen(
+    view: str, symbol: Sequence[str], since_us: int | None, until_us: int | None
+) -> tuple[list[str], list[Any]]:
+    """Conditions of SQL, and their values."""
+    if view not in VIEWS:
+        raise NotFound(f"there is no view {view!r}", next_step=f"One of {', '.join(VIEWS)}.")
+    when = VIEWS[view][0]
+    conditions: list[str] = []
+    values: list[Any] = []
+    if symbol:
+        if view in {"v_equity", "v_runs"}:
+            raise NotFound(f"{view} has no symbols", next_step="Leave the symbol out.")
+        conditions.append(f"symbol IN ({', '.join('?' * len(symbol))})")
+        values.extend(symbol)
+    for bound, compare in ((since_us, ">="), (until_us, "<")):
+        if bound is not None:
+            conditions.append(f"{when} {compare} ?")
+            values.append(_bound(when, bound))
+    return conditions, values
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _cursor(key: int | str, skip: int) -> str:
+    """The place after *skip* rows of a key, as text that nobody has to understand."""
+    return base64.urlsafe_b64encode(json.dumps([key, skip]).encode()).decode().rstrip("=")
+
+
+def _of_cursor(cursor: str) -> tuple[int | str, int]:
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        key, skip = json.loads(raw)
+        known = type(key) in (int, str) and type(skip) is int and 0 <= skip < 2**31
+        if not known or (type(key) is int and abs(key) >= 2**63):
+            raise ValueError
+    except (ValueError, TypeError, RecursionError):
+        raise UsageError(
+            f"{cursor[:40]!r} is no cursor", next_step="Give the one of the page before as it is."
+        ) from None
+    return key, skip
 
 
 #: A query's own bounds: length of text and of any value in bytes, depth, columns, attached files.

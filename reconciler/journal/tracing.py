@@ -179,3 +179,14 @@ def _status(book: Book) -> Found:
             if order.alive
         ],
     }
+
+
+def counted(history: History, symbol: str | None) -> dict[tuple[str, str, str], int]:
+    """How often each way was taken, of one symbol or of all: from, trigger, to."""
+    whose = f" WHERE symbol = {_quoted(symbol)}" if symbol is not None else ""
+    rows = history.query(
+        f"SELECT from_state, trigger, to_state, count(*) FROM v_transitions{whose}"
+        " GROUP BY from_state, trigger, to_state",
+        within_ms=5_000,
+    ).values
+    return {(start, trigger, end): count for start, trigger, end, count in rows}
