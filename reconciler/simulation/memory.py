@@ -37,7 +37,8 @@ class MemoryJournal:
         self.recall: Callable[[Any, AnyEvent, Sequence[AnyDecision]], object] = recall
         self.shape: Callable[[], Any] = Ledger
         self.broken = False
-        self._snapshot: tuple[int, bytes] | None = None
+        self._snapshot = 0, b""  # after which event, and the ledger
+        self._folded = 0, b""  # likewise; to be gone on from, as each start folds all before it
         self._derived = Rows(Present(), Run()) if thorough else None
         self._fills: set[tuple[object, ...]] = set()
 
@@ -104,16 +105,19 @@ class MemoryJournal:
     @property
     def has_snapshot(self) -> bool:
         """Whether a start is shorter than the whole."""
-        return self._snapshot is not None
+        return bool(self._snapshot[0] or self._folded[0])
 
     def recover(self, *, whole: bool = False) -> Recovered:
         """The ledger after the last event; from the first row on if *whole*."""
         seq, ledger = 0, self.shape()
-        if self._snapshot is not None and not whole:
-            seq = self._snapshot[0]
-            ledger = codec.decode_ledger(self._snapshot[1], self.shape)  # type: ignore[arg-type]
+        found = max(self._snapshot, self._folded, key=lambda kept: kept[0])
+        if found[0] and not whole:
+            seq = found[0]
+            ledger = codec.decode_ledger(found[1], self.shape)  # type: ignore[arg-type]
         for row in self.rows[seq:]:
             self.recall(ledger, *codec.decode_row(row.version, row.event, row.decisions))
+        if not whole and self.last_seq > seq:
+            self._folded = self.last_seq, codec.encode(ledger)
         return Recovered(ledger, self.last_seq, self.last_seq - seq, 0)
 
     def verify(self) -> None:
