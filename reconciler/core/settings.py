@@ -214,17 +214,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The limits in force for *symbol*."""
         return self.symbol_limits.get(symbol, self.limits)
 
-    def limit_of_account(self, name: str) -> int:
-        """A limit of the account as a whole, by its name."""
-        most: int = getattr(self.whole, name)
-        return most
-
     def rules_of(self, symbol: str) -> Rules:
         """All that orders of *symbol* have to keep."""
         rules = self._rules.get(symbol)
         if rules is None:
             rules = self._rules[symbol] = Rules(self.limits_of(symbol), self.whole)
         return rules
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """The symbols, to look one up among many."""
+        return frozenset(self.symbols)
 
     @cached_property
     def whole(self) -> Whole:

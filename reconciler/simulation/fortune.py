@@ -116,8 +116,8 @@ class Fortune:
 
     def _begin(self) -> Limits:
         settings = self.world.settings
-        self._loss = settings.limit_of_account("max_daily_loss_minor")
-        self._drawdown = settings.limit_of_account("max_drawdown_minor")
+        self._loss = settings.whole.max_daily_loss_minor
+        self._drawdown = settings.whole.max_drawdown_minor
         self._least_percent = settings.account_limits.min_margin_percent
         self._limits = settings.limits
         return settings.limits

@@ -57,7 +57,7 @@ class Pace:
         now_us = self.world.agenda.now_us
         for whose, most in (
             (decision.symbol, settings.limits_of(decision.symbol).max_orders_per_minute),
-            (ALL, settings.limit_of_account("max_orders_per_minute")),
+            (ALL, settings.whole.max_orders_per_minute),
         ):
             posts = self._minute[whose]
             posts.append(now_us)
@@ -73,7 +73,7 @@ class Pace:
             self._today.clear()
         for whose, most in (
             (decision.symbol, settings.limits_of(decision.symbol).max_orders_per_day),
-            (ALL, settings.limit_of_account("max_orders_per_day")),
+            (ALL, settings.whole.max_orders_per_day),
         ):
             self._today[whose] += 1
             if most and self._today[whose] > most:
@@ -96,7 +96,7 @@ class Pace:
         whole = sum(len(futile) for futile in self._futile.values())
         for whose, orders, most in (
             (symbol, len(self._futile[symbol]), settings.limits_of(symbol).runaway_orders),
-            (ALL, whole - len(self._futile) + 1, settings.limit_of_account("runaway_orders")),
+            (ALL, whole - len(self._futile) + 1, settings.whole.runaway_orders),
         ):
             if most and orders > most:
                 said = f"{orders} orders of {whose or 'all'}, and not a contract filled"
