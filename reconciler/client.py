@@ -210,6 +210,16 @@ class HttpDoor:
         ]
         return found
 
+    def page(self, kind: str, **params: object) -> tuple[list[dict[str, Any]], str]:
+        """A page of a listing, and the cursor of the next one; "": there is none."""
+        found = self._ask("GET", f"/{kind}", dict[str, Any], params=params)
+        return found["rows"], found["next"] or ""
+
+    def why(self, name: str, at: str = "") -> dict[str, Any]:
+        """The causes of an order, a fill or a symbol; of a symbol also as it was at a moment."""
+        params = {"at": at} if at else {}
+        return self._ask("GET", f"/why/{quote(name, safe='')}", dict[str, Any], params=params)
+
     def close(self) -> None:
         """See `Door.close`."""
         self._session.close()

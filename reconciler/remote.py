@@ -21,6 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from reconciler.service.door import (
     TargetVersion,
 )
 from reconciler.service.servicefile import ServiceFile
+from reconciler.shown import csv_of
 
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ URL = "http://127.0.0.1:8764"
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 TRIES = 3  # of what is harmless when it is repeated
 LOOK_S = 0.1
+PAGE = 1000  # rows in one answer, at most
 
 
 class Client:
@@ -170,15 +173,58 @@ class Client:
                 return dict(row)
         raise NotFound(f"there is no symbol {name[:40]!r}", symbol=name[:40])
 
-    def rows(self, kind: str, **params: str | int) -> list[dict[str, Any]]:
+    def rows(self, kind: str, *, limit: int = 50, page: int = PAGE, **params: Any) -> Rows:
         """
-        Rows of the journal, the newest first; what makes a table of rows takes them as they are.
+        Rows of the journal, the newest first.
 
         Args:
             kind: orders, fills, transitions, executions, signals, refusals, modes…
-            params: symbol, since and until (ISO 8601), limit (50; at most 1000).
+            limit: At most so many, however many pages that takes; 0: all.
+            page: So many in one answer.
+            params: symbol, since and until (ISO 8601).
         """
-        return self.door.rows(kind, **params)
+        found, cursor = Rows(), ""
+        while True:
+            most = min(page, limit - len(found)) if limit else page
+            more = {"cursor": cursor} if cursor else {}
+            rows, cursor = self.door.page(kind, limit=most, **params, **more)
+            found += rows
+            if not cursor or len(found) == limit:
+                return found
+
+    def orders(self, *, limit: int = 50, **params: Any) -> Rows:
+        """Orders of ours; see `rows`."""
+        return self.rows("orders", limit=limit, **params)
+
+    def fills(self, *, limit: int = 50, **params: Any) -> Rows:
+        """Contracts that changed hands; see `rows`."""
+        return self.rows("fills", limit=limit, **params)
+
+    def transitions(self, *, limit: int = 50, **params: Any) -> Rows:
+        """Steps of the state machine; see `rows`."""
+        return self.rows("transitions", limit=limit, **params)
+
+    def executions(self, *, limit: int = 50, **params: Any) -> Rows:
+        """What each target cost and how long it took; see `rows`."""
+        return self.rows("executions", limit=limit, **params)
+
+    def targets(self, *, limit: int = 50, **params: Any) -> Rows:
+        """Every target that there was; see `rows`."""
+        return self.rows("targets", limit=limit, **{"history": 1, **params})
+
+    def daily(self, *, limit: int = 50, **params: Any) -> Rows:
+        """What each day brought, by symbol; see `rows`."""
+        return self.rows("daily", limit=limit, **params)
+
+    def why(self, name: str, *, at: str = "") -> dict[str, Any]:
+        """
+        The causes of an order, a fill or a symbol.
+
+        Args:
+            name: Its id; a symbol's name.
+            at: Of a symbol: as it was known then (ISO 8601).
+        """
+        return self.door.why(name, at)
 
     def wait(self, *symbols: str, timeout_s: float | None = None) -> None:
         """
@@ -216,6 +262,37 @@ class Client:
             except InDoubt:
                 time.sleep(LOOK_S)
         return ask()
+
+
+class Rows(list[dict[str, Any]]):
+    """Rows of a listing: a list of dictionaries, prices as text, so that nothing is lost."""
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame`. Raises UsageError where pandas is not installed."""
+        return _of("pandas").DataFrame(list(self))
+
+    def to_polars(self) -> Any:
+        """A `polars.DataFrame`. Raises UsageError where polars is not installed."""
+        return _of("polars").DataFrame(list(self))
+
+    def to_arrow(self) -> Any:
+        """A `pyarrow.Table`. Raises UsageError where pyarrow is not installed."""
+        return _of("pyarrow").Table.from_pylist(list(self))
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write them to a file, replacing it."""
+        columns = list(self[0]) if self else []
+        Path(path).write_text(csv_of(columns, self), encoding="utf-8")
+
+
+def _of(library: str) -> Any:
+    """A library that is the user's, and no dependency of ours."""
+    try:
+        return import_module(library)
+    except ImportError:
+        raise UsageError(
+            f"{library} is not installed", next_step=f"Install it: pip install {library}."
+        ) from None
 
 
 class Target:
