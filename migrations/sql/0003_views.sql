@@ -105,57 +105,70 @@ LEFT JOIN venue_orders v ON v.n = f.venue_order;
 CREATE VIEW v_strategies AS
 SELECT
     (SELECT value FROM meta WHERE key = 'account') AS account,
-    w.strategy,
-    w.symbol,
-    CASE w.strategy
-        WHEN '' THEN coalesce(
-            (SELECT n.position FROM symbol_now n WHERE n.symbol = w.symbol), 0
-        ) - (
-            SELECT coalesce(sum(o.contracts), 0) FROM fill_shares o
-            WHERE o.symbol = w.symbol AND o.strategy <> ''
-        )
-        ELSE coalesce(p.contracts, 0)
-    END AS position,
-    coalesce(p.realised_minor, 0) AS realised_pnl_minor,
-    coalesce(p.fee_minor, 0) AS fee_minor,
-    coalesce(p.funding_minor, 0) AS funding_minor,
-    coalesce(p.currency, '') AS currency,
-    coalesce(p.fills, 0) AS fills,
-    coalesce(p.traded, 0) AS traded_contracts,
+    p.strategy,
+    p.symbol,
+    p.position,
+    p.realised_minor AS realised_pnl_minor,
+    CASE  -- at the mark that was recorded last: what it is worth, less what it cost
+        WHEN p.position <> p.contracts THEN NULL  -- not all of it came in fills that are shared
+        WHEN p.position = 0 THEN 0
+        WHEN i.inverse THEN
+            CAST(round(p.position * i.multiplier / CAST(m.mark_price AS REAL)) AS INTEGER)
+            - p.cost_minor - p.realised_minor
+        ELSE
+            CAST(round(p.position * i.multiplier * CAST(m.mark_price AS REAL)) AS INTEGER)
+            - p.cost_minor - p.realised_minor
+    END AS unrealised_pnl_minor,
+    p.fee_minor,
+    p.funding_minor,
+    p.currency,
+    p.fills,
+    p.traded AS traded_contracts,
     g.number AS signal,
     CAST(g.strength AS REAL) AS strength,
     iso(g.at_us) AS signalled_at,
     coalesce(g.reason, '') AS reason,
     coalesce(
         (
-            SELECT c.state FROM strategy_states c WHERE c.strategy = w.strategy
+            SELECT c.state FROM strategy_states c WHERE c.strategy = p.strategy
             ORDER BY c.seq DESC LIMIT 1
         ), ''
     ) AS state,
-    iso(w.at_us) AS updated_at
+    iso(p.at_us) AS updated_at
 FROM (
-    SELECT strategy, symbol, max(at_us) AS at_us
-    FROM (
-        SELECT strategy, symbol, at_us FROM fill_shares
-        UNION ALL SELECT strategy, symbol, at_us FROM signals
-    )
-    GROUP BY strategy, symbol
-) w
-LEFT JOIN (
     SELECT
         strategy,
         symbol,
+        max(at_us) AS at_us,
+        CASE strategy
+            WHEN '' THEN coalesce(
+                (SELECT n.position FROM symbol_now n WHERE n.symbol = parts.symbol), 0
+            ) - (
+                SELECT coalesce(sum(o.contracts), 0) FROM fill_shares o
+                WHERE o.symbol = parts.symbol AND o.strategy <> ''
+            )
+            ELSE sum(contracts)
+        END AS position,
         sum(contracts) AS contracts,
         sum(abs(contracts)) AS traded,
+        sum(cost_minor) AS cost_minor,
         sum(realised_minor) AS realised_minor,
         sum(CASE WHEN contracts <> 0 THEN fee_minor ELSE 0 END) AS fee_minor,
         sum(CASE WHEN contracts = 0 THEN fee_minor ELSE 0 END) AS funding_minor,
         sum(contracts <> 0) AS fills,
         max(currency) AS currency
-    FROM fill_shares GROUP BY strategy, symbol
-) p ON p.strategy = w.strategy AND p.symbol = w.symbol
+    FROM (
+        SELECT strategy, symbol, at_us, contracts, cost_minor, realised_minor, fee_minor, currency
+        FROM fill_shares
+        UNION ALL
+        SELECT strategy, symbol, at_us, 0, 0, 0, 0, '' FROM signals
+    ) parts
+    GROUP BY strategy, symbol
+) p
+LEFT JOIN instruments i ON i.symbol = p.symbol
+LEFT JOIN symbol_now m ON m.symbol = p.symbol
 LEFT JOIN signals g ON g.number = (
-    SELECT max(x.number) FROM signals x WHERE x.strategy = w.strategy AND x.symbol = w.symbol
+    SELECT max(x.number) FROM signals x WHERE x.strategy = p.strategy AND x.symbol = p.symbol
 );
 
 -- Targets that a rule said no to.

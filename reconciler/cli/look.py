@@ -73,8 +73,8 @@ KINDS: dict[str, Listing] = {
     ),
     "strategies": Listing(
         "v_strategies",
-        ("strategy", "symbol", "state", "strength", "position", "realised_pnl_minor", "fee_minor",
-         "funding_minor", "fills", "signalled_at", "reason"),
+        ("strategy", "symbol", "state", "strength", "position", "realised_pnl_minor",
+         "unrealised_pnl_minor", "fee_minor", "funding_minor", "fills", "signalled_at", "reason"),
         "strategy", "strategy",
     ),
     "refusals": Listing(

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from reconciler.core import decisions as d
 from reconciler.core import events as e
+from reconciler.core import shares
 from reconciler.core.ledger import Ledger
 from reconciler.core.step import step
 from reconciler.journal import History, Journal
@@ -159,7 +161,17 @@ def test_a_strategys_row_tells_what_it_holds_and_made(told: tuple[History, Telle
             part.realised_minor,
             part.fee_minor,
         )
+        worth = shares.value(teller.book.instrument, part.cost_contracts, Decimal("100.2"))
+        assert row["unrealised_pnl_minor"] == worth - part.cost_minor
+    made = sum(row["realised_pnl_minor"] + row["unrealised_pnl_minor"] for row in found)
+    assert abs(made - all_in_all(teller)) <= 1, "what they made is what the account made"
     assert (found[2]["signal"], found[2]["strength"], found[2]["reason"]) == (3, 0.0, "rested")
+
+
+def all_in_all(teller: Teller) -> int:
+    """What the account holds is worth, less what it paid for it: of all its trades together."""
+    paid = sum(fact.cost_minor for fact in teller.facts if isinstance(fact, d.FillBooked))
+    return shares.value(teller.book.instrument, teller.book.position, Decimal("100.2")) - paid
 
 
 def test_targets_tell_the_form_they_were_asked_in(told: tuple[History, Teller]) -> None:
