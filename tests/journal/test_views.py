@@ -45,8 +45,8 @@ COLUMNS = {
     "v_fill_shares": "seq, at, at_ms, account, symbol, strategy, contracts, price, cost_minor,"
     " fee_minor, realised_pnl_minor, currency, running_contracts, exec_id, cl_ord_id",
     "v_strategies": "account, strategy, symbol, position, realised_pnl_minor,"
-    " unrealised_pnl_minor, fee_minor, funding_minor, currency, fills, traded_contracts, signal, strength, signalled_at, reason,"
-    " state, updated_at",
+    " unrealised_pnl_minor, fee_minor, funding_minor, currency, fills, traded_contracts, signal,"
+    " strength, signalled_at, reason, state, updated_at",
     "v_refusals": "seq, at, at_ms, account, symbol, contracts, source, code, text, reason, key",
     "v_modes": "seq, at, at_ms, account, symbol, mode, by, reason, until_at",
     "v_schedules": "seq, set_at, account, name, n, due_at, symbol, contracts, policy, source,"
