@@ -322,6 +322,8 @@ class PublicFeed(Feed):
 
 def conflated(batch: list[News]) -> list[News]:
     """The batch without quotes that a later one of the same symbol has made old."""
+    if len(batch) < 2:
+        return batch
     newest: dict[str, int] = {}
     quotes = 0
     for number, news in enumerate(batch):

@@ -30,7 +30,7 @@ def _stopped(ledger: Ledger, book: Book) -> str:
         return f"stopping: {ledger.stopping}"
     if words := modes.in_words(ledger, book):
         return words
-    if book.symbol not in ledger.settings.symbols:
+    if book.symbol not in ledger.settings.named:
         return "the symbol to be configured again"
     return ""
 

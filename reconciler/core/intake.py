@@ -145,7 +145,7 @@ def check(ledger: Ledger, symbol: str, contracts: int, policy: str, reason: str)
 
 
 def _known_book(ledger: Ledger, symbol: str) -> Book:
-    if symbol not in ledger.settings.symbols:
+    if symbol not in ledger.settings.named:
         known = ", ".join(ledger.settings.symbols) or "none"
         raise UnknownSymbol(
             f"{symbol[:40]!r} is not one of the configured symbols ({known})", symbol=symbol[:40]

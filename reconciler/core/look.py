@@ -41,7 +41,7 @@ class Look:
             return f"stopping: {ledger.stopping}"
         if stop := modes.unwanted(ledger, book, order):
             return stop
-        return "" if book.symbol in ledger.settings.symbols else "not a configured symbol"
+        return "" if book.symbol in ledger.settings.named else "not a configured symbol"
 
     def cancel(self, order: Order, why: str) -> None:
         """Cancel, unless a cancel is out; repeat it with growing patience."""

@@ -88,11 +88,12 @@ def split(total: int, weights: Sequence[int]) -> list[int]:
 def order_parts(book: Book, contracts: int) -> dict[str, int]:
     """For whom an order of *contracts* is placed; empty: nobody asked for it."""
     lacks = gaps(book)
-    gap = sum(lacks.values())
+    sizes = list(lacks.values())
+    gap = sum(sizes)
     if gap * contracts <= 0:
         return {}
     most = contracts if abs(contracts) <= abs(gap) else gap
-    return dict(zip(lacks, split(most, list(lacks.values())), strict=True))
+    return dict(zip(lacks, sizes if most == gap else split(most, sizes), strict=True))
 
 
 def share_fill(turn: Turn, book: Book, row: ExecutionSeen, order: Order | None) -> None:

@@ -20,7 +20,7 @@ MOST_DOUBLINGS = 6
 def cancel(look: Look) -> None:
     """Ask for the end of each foreign order that may be cancelled, and none is asked for yet."""
     ledger, book = look.ledger, look.book
-    if ledger.settings.foreign_orders != "cancel" or book.symbol not in ledger.settings.symbols:
+    if ledger.settings.foreign_orders != "cancel" or book.symbol not in ledger.settings.named:
         return
     for order_id in sorted(book.foreign_orders):
         stranger = book.foreign_cancels.get(order_id, Stranger())

@@ -15,7 +15,7 @@ from reconciler.core import results
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.lifecycle import State
 from reconciler.core.results import DAY_US, Hit, Tally
-from reconciler.core.settings import Limits, Rules, Whole
+from reconciler.core.settings import Limits, Rules, Settings, Whole
 from reconciler.core.turn import Turn
 
 MARK_EVERY_US = 10_000_000  # what is held is valued so often, if a limit of money asks for it
@@ -56,6 +56,19 @@ def watch_account(turn: Turn) -> None:
         turn.touch_all()
 
 
+def configured(ledger: Ledger, before: Settings) -> None:
+    """A limit of losses that was off counts from now, and not from when it was on last."""
+    settings = ledger.settings
+    for symbol in settings.symbols:
+        book = ledger.book(symbol)
+        if settings.rules_of(symbol).of_losses and not before.rules_of(symbol).of_losses:
+            book.result.day = -1
+            book.quote = book.mark = None  # nobody has looked lately: the next mark is of now
+    if settings.whole.of_losses and not before.whole.of_losses:
+        for name in sorted(ledger.results):
+            ledger.results[name].day = -1
+
+
 def resumed(turn: Turn, symbols: tuple[str, ...]) -> None:
     """Somebody has seen it: losses are counted from here. No symbols: the account, too."""
     ledger = turn.ledger
@@ -77,7 +90,7 @@ def day_ends_us(at_us: int) -> int:
 
 def value_again_us(ledger: Ledger, book: Book) -> int | None:
     """When what is held is to be valued again, which a limit of money needs; None: nothing is."""
-    if not book.position or book.symbol not in ledger.settings.symbols:
+    if not book.position or book.symbol not in ledger.settings.named:
         return None
     return book.quote.at_us + MARK_EVERY_US if book.quote is not None else ledger.at_us
 

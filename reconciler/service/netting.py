@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from reconciler.core import intake
-from reconciler.core.events import AnyEvent, Share, Signalled, TargetRefused
+from reconciler.core.events import AnyEvent, Signalled, TargetRefused
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.shares import wanted
 from reconciler.errors import Refused, UnknownStrategy, UnknownSymbol, UsageError
@@ -47,11 +47,16 @@ class Weights:
         self.portfolios = portfolios
         self.strategies = strategies
         self.netter = Netter(portfolios)
-        self._named = frozenset(strategies)
+        self.named = frozenset(strategies)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Weights):
+            return NotImplemented
+        return (self.portfolios, self.strategies) == (other.portfolios, other.strategies)
 
     def has_say(self, strategy: str) -> bool:
         """Whether it is configured, or some portfolio's source: a pattern of weights is no say."""
-        return strategy in self._named or known(self.portfolios, (), strategy)
+        return strategy in self.named or known(self.portfolios, (), strategy)
 
 
 class Memory:
@@ -93,14 +98,14 @@ def checked(signal: Signal, weights: Weights, ledger: Ledger) -> Signal:
             f"signal of {signal.strategy[:80]!r} for {signal.symbol[:40]!r}: {bad}",
             next_step="The signal in force stays.",
         ) from None
-    named = signal.strategy in weights.strategies or IDENTIFIER.fullmatch(signal.strategy)
+    named = signal.strategy in weights.named or IDENTIFIER.fullmatch(signal.strategy)
     if not (named and weights.has_say(signal.strategy)):
         there = ", ".join(weights.strategies) or "none"
         raise UnknownStrategy(
             f"{signal.strategy[:80]!r} is no strategy that may signal here (configured: {there})",
             strategy=signal.strategy[:80],
         )
-    if signal.symbol not in ledger.settings.symbols:
+    if signal.symbol not in ledger.settings.named:
         symbols = ", ".join(ledger.settings.symbols) or "none"
         raise UnknownSymbol(
             f"{signal.symbol[:40]!r} is not one of the configured symbols ({symbols})",
@@ -135,8 +140,8 @@ def follow(
     batch = _Batch(ledger, at_us, why)
     for signal in said:
         batch.hear(signal)
-    for symbol, netted in _netted(batch, weights, memory).items():
-        if batch.is_due(ledger.books[symbol], netted):
+    for netted in _netted(batch, weights, memory):
+        if batch.is_due(ledger.books[netted.symbol], netted):
             batch.ask(_wanted(netted, batch, on_expiry), netted, memory)
     accepted = batch.accepted
 
@@ -148,6 +153,10 @@ def follow(
 
 class _Batch:
     """Signals that are taken at once, and what follows from them so far."""
+
+    __slots__ = (
+        "accepted", "at_us", "events", "ledger", "numbers", "refused", "repeated", "spoken", "why",
+    )  # fmt: skip
 
     def __init__(self, ledger: Ledger, at_us: int, why: str) -> None:
         self.ledger, self.at_us, self.why = ledger, at_us, why
@@ -239,28 +248,33 @@ def answer(
     )
 
 
-def _netted(batch: _Batch, weights: Weights, memory: Memory) -> dict[str, Netted]:
+def _netted(batch: _Batch, weights: Weights, memory: Memory) -> list[Netted]:
     """The targets that follow, of the symbols that are configured and whose lot is known."""
     if not weights.portfolios:
-        return {}  # whoever took all of them away has not said what to do: targets stay
-    ledger = batch.ledger
-    lots: dict[str, int] = {}
-    before: dict[str, tuple[Share, ...]] = {}
+        return []  # whoever took all of them away has not said what to do: targets stay
+    ledger, netter = batch.ledger, weights.netter
+    books: list[tuple[Book, int]] = []  # with their lots
     unsettled: set[str] = set()
-    looked = _looked_at(batch, weights, memory)
-    for symbol in looked:
+    for symbol in sorted(_looked_at(batch, weights, memory)):
         book = ledger.books.get(symbol)
-        if symbol not in ledger.settings.symbols:
+        if symbol not in ledger.settings.named:
             continue
         if book is None or book.instrument is None:
             unsettled.add(symbol)
-            continue
-        lots[symbol], before[symbol] = book.instrument.lot, book.netted
+        else:
+            books.append((book, book.instrument.lot))
     if batch.spoken or batch.why:  # repeats alone set no target that was missing
         memory.unsettled = unsettled
-    whose = {*ledger.signals, *batch.spoken} if weights.netter.is_capped else lots
-    signals = {symbol: batch.in_force(symbol, weights) for symbol in sorted(whose)}
-    return weights.netter.net(signals, lots, before)
+    if netter.is_capped:
+        signals = {s: batch.in_force(s, weights) for s in sorted({*ledger.signals, *batch.spoken})}
+        lots = {book.symbol: lot for book, lot in books}
+        found = netter.net(signals, lots, {book.symbol: book.netted for book, _ in books})
+        return list(found.values())
+    each = [
+        netter.net_one(book.symbol, batch.in_force(book.symbol, weights), lot, book.netted)
+        for book, lot in books
+    ]
+    return [netted for netted in each if netted is not None]
 
 
 def _looked_at(batch: _Batch, weights: Weights, memory: Memory) -> Iterable[str]:
@@ -282,7 +296,7 @@ def _is_news(book: Book, netted: Netted) -> bool:
     A target of somebody else's that is in force stays until they do; who of them asks for how much
     is no reason to take it back.
     """
-    if netted.contracts != sum(share.contracts for share in book.netted):
+    if netted.contracts != sum([share.contracts for share in book.netted]):
         return True
     ours = book.target is not None and bool(book.target.shares)
     return ours and netted.shares != book.netted

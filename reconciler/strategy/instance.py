@@ -22,7 +22,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str = ""  # of a failure, whole
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True):
     """One callback that is due."""
 
     instance: Instance
@@ -36,6 +36,9 @@ class Outcome(NamedTuple):
 
     error: BaseException | None = None
     loaded: Loaded | None = None
+
+
+DONE = Outcome()
 
 
 class Loaded(NamedTuple):

@@ -85,7 +85,7 @@ class Terms(NamedTuple):
         )
 
 
-class Netted(NamedTuple):
+class Netted(msgspec.Struct, frozen=True):
     """One symbol's target."""
 
     symbol: str
@@ -94,7 +94,7 @@ class Netted(NamedTuple):
     terms: Terms
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """What one strategy asks for in one portfolio."""
 
     contracts: int  # in parts, see `Asked.unit`
@@ -103,7 +103,7 @@ class Ask(NamedTuple):
     weight: str
 
 
-class Factor(NamedTuple):
+class Factor(msgspec.Struct, frozen=True, gc=False):
     """What a strategy's strength is multiplied with in one portfolio, in whole numbers."""
 
     weight: int  # in parts, see `Netter`
@@ -112,7 +112,7 @@ class Factor(NamedTuple):
     told: str  # weight and size, for people
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True):
     """What is asked for of one symbol, exactly."""
 
     unit: int  # so many parts are one contract
@@ -172,17 +172,40 @@ class Netter:
             symbol: self._asked(symbol, said, lots.get(symbol, 1))
             for symbol, said in signals.items()
         }
-        if self.is_capped:
-            for number, portfolio in enumerate(self.portfolios):
-                if portfolio.max_gross is not None:
-                    _cut_to_gross(portfolio, number, portfolio.max_gross, asked)
+        for number, portfolio in enumerate(self.portfolios):
+            if portfolio.max_gross is not None:
+                _cut_to_gross(portfolio, number, portfolio.max_gross, asked)
         found: dict[str, Netted] = {}
         for symbol in sorted(lots):
             one, shares = asked.get(symbol, NOTHING), before.get(symbol, ())
-            if one.asks or shares:
-                contracts, shares = _target(one, lots[symbol], shares)
-                found[symbol] = Netted(symbol, contracts, shares, self._terms(one))
+            if (netted := self._netted(symbol, one, lots[symbol], shares)) is not None:
+                found[symbol] = netted
         return found
+
+    def net_one(
+        self,
+        symbol: str,
+        said: Mapping[str, Signalled],
+        lot: int,
+        before: tuple[Share, ...],
+    ) -> Netted | None:
+        """The same of one symbol, where no cap goes over all of them; *said* is by strategy."""
+        assert not self.is_capped
+        return self._netted(symbol, self._asked(symbol, said, lot), lot, before)
+
+    def _netted(
+        self, symbol: str, asked: Asked, lot: int, shares: tuple[Share, ...]
+    ) -> Netted | None:
+        """The whole lots that follow, and whose they are; *shares* are those in force."""
+        if not asked.asks and not shares:
+            return None
+        in_force = sum([share.contracts for share in shares])
+        parts, below = sum(asked.allowed.values()).as_integer_ratio()
+        contracts = to_lots(parts, asked.unit * below, lot, in_force)
+        new = _shares(asked, contracts)
+        if shares and contracts == in_force and not _differ(new, shares, lot):
+            new = shares
+        return Netted(symbol, contracts, new, self._terms(asked))
 
     def _asked(self, symbol: str, said: Mapping[str, Signalled], lot: int) -> Asked:
         """What each strategy asks for after its own cap, and what the symbol's caps let through."""
@@ -272,17 +295,6 @@ def _cut_to_gross(
     if gross > Fraction(most):
         for one in spoken.values():
             one.allowed[number] *= Fraction(most) / gross
-
-
-def _target(asked: Asked, lot: int, shares: tuple[Share, ...]) -> tuple[int, tuple[Share, ...]]:
-    """The whole lots that follow, and whose they are; *shares* are those in force."""
-    in_force = sum([share.contracts for share in shares])
-    parts, below = sum(asked.allowed.values()).as_integer_ratio()
-    contracts = to_lots(parts, asked.unit * below, lot, in_force)
-    new = _shares(asked, contracts)
-    if shares and contracts == in_force and not _differ(new, shares, lot):
-        return contracts, shares
-    return contracts, new
 
 
 def to_lots(parts: int, unit: int, lot: int, in_force: int) -> int:

@@ -28,7 +28,7 @@ from reconciler.strategy.bars import KEEP, length_us
 from reconciler.strategy.base import CALLBACKS, BadSignal, Strategy
 from reconciler.strategy.failing import told, whole
 from reconciler.strategy.history import Needs as Past
-from reconciler.strategy.instance import Call, Change, Instance, Loaded, Outcome, row_of
+from reconciler.strategy.instance import DONE, Call, Change, Instance, Loaded, Outcome, row_of
 from reconciler.strategy.market import BarEvent, Market, Snapshot, Tick
 from reconciler.strategy.registry import Spec
 from reconciler.strategy.signals import Signal
@@ -289,7 +289,7 @@ class Runner:
             getattr(instance.strategy, call.name)(*arguments)
         except BaseException as error:  # even sys.exit(): the service is not the strategy's to end
             return Outcome(error)
-        return Outcome()
+        return DONE
 
     def finish(self, call: Call, outcome: Outcome) -> None:
         """Book what came of a call: the instance, its signals, or its failure."""

@@ -25,12 +25,13 @@ from reconciler.bitmex.public import conflated
 from reconciler.bitmex.public_rows import PublicRows
 from reconciler.core.decisions import AnyDecision, PlaceOrder
 from reconciler.core.events import AnyEvent, Signalled, TargetSet
-from reconciler.core.intake import Wanted, accept
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Limits, Settings
 from reconciler.core.step import step
 from reconciler.feed import Joined, News
+from reconciler.service.door import TargetRequest
 from reconciler.service.netting import Memory, Weights, checked, follow
+from reconciler.service.targeting import set_target
 from reconciler.strategy.base import Strategy
 from reconciler.strategy.history import Joiner
 from reconciler.strategy.market import GRACE_US, Market, Tick
@@ -216,12 +217,12 @@ def changed_signals(path: Path, blocks: int) -> None:
     gc.collect()
     gc.freeze()  # as the service does
     theirs: list[list[float]] = []
-    hands: list[float] = []
+    hands: list[list[float]] = []
     differences: list[float] = []
     for number in range(blocks + 1):
         targets, block = by_strategies(path, 63_000 if number % 2 else 65_000)
         whole = [sum(turn) for turn in block]
-        by_person = []
+        by_person: list[list[float]] = []
         for turn, target in enumerate(targets):
             path.idle(turn)
             us, decisions = by_hand(person, target)
@@ -231,7 +232,8 @@ def changed_signals(path: Path, blocks: int) -> None:
         if number:  # the first block has warmed all up
             theirs += block
             hands += by_person
-            differences.append(statistics.median(whole) - statistics.median(by_person))
+            alone = statistics.median([sum(turn) for turn in by_person])
+            differences.append(statistics.median(whole) - alone)
     print("where one strategy changes its mind, and an order follows:")
     titles = (
         "bytes to news: decode",
@@ -243,7 +245,10 @@ def changed_signals(path: Path, blocks: int) -> None:
     for title, found in zip(titles, zip(*theirs, strict=True), strict=True):
         row(title, found)
     row("= bytes to decision", [sum(turn) for turn in theirs])
-    row("a person's target to order: checks, core", hands)
+    checks, steps = zip(*hands, strict=True)
+    row("a person's target: checks", checks)
+    row("target to order: core", steps)
+    row("= a person's target to decision", [sum(turn) for turn in hands])
     print(f"{'= added by strategies, median over blocks':46}{statistics.median(differences):8.1f}")
 
 
@@ -266,16 +271,15 @@ def by_strategies(path: Path, bid: int) -> tuple[list[TargetSet], list[list[floa
     return targets, found
 
 
-def by_hand(person: Account, like: TargetSet) -> tuple[float, Sequence[AnyDecision]]:
-    """The same target as somebody sets it: checked against the ledger, and decided on."""
-    wanted = Wanted(
-        symbol=like.symbol, contracts=like.contracts, by=None, source="cli", reason=like.reason,
-        policy="", on_expiry="hold", expires_us=None, if_version=None, key="",
-    )  # fmt: skip
-    checking_us, accepted = timed(accept, person.ledger, wanted, person.teller.now_us)
-    assert accepted.event is not None
-    stepping_us, decisions = timed(person.record, accepted.event)
-    return checking_us + stepping_us, decisions
+def by_hand(person: Account, like: TargetSet) -> tuple[list[float], Sequence[AnyDecision]]:
+    """The same target as the service takes it from somebody: checked, and decided on."""
+    request = TargetRequest(
+        symbol=like.symbol, contracts=like.contracts, source="cli", reason=like.reason
+    )
+    now_us = person.teller.now_us
+    check_us, (events, _) = timed(set_target, request, "hold", now_us, person.ledger)
+    step_us, decisions = timed(person.record, events[0])
+    return [check_us, step_us], decisions
 
 
 def added(*stages: Sequence[float]) -> list[float]:
