@@ -137,9 +137,10 @@ def _of_last_minute(turn: Turn, times_us: list[int]) -> list[int]:
 
 
 def _configured(turn: Turn, event: Configured) -> None:
-    turn.ledger.settings = event.settings
+    before, turn.ledger.settings = turn.ledger.settings, event.settings
     for symbol in event.settings.symbols:
         turn.ledger.book(symbol)
+    watch.configured(turn.ledger, before)
     turn.touch_all()
 
 

@@ -47,7 +47,9 @@ def watch_account(turn: Turn) -> None:
         for currency in sorted(ledger.margins):
             margin = ledger.margins[currency]
             ledger.result_of(f"{currency} margin").note(turn.at_us, margin.margin_minor)
-            ledger.result_of(f"{currency} books").note(turn.at_us, _books_minor(ledger, currency))
+            books_minor = _books_minor(ledger, currency)
+            if books_minor is not None:
+                ledger.result_of(f"{currency} books").note(turn.at_us, books_minor)
     for name in sorted(ledger.results):
         _losses(ledger.hits, f"account {name} ", limits, ledger.results[name], turn.at_us)
     _margins(ledger, turn.at_us)
@@ -95,13 +97,20 @@ def value_again_us(ledger: Ledger, book: Book) -> int | None:
     return book.quote.at_us + MARK_EVERY_US if book.quote is not None else ledger.at_us
 
 
-def _books_minor(ledger: Ledger, currency: str) -> int:
-    """What all symbols settled in *currency* brought together: no deposit is in it."""
-    return sum(
-        book.result.now_minor
-        for book in ledger.books.values()
-        if book.instrument is not None and book.instrument.settle_currency == currency
-    )
+def _books_minor(ledger: Ledger, currency: str) -> int | None:
+    """
+    What all symbols settled in *currency* brought together: no deposit is in it.
+
+    None while one that is held has no mark yet: its figure is of before the limit was turned on.
+    """
+    minor = 0
+    for book in ledger.books.values():
+        if book.instrument is None or book.instrument.settle_currency != currency:
+            continue
+        if book.position and book.mark is None and book.symbol in ledger.settings.named:
+            return None
+        minor += book.result.now_minor
+    return minor
 
 
 def _losses(

@@ -6,6 +6,7 @@ In the world of these stories a contract is a dollar, paid in XBt: at 100.0 it i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -261,6 +262,25 @@ def test_a_limit_that_was_changed_is_judged_anew() -> None:
     none = of_symbol()
     assert teller.event(Configured(at_us=teller.now_us, settings=settings)) == ["incident limit"]
     assert teller.event(Configured(at_us=teller.now_us, settings=none)) == ["closed 2"]
+
+
+@pytest.mark.parametrize("whose", [of_symbol, of_account])
+def test_a_limit_that_was_off_counts_from_when_it_is_on_again(
+    whose: Callable[..., Settings],
+) -> None:
+    """What was lost while nobody asked for it is not counted; what is lost from now on is."""
+    off, on = whose(max_daily_loss_minor=0), whose(max_daily_loss_minor=2_000_000)
+    teller = tell("margin 900000000 900000000\n" + HELD.strip() + "\nwait 10_000", settings=on)
+    teller.event(Configured(at_us=teller.now_us, settings=off))
+    teller.do(["mark", "95"])
+    teller.wait(30_000)
+    teller.do(["margin", "894000000", "894000000"])
+    teller.event(Configured(at_us=teller.now_us, settings=on))
+    teller.wait(20_000)
+    assert not teller.ledger.incidents
+    assert teller.ledger.results or whose is of_symbol
+    teller.do(["mark", "92"])
+    assert "incident limit" in teller.wait(10_000)
 
 
 def test_a_drawdown_counts_from_the_best_and_lets_go_only_by_hand() -> None:
