@@ -149,9 +149,12 @@ def _open_orders(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _result_known(ledger: Ledger, book: Book, ask: Ask) -> str:
-    if book.paid_minor is None:
-        return "limits.max_daily_loss_minor: a mark to tell the result from"
-    return ""
+    if book.paid_minor is not None:
+        return ""
+    rules = ledger.settings.rules_of(book.symbol)
+    of_a_day = rules.limits.max_daily_loss_minor or rules.whole.max_daily_loss_minor
+    name = "max_daily_loss_minor" if of_a_day else "max_drawdown_minor"
+    return f"limits.{name}: a mark to tell the result from"
 
 
 def _margin_known(ledger: Ledger, book: Book, ask: Ask) -> str:

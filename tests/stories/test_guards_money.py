@@ -583,15 +583,16 @@ def test_room_for_more_than_is_wanted_cuts_nothing() -> None:
         tell("target +100 -> place r1 +100", settings=of_symbol(**{limit: 10**12}))
 
 
-def test_what_is_held_of_an_instrument_without_a_multiplier_has_no_result() -> None:
-    """It can't be valued: less of it is allowed, more is not."""
+@pytest.mark.parametrize("limit", ["max_daily_loss_minor", "max_drawdown_minor"])
+def test_what_is_held_of_an_instrument_without_a_multiplier_has_no_result(limit: str) -> None:
+    """It can't be valued: less of it is allowed, more is not; the limit that asks is named."""
     teller = Teller(position=100)
     nothing = msgspec.structs.replace(teller.instrument(SYMBOL), multiplier=0)
     teller.event(nothing)
-    settings = of_symbol(max_daily_loss_minor=10**9)
+    settings = of_symbol(**{limit: 10**9})
     teller.event(Configured(at_us=teller.now_us, settings=settings))
     assert teller.do(["target", "+200"]) == []
-    assert "a mark to tell the result from" in teller.book.waiting_for
+    assert f"limits.{limit}: a mark to tell the result from" in teller.book.waiting_for
     assert teller.do(["target", "+50"]) == ["place r1 -50 reduce"]
     teller.do(["adjust", "-10"])
     assert teller.book.paid_minor is None
