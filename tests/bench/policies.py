@@ -9,6 +9,7 @@ No sockets and no clock: the same arguments give the same table, to the last dig
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import statistics
@@ -227,12 +228,16 @@ def differences(rows: Sequence[Row]) -> list[str]:
 
 
 class Kept:
-    """Results in a file, so that a measurement that was interrupted can go on. Of one version."""
+    """Results in a file, so that a measurement that was interrupted can go on; of the same code."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, settings: Settings) -> None:
         self._path = path
+        self._of = code(settings)
         lines = path.read_text().splitlines() if path is not None and path.exists() else []
-        self._runs = {(policy, seed): rest for policy, seed, *rest in map(json.loads, lines)}
+        runs = [(of, (policy, seed), rest) for of, policy, seed, *rest in map(json.loads, lines)]
+        self._runs = {name: rest for of, name, rest in runs if of == self._of}
+        if other := sum(of != self._of for of, _, _ in runs):
+            print(f"{other} kept runs are of other code: measured again", file=sys.stderr)
 
     def run(self, policy: str, seed: int, settings: Settings) -> Run:
         """The kept result, or a new one."""
@@ -241,8 +246,19 @@ class Kept:
         made = run(policy, seed, settings)
         if self._path is not None:
             with self._path.open("a") as file:
-                print(json.dumps([policy, *made]), file=file)
+                print(json.dumps([self._of, policy, *made]), file=file)
         return made
+
+
+def code(settings: Settings) -> str:
+    """Names all that a result depends on: what decides, what is traded on, and the settings."""
+    here = Path(__file__).parent
+    package = here.parents[1] / "reconciler"
+    files = [*package.glob("core/**/*.py"), *package.glob("paper/**/*.py"), *here.glob("polic*.py")]
+    digest = hashlib.sha256(msgspec.json.encode(settings))
+    for file in sorted([*files, package / "service" / "engine.py"]):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def measure(
@@ -257,7 +273,7 @@ def measure(
 ) -> list[Row]:
     """Every policy over the same markets, some over the *fewer* first of them."""
     rows = []
-    kept = Kept(keep)
+    kept = Kept(keep, settings)
     for policy in policies:
         began = time.monotonic()
         end = first + (fewer or {}).get(policy, markets)

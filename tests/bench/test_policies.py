@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reconciler.core.settings import Settings, default_policies
@@ -110,6 +111,28 @@ def test_a_measurement_goes_on_where_it_was_interrupted(rows, settings, tmp_path
     assert [len(row.runs) for row in fewer] == [2, 1]
     monkeypatch.delattr(policies, "run")
     assert measure(["urgent"], 4, 1, settings, keep=keep) == [whole]
+
+
+def test_what_other_code_has_measured_is_measured_again(settings, tmp_path, monkeypatch, capsys):
+    """A table of two programs would tell of neither; what is kept of the first stays its own."""
+    keep, made = tmp_path / "runs.jsonl", []
+
+    def run(policy, seed, settings):
+        made.append(seed)
+        return policies.Run(seed, 50, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1)
+
+    monkeypatch.setattr(policies, "run", run)
+    measure(["urgent"], 2, 1, settings, keep=keep)
+    other = msgspec.structs.replace(settings, default_policy="urgent")
+    assert policies.code(other) != policies.code(settings)
+    measure(["urgent"], 2, 1, other, keep=keep)
+    assert "2 kept runs are of other code: measured again" in capsys.readouterr().err
+    monkeypatch.setattr(policies, "code", lambda _: "edited")
+    measure(["urgent"], 2, 1, settings, keep=keep)
+    assert made == [1, 2] * 3
+    monkeypatch.undo()
+    measure(["urgent"], 2, 1, settings, keep=keep)
+    assert made == [1, 2] * 3
 
 
 def test_every_policy_that_is_built_in_can_be_measured():
