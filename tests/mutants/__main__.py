@@ -98,8 +98,7 @@ class Trial:
         os.waitpid(child, 0)
         with os.fdopen(reader) as said:
             by = said.read()
-        assert by, "a child ended without a word"
-        return by[1:]
+        return by[1:] if by else "the end of the process"  # out of memory, or stopped by its watch
 
 
 def first_failure(session: pytest.Session, planted: tuple[ModuleType, Mutant] | None) -> str:
