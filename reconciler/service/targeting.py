@@ -80,6 +80,8 @@ def set_target(
     quote = quote_of(request.symbol) if in_money else None
     accepted = intake.accept(ledger, wanted, now_us, quote)
     note = _stands_in_the_way(ledger, request.symbol, accepted.contracts) or accepted.note
+    if accepted.event is not None:
+        note = note or _is_anothers(ledger, request.symbol)
 
     def finish(after: Ledger) -> TargetVersion:
         book = after.book(request.symbol)
@@ -110,6 +112,17 @@ def _stands_in_the_way(ledger: Ledger, symbol: str, contracts: int) -> str:
     if why and contracts != reach(ledger, book, contracts):
         return f"{why}; only what leads toward zero is worked before `reconciler resume`"
     return ""
+
+
+def _is_anothers(ledger: Ledger, symbol: str) -> str:
+    """Who set the target that is replaced, if that is a portfolio, which goes on."""
+    target = ledger.book(symbol).target
+    if target is None or not target.shares:
+        return ""
+    return (
+        f"{target.source} had set this target, and sets another once its strategies want one: "
+        "`flatten` keeps the position closed, `strategies stop` ends their signals"
+    )
 
 
 def set_targets(

@@ -18,7 +18,7 @@ from reconciler.core.settings import Limits, Settings
 from reconciler.errors import ConfigError, UnknownStrategy, UnknownSymbol, Unreachable, UsageError
 from reconciler.journal import History
 from reconciler.service import netting
-from reconciler.service.door import SignalResult, StrategyReport, TargetRequest
+from reconciler.service.door import SignalResult, StrategyReport, TargetRequest, TargetsRequest
 from reconciler.service.netting import Weights
 from reconciler.service.offline import OfflineDoor
 from reconciler.service.options import Options
@@ -537,10 +537,25 @@ def test_a_persons_target_is_the_newest(run: Any) -> None:
     service = run()
     listed(service)
     service.signal(signal("A", "0.5"))
-    service.set_target(TargetRequest(symbol="XBTUSD", contracts=30, source="ann"))
+    said = service.set_target(TargetRequest(symbol="XBTUSD", contracts=30, source="ann"))
+    assert said.note.startswith("portfolio main had set this target, and sets another once")
     service.signal(signal("A", "0.5"))
     service.signal(signal("B", "0"))
     assert [row[1:] for row in targets(service)] == [(500, "portfolio main"), (30, "ann")]
+    said = service.set_target(TargetRequest(symbol="XBTUSD", contracts=40, source="ann"))
+    assert said.note == ""
+
+
+def test_who_prunes_what_a_portfolio_holds_is_told_of_it(run: Any) -> None:
+    """It is closed, as was said; and the next change of a signal opens it again."""
+    service = run()
+    listed(service)
+    service.signal(signal("A", "0.5"))
+    done = service.set_targets(TargetsRequest(targets=(), prune=True, source="ann"))
+    assert [(one.symbol, one.contracts) for one in done.targets] == [("XBTUSD", 0)]
+    assert "portfolio main had set this target" in done.targets[0].note
+    service.signal(signal("A", "0.6"))
+    assert [row[1] for row in targets(service)] == [500, 0, 600]
 
 
 def test_a_service_that_is_over_takes_no_signal(run: Any) -> None:
