@@ -189,9 +189,9 @@ AT_ANY_PRICE: tuple[Guard, ...] = (
 OF_REQUESTS: tuple[Guard, ...] = (_orders_a_minute, _orders_a_day)
 #: Of risk, what needs no fresh price and is known before a size is: why wait for a price in vain?
 BEFORE_A_PRICE: tuple[Guard, ...] = (_open_orders, _margin_known, _hits)
+#: What a size is cut to as it is made, so it need not be asked of it at once: see `sizing`.
+CUT_TO: tuple[Guard, ...] = (_order_size, _position)
 OF_SIZE: tuple[Guard, ...] = (
-    _order_size,
-    _position,
     _position_notional,
     _result_known,
     _liquidation_known,
@@ -232,7 +232,7 @@ def asked_under(rules: Rules) -> Asked:
         of_requests=on(*OF_REQUESTS),
         before_a_price=on(*OF_REQUESTS, *BEFORE_A_PRICE),
         of_size=on(*OF_SIZE),
-        of_risk=on(*OF_REQUESTS, *OF_SIZE, *BEFORE_A_PRICE),
+        of_risk=on(*OF_REQUESTS, *CUT_TO, *OF_SIZE, *BEFORE_A_PRICE),
         lasting=on(*LASTING),
         lasting_risk=on(*LASTING, *BEFORE_A_PRICE),
     )

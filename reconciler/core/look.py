@@ -10,7 +10,6 @@ from __future__ import annotations
 from reconciler.core import modes, watch
 from reconciler.core.decisions import AnyDecision, CancelOrder, WaitingFor
 from reconciler.core.ledger import NEVER_US, Book, Order
-from reconciler.core.review import missing_fills_us
 from reconciler.core.turn import Turn
 
 
@@ -89,9 +88,6 @@ class Look:
         book = self.book
         if book.target is not None and book.target.expires_us is not None:
             self.wake(book.target.expires_us)
-        for order in book.own_orders():
-            if order.status == "ended":
-                self.wake(missing_fills_us(self.ledger, order))
         if book.hits or self.ledger.hits:
             self.wake(watch.day_ends_us(self.at_us))
         if self.rules.of_money:

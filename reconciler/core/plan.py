@@ -14,6 +14,7 @@ from reconciler.core.gate import missing
 from reconciler.core.ledger import AUDIT_EVERY_US, Book
 from reconciler.core.lifecycle import State
 from reconciler.core.look import Look
+from reconciler.core.review import missing_fills_us
 from reconciler.core.turn import Turn
 
 
@@ -23,6 +24,8 @@ def plan(turn: Turn, book: Book) -> list[AnyDecision]:
     for order in book.own_orders():
         proving.look_up(look, order)
         proving.end_doubt(look, order)
+        if order.status == "ended":
+            look.wake(missing_fills_us(look.ledger, order))
         if order.cl_ord_id != book.live:
             proving.clear_away(look, order)
     if book.state is State.IDLE:
