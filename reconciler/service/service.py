@@ -101,7 +101,8 @@ class Service(Asking, StrategyDoor):
             options.make_feed,
             in_loop=self.loop.call_soon,
             now_us=self.loop.now_us,
-            signal=self.signal,
+            record=self.loop.record,
+            take=self.desk.take,
             say=self._say,
         )
 

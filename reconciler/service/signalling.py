@@ -96,6 +96,21 @@ class Desk:
         """The targets that follow from the signals in force, with nobody having said anything."""
         return self._follow(ledger, (), why).events
 
+    def take(
+        self,
+        ledger: Ledger,
+        signals: Iterable[Signal],
+        refused: Callable[[Signal, ReconcilerError], None],
+    ) -> Sequence[AnyEvent]:
+        """Signals of strategies in the service, of each and each symbol one, for one commit."""
+        said = []
+        for signal in signals:
+            try:
+                said.append(netting.checked(signal, self.weights, ledger))
+            except ReconcilerError as refusal:
+                refused(signal, refusal)
+        return self._follow(ledger, said).events
+
     def adopt(self, weights: Weights, read_weights: ReadWeights | None, why: str) -> None:
         """Other weights are in force; the settings that come with them have all netted anew."""
         self.weights, self._read_weights, self._why = weights, read_weights, why

@@ -23,6 +23,7 @@ from reconciler.errors import NotFound, ReconcilerError, Refused
 from reconciler.feed import News
 from reconciler.service import interval, standing
 from reconciler.service.engine import Step, Watcher
+from reconciler.service.handover import Handover, Record
 from reconciler.service.standing import GONE, MOVED, OFF, Adopted
 from reconciler.service.telling import Say
 from reconciler.strategy.failing import whole
@@ -30,7 +31,6 @@ from reconciler.strategy.history import Needs
 from reconciler.strategy.host import Host
 from reconciler.strategy.instance import Change
 from reconciler.strategy.market import GRACE_US, Market
-from reconciler.strategy.outbox import Outbox
 from reconciler.strategy.registry import Spec
 from reconciler.strategy.runner import Runner
 from reconciler.strategy.signals import Signal
@@ -46,6 +46,11 @@ MakeFeed = Callable[
         Callable[[BaseException], None],
     ],
     Feed,
+]
+
+#: What is to be recorded of signals, and whom to tell of those that are refused.
+Take = Callable[
+    [Ledger, Iterable[Signal], Callable[[Signal, ReconcilerError], None]], Sequence[AnyEvent]
 ]
 
 Wanted = tuple[Mapping[str, Needs], tuple[str, ...]]
@@ -66,7 +71,8 @@ class Strategies:
         make_feed: Makes the source of market data, once it is known what is needed.
         in_loop: Runs a call in the loop and steps what it returns.
         now_us: The time for events.
-        signal: Records a signal, and returns once it is; called in a thread of its own.
+        record: Of the loop, as `Handover` has it.
+        take: What is to be recorded of signals; it is handed whom to tell of those it refuses.
     """
 
     def __init__(
@@ -76,16 +82,17 @@ class Strategies:
         *,
         in_loop: Callable[[Callable[[], Iterable[AnyEvent]]], None],
         now_us: Callable[[], int],
-        signal: Callable[[Signal], object],
+        record: Record,
+        take: Take,
         say: Say,
     ) -> None:
         self.specs = tuple(specs)
         self._make_feed = make_feed
         self._in_loop = in_loop
         self._now_us = now_us
-        self._signal = signal
+        self._take = take
         self._say = say
-        self._outbox = Outbox(self._record, self._refused, on_crash=self._not_recorded)
+        self._handover = Handover(record, self._events, self._event, self._not_recorded)
         self._feed: Feed | None = None
         self._host: Host | None = None
         self._asked: Wanted = ({}, ())
@@ -122,7 +129,7 @@ class Strategies:
             own,
             Market(symbols, grace_us=GRACE_US),
             venue_us=self._venue_us,
-            on_signal=self._outbox.put,
+            on_signal=self._handover.put,
             on_change=self._changed,
             warn=lambda strategy, text: self._say(
                 "warning", "strategy.note", strategy=strategy, text=text
@@ -132,7 +139,6 @@ class Strategies:
             on_loaded=lambda: self._in_loop(self._connect),
             signals=[one for spec in own for one in standing.in_force(ledger, spec.identifier)],
         )
-        self._outbox.start()
         interval.enter()
         for spec in own:
             if (why := standing.held_back(spec, ledger)) is not None:
@@ -249,7 +255,6 @@ class Strategies:
         if self._host is not None:
             self._host.stop()
             interval.leave()
-        self._outbox.stop()
 
     # -- in the strategies' threads
 
@@ -261,10 +266,10 @@ class Strategies:
         said = f"{type(error).__name__}: {error}"
         self._say("critical", "strategy.fail", strategy="all", detail=said, traceback=whole(error))
 
-    def _not_recorded(self, one: Signal | Change, error: Exception) -> None:
+    def _not_recorded(self, one: Signal, error: Exception) -> None:
         """What a strategy said breaks whoever is to record it: it has failed, and no other has."""
         self._broke(error)
-        if isinstance(one, Signal) and self._host is not None:
+        if self._host is not None:
             self._host.later(lambda runner: runner.fail(one.strategy, error))
 
     def market_broke(self, error: BaseException) -> None:
@@ -286,17 +291,13 @@ class Strategies:
             detail=change.detail,
             **said,
         )
-        self._outbox.put(change)
+        self._handover.put(change)
 
-    def _record(self, one: Signal | Change) -> None:
-        if isinstance(one, Signal):
-            self._signal(one)
-        else:
-            self._in_loop(lambda: [self._event(one)])
+    def _events(self, ledger: Ledger, signals: Iterable[Signal]) -> Sequence[AnyEvent]:
+        return self._take(ledger, signals, self._refused)
 
-    def _refused(self, one: Signal | Change, error: ReconcilerError) -> None:
-        """A signal that leads nowhere: nobody weighs it, or its target is refused."""
-        assert isinstance(one, Signal)
+    def _refused(self, one: Signal, error: ReconcilerError) -> None:
+        """A signal that leads nowhere: nobody weighs it."""
         self._say(
             "warning",
             "signal.refused",
@@ -350,7 +351,7 @@ class Strategies:
                 runner.start(name)
 
         self._host.do(command)
-        if not self._outbox.handed_over(HANDED_OVER_WITHIN_S):
+        if not self._handover.handed_over(HANDED_OVER_WITHIN_S):
             raise TimeoutError("it is done, and not recorded yet: the service is busy")
         identifier = self._host.runner.instance(name).identifier
         return next(row for row in self.table() if row["strategy"] == identifier)

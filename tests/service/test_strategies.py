@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from threading import Timer
 from types import SimpleNamespace
 
 import pytest
@@ -90,7 +91,8 @@ class House:
             self.make_feed,
             in_loop=self.step,
             now_us=lambda: AT_US,
-            signal=lambda signal: self.signals.append(signal.strength),
+            record=self.record,
+            take=lambda ledger, signals, refused: self.take(signals, refused),
             say=lambda level, event, **values: self.said.append((level, event, values)),
         )
         self.watch = self.strategies.watcher(self.ledger)
@@ -102,6 +104,15 @@ class House:
     def step(self, call) -> None:
         for event in call():
             self.ledger.strategies[event.strategy] = event
+
+    def record(self, make) -> None:
+        events, finish = make(self.ledger)
+        self.step(lambda: events)
+        finish(self.ledger)
+
+    def take(self, signals, refused):
+        self.signals += [signal.strength for signal in signals]
+        return ()
 
     def adopt(self, *specs: Spec):
         adopted = self.strategies.adopt(specs, self.ledger)
@@ -368,8 +379,8 @@ def test_a_restart_is_no_stop_that_a_kill_could_make_last():
         house.sync()
         house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "running"})
         recorded = []
-        record = house.strategies._record
-        house.strategies._outbox._deliver = lambda one: (recorded.append(one.state), record(one))
+        step = house.step
+        house.step = lambda call: step(lambda: [recorded.append(e.state) or e for e in call()])
         house.strategies.do("echo", "restart", by="me")
         house.until(lambda: recorded)
         assert recorded == ["running"]
@@ -398,8 +409,8 @@ def test_a_stop_is_recorded_before_it_is_answered():
         door = Door(house)
         house.sync()
         house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "running"})
-        record = house.strategies._record
-        house.strategies._outbox._deliver = lambda one: (time.sleep(0.1), record(one))
+        record = house.strategies._handover._record
+        house.strategies._handover._record = lambda make: Timer(0.1, record, [make]).start()
         door.strategy("echo", "stop", by="me")
         assert house.recorded() == {"Echo_XBTUSD_1": "stopped"}
 
@@ -407,14 +418,14 @@ def test_a_stop_is_recorded_before_it_is_answered():
 def test_what_breaks_whoever_records_it_fails_who_said_it_and_nobody_else():
     """An error of our own at one signal: its strategy is told to have failed, the other goes on."""
     with House(echo(), echo("other", 2)) as house:
-        record = house.strategies._signal
+        take = house.take
 
-        def breaks(signal):
-            if signal.strategy == "Echo_XBTUSD_1":
+        def breaks(signals, refused):
+            if any(signal.strategy == "Echo_XBTUSD_1" for signal in signals):
                 raise KeyError("ours")
-            record(signal)
+            return take(signals, refused)
 
-        house.strategies._signal = breaks
+        house.take = breaks
         house.sync()
         house.until(lambda: set(house.states().values()) == {"running"})
         house.trade(5)
@@ -427,10 +438,12 @@ def test_a_refused_signal_is_told_in_the_log():
     """Nobody weighs it: a strategy that leads nowhere is no secret."""
     with House(echo()) as house:
 
-        def refuse(signal):
-            raise Refused("nobody weighs it")
+        def refuse(signals, refused):
+            for signal in signals:
+                refused(signal, Refused("nobody weighs it"))
+            return ()
 
-        house.strategies._signal = refuse
+        house.take = refuse
         house.sync()
         house.until(lambda: house.states() == {"echo": "running"})
         house.trade(5)
