@@ -162,7 +162,7 @@ def strength_of(value: object) -> Decimal:
     if type(value) is int and (small := _SMALL.get(value)) is not None:
         return small
     exact = _number(value, "strength")
-    if abs(exact) > MOST_STRENGTH:
+    if exact.copy_abs() > MOST_STRENGTH:  # abs() has a limit of its own, and raises
         raise BadSignal(f"strength is {exact:.3E}; at most {MOST_STRENGTH:,} is believed")
     rounded = exact.quantize(STEP, context=_ROOMY).normalize(_ROOMY)
     return rounded if rounded else Decimal(0)  # never -0

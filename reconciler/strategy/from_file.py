@@ -62,14 +62,15 @@ class FromFile(Strategy):
         self._done = seen
         try:
             strengths = self._read()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError, csv.Error) as error:
             self.warn(f"{self._path}: {error}; nothing was changed")
             return
         for symbol, (strength, reason) in strengths.items():
             self.signal(symbol, strength, reason)
 
     def _read(self) -> Strengths:
-        raw = self._path.read_bytes()
+        with self._path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
         if len(raw) > LARGEST:
             raise ValueError(f"it is larger than {LARGEST:,} bytes")
         text = raw.decode("utf-8-sig")
@@ -87,7 +88,7 @@ def of_toml(text: str) -> Strengths:
     Raises:
         ValueError: It is none, or holds something else.
     """
-    values = tomllib.loads(text, parse_float=Decimal)
+    values = tomllib.loads(text, parse_float=_decimal)
     targets = values.get("targets")
     if not isinstance(targets, dict):
         raise ValueError("it has no table [targets]")
@@ -117,11 +118,18 @@ def of_csv(text: str) -> Strengths:
         if symbol in found:
             raise ValueError(f"{symbol[:40]!r} is there twice")
         try:
-            value = Decimal(row[number].strip())
-        except InvalidOperation:
-            raise ValueError(f"{symbol[:40]}: {row[number][:40]!r} is no number") from None
+            value = _decimal(row[number].strip())
+        except ValueError as error:
+            raise ValueError(f"{symbol[:40]}: {error}") from None
         found[symbol] = (_strength(symbol, value), row.get("reason") or "")
     return found
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{text[:40]!r} is no number") from None
 
 
 def _strength(symbol: str, value: object) -> Decimal:

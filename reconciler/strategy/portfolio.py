@@ -399,7 +399,7 @@ def _known_symbol(where: str, name: str, symbols: Sequence[str]) -> None:
 
 
 def _bounded(what: str, number: Decimal, *, zero: bool) -> None:
-    if not number.is_finite() or abs(number) > 10**9 or (not number and not zero):
+    if not number.is_finite() or number.copy_abs() > 10**9 or (not number and not zero):
         raise ConfigError(f"{what} is {str(number)[:40]}; it must be a number up to 1,000,000,000")
 
 

@@ -8,7 +8,8 @@ Weights in a file of their own, read again whenever it changes.
     XBTUSD = 800
 
 A table that is there takes the place of the one in the configuration. What is wrong in it is one
-clear error, and the weights before it stay in force, all of them.
+clear error, and the weights before it stay in force, all of them. One that is being written is let
+be until two looks in a row find it the same: half a file may make sense, and mean something else.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ class WeightFiles:
     ) -> None:
         self._portfolios = tuple(portfolios)
         self._strategies, self._symbols = tuple(strategies), tuple(symbols)
-        self._seen: tuple[Signature | None, ...] | None = None
+        self._seen: tuple[Signature | None, ...] | None = None  # what was read, well or not
+        self._looked: tuple[Signature | None, ...] | None = None  # at the look before
 
     def changed(self) -> tuple[Portfolio, ...] | None:
         """
-        All portfolios, if this is the first time or a file is another than when last asked.
+        All portfolios, if this is the first time or a file is another, and was at the last look.
 
         Raises:
             ConfigError: A file can't be read, or says what makes no sense. Told once for each
@@ -57,7 +59,8 @@ class WeightFiles:
             _signature(Path(one.weights_file).expanduser()) if one.weights_file else None
             for one in self._portfolios
         )
-        if now == self._seen:
+        at_rest, self._looked = now == self._looked, now
+        if now == self._seen or not (at_rest or self._seen is None):
             return None
         self._seen = now
         found = tuple(_with_file(one) for one in self._portfolios)
@@ -80,6 +83,8 @@ def _with_file(portfolio: Portfolio) -> Portfolio:
     path = Path(portfolio.weights_file).expanduser()
     where = f"portfolio.{portfolio.name}: {path}"
     try:
+        if not path.is_file() and path.exists():
+            raise ConfigError(f"{where} is no plain file")  # to open a pipe may take for ever
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES:
@@ -89,6 +94,8 @@ def _with_file(portfolio: Portfolio) -> Portfolio:
         raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not understood: {str(error)[:200]}") from None
+    except ArithmeticError:
+        raise ConfigError(f"{where} has a number that is too long") from None
     for name in tables:
         if name not in {"strategies", "symbols"}:
             raise ConfigError(f"{where}: {name[:40]!r} is no table here; strategies, symbols are")

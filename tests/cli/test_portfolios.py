@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -50,11 +51,23 @@ def test_weights_are_told_once_they_change(home: Path) -> None:
     again = wiring.weights_again(load([written(home, STRATEGY + documented())], environ={}))
     assert again is not None
     assert again() is None
-    file.write_text("[strategies]\nNobody = 1\n")
-    with pytest.raises(ConfigError, match="'Nobody' has a weight"):
-        again()
+    for number, (bad, said) in enumerate(
+        (
+            ("[strategies]\nNobody = 1\n", "'Nobody' has a weight"),
+            ("[strategies]\nnotebook_7 = 1e9999999999\n", "the weight of notebook_7 is"),
+            ("[strategies]\nnotebook_7 = 1e9999999999999999999\n", "a number that is too long"),
+        )
+    ):
+        file.write_text(bad)
+        os.utime(file, ns=(number, number))
+        assert again() is None, "it may still be being written"
+        with pytest.raises(ConfigError, match=said):
+            again()
+        assert again() is None
+    file.write_text("")  # on its way: an editor empties it first, and that would be other weights
     assert again() is None
     file.write_text("[strategies]\nnotebook_7 = 3\n")
+    assert again() is None
     found = again()
     assert found is not None
     assert found.portfolios[0].strategies == {"notebook_7": 3}

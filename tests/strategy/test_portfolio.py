@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping
 from decimal import Decimal
@@ -327,7 +328,10 @@ def test_a_weights_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     assert first[0].symbols == portfolio().symbols
     assert first[1] == portfolio("x")
     assert files.changed() is None
+    path.write_text("[symbols]\nXBTUSD = 5\n")
+    assert files.changed() is None  # it may be half of a file: at the next look, if it is the same
     path.write_text("[symbols]\nXBTUSD = 5\n[strategies]\nB = -1\n")
+    assert files.changed() is None
     again = files.changed()
     assert again is not None
     assert (again[0].strategies, again[0].symbols) == ({"B": -1}, {"XBTUSD": 5})
@@ -355,11 +359,20 @@ def test_a_bad_weights_file_is_one_clear_error(tmp_path: Path, text: str | None,
     files = WeightFiles([portfolio(weights_file=str(path))], ["A", "B"], list(LOTS))
     assert files.changed() is not None
     path.unlink() if text is None else path.write_text(text)
+    assert files.changed() is None
     with pytest.raises(ConfigError) as caught:
         files.changed()
     assert said in str(caught.value)
     assert files.changed() is None
     path.write_text("[strategies]\nB = 2\n")
+    assert files.changed() is None
     found = files.changed()
     assert found is not None
     assert found[0].strategies == {"B": 2}
+
+
+def test_a_weights_file_that_is_no_file_holds_nobody_up(tmp_path: Path) -> None:
+    """The trading loop reads it: a pipe that nobody writes into would stop it for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="is no plain file"):
+        WeightFiles([portfolio(weights_file=str(tmp_path / "pipe"))], ["A", "B"], []).changed()

@@ -193,11 +193,25 @@ def test_a_file_that_changes_is_followed(tmp_path):
         ("reason = 1\n[targets]\n", "its reason is no text"),
         (b"[targets]\nXBTUSD = 1 # \xff\n", "can't decode"),
         (b"#" * 1_000_001, "it is larger than 1,000,000 bytes"),
+        ("[targets]\nXBTUSD = 1e400\n", "strength is 1.000E+400"),
+        ("[targets]\nXBTUSD = 1e9999999999\n", "at most 1,000,000 is believed"),
+        ("[targets]\nXBTUSD = 1e9999999999999999999\n", "is no number"),
+        ("[targets]\nXBTUSD = " + "[" * 5000, "recursion"),
+        ("symbol,strength\nXBTUSD,nan\n", "XBTUSD: strength is NaN; it must be finite"),
+        ("symbol,strength\nXBTUSD,1e9999999999999999999\n", "is no number"),
+        ('symbol,strength\n"XBTUSD"",1\n', "unexpected end of data"),
+        ("symbol,strength\nXBTUSD," + "1" * 200_000, "field larger than field limit"),
+        ("symbol,strength\nXBTUSD,2\nXBTUSD,3\n", "'XBTUSD' is there twice"),
+        ("symbol,strength\nXBTUSD,2\nETHUSD\n", "line 3 has not as many columns as the head"),
     ],
 )
 def test_a_bad_file_is_told_and_changes_nothing(tmp_path, text, said):
     """All of it or nothing: a symbol that is none refuses those beside it, too."""
-    file = File(tmp_path / "t.toml", "[targets]\nXBTUSD = 1\n")
+    is_csv = isinstance(text, str) and text.startswith("symbol")
+    file = File(
+        tmp_path / ("t.csv" if is_csv else "t.toml"),
+        "symbol,strength\nXBTUSD,1\n" if is_csv else "[targets]\nXBTUSD = 1\n",
+    )
     file.write(text)
     file.told.wait(3)
     (warning,) = file.told.warnings
@@ -205,7 +219,7 @@ def test_a_bad_file_is_told_and_changes_nothing(tmp_path, text, said):
     assert warning.endswith("nothing was changed")
     assert file.said == ["XBTUSD +1"]
     assert file.told.state() == "running"
-    file.write("[targets]\nXBTUSD = 2\n")
+    file.write("symbol,strength\nXBTUSD,2\n" if is_csv else "[targets]\nXBTUSD = 2\n")
     assert file.said == ["XBTUSD +1", "XBTUSD +2"]
 
 
