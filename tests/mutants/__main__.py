@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import _lru_cache_wrapper, cached_property
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
@@ -36,6 +37,7 @@ def functions(module: ModuleType) -> Iterator[FunctionType]:
         inside = vars(thing).values() if isinstance(thing, type) else (thing,)
         for one in inside:
             one = one.fget if isinstance(one, property) else getattr(one, "__func__", one)
+            one = one.func if isinstance(one, cached_property) else getattr(one, "__wrapped__", one)
             if isinstance(one, FunctionType) and one.__code__.co_filename == module.__file__:
                 yield one
 
@@ -55,6 +57,9 @@ def plant(module: ModuleType, mutant: Mutant) -> None:
     changed = codes(compile(mutant.text, str(module.__file__), "exec"))
     for function in functions(module):
         function.__code__ = changed[function.__qualname__]
+    for thing in vars(module).values():
+        if isinstance(thing, _lru_cache_wrapper):
+            thing.cache_clear()  # what the code before has found
 
 
 class Trial:

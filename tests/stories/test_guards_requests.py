@@ -33,6 +33,7 @@ def round_trip(first: int) -> str:
     ("account", "own", "said"),
     [
         (None, 2, "limits.max_orders_per_day = 2"),
+        (AccountLimits(max_orders_per_day=0), 2, "limits.max_orders_per_day = 2"),
         (AccountLimits(max_orders_per_day=2), 0, "limits.account.max_orders_per_day = 2"),
     ],
 )

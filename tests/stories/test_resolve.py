@@ -205,6 +205,17 @@ def test_a_person_s_freeze_that_was_decided_does_not_end_the_next_one() -> None:
     assert teller.book.frozen_by == "by_hand"
 
 
+def test_a_decision_about_something_else_leaves_a_person_s_freeze_its_end() -> None:
+    """Else it would stay frozen for good, though somebody said until when."""
+    teller = tell("target +100\nfreeze XBTUSD for 60000", position=100)
+    teller.do(["liquidation", "-60", "y1"])
+    teller.do(["position", "40"])
+    decide(teller, "liquidation", "adopt")
+    assert teller.book.frozen_by == "by_hand"
+    assert "ended freeze" in teller.wait(60_000)
+    assert teller.book.frozen == ""
+
+
 def test_a_decision_about_the_second_leaves_the_first() -> None:
     """The freeze is of the incident that came first, and that one is still open."""
     teller = tell("target +100\nfreeze XBTUSD", position=100)
