@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import gc
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -29,7 +32,11 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Limits, Settings
 from reconciler.core.step import step
 from reconciler.feed import Joined, News
+from reconciler.journal import Journal
 from reconciler.service.door import TargetRequest
+from reconciler.service.engine import Engine
+from reconciler.service.handover import Handover
+from reconciler.service.loop import Loop
 from reconciler.service.netting import Memory, Weights, checked, follow
 from reconciler.service.targeting import set_target
 from reconciler.strategy.base import Strategy
@@ -122,7 +129,7 @@ class Account:
             of_stories.clear()
 
 
-class Path:
+class Way:
     """The whole way in one thread, stage by stage."""
 
     def __init__(self, others: int) -> None:
@@ -188,31 +195,31 @@ def timed(call: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
 
 def quote_to_decision(rounds: int, others: int) -> None:
     """Measure, and print."""
-    path = Path(others)
+    way = Way(others)
     decode, strategy = [], []
     for number in range(rounds):
         said = quote(SYMBOLS[number % len(SYMBOLS)], 63_000 + number // len(SYMBOLS) % 500)
-        us, batch = timed(path.decode, said)
+        us, batch = timed(way.decode, said)
         decode.append(us)
-        strategy.append(timed(path.strategies, batch)[0])
-    assert {signal.symbol for signal in path.said} == set(SYMBOLS)
-    assert len(path.said) < rounds * (1 + others) / 10, "the same is told now and then at most"
+        strategy.append(timed(way.strategies, batch)[0])
+    assert {signal.symbol for signal in way.said} == set(SYMBOLS)
+    assert len(way.said) < rounds * (1 + others) / 10, "the same is told now and then at most"
     whom = f"{len(SYMBOLS)} symbols, {1 + others} {'strategies' if others else 'strategy'} on each"
     print(f"\nquote to decision, µs a quote: {whom}")
     print(f"{'':46}{'p50':>8}{'p99':>8}")
     row("bytes to news: decode", decode)
     row("news to signal: market, strategies", strategy)
     row("= bytes to signal, which is unchanged", added(decode, strategy))
-    changed_signals(path, max(rounds // 2_000, 4))
+    changed_signals(way, max(rounds // 2_000, 4))
 
 
-def changed_signals(path: Path, blocks: int) -> None:
+def changed_signals(way: Way, blocks: int) -> None:
     """Each symbol in its turn: its bid crosses the level, and an order follows."""
     person = Account()
-    for event in path.net({(one.strategy, one.symbol): one for one in path.said}.values()):
-        decisions = path.account.record(event)
+    for event in way.net({(one.strategy, one.symbol): one for one in way.said}.values()):
+        decisions = way.account.record(event)
         if isinstance(event, TargetSet):  # what was said so far is in force, for both
-            path.account.settle(decisions)
+            way.account.settle(decisions)
             person.settle(by_hand(person, event)[1])
     gc.collect()
     gc.freeze()  # as the service does
@@ -220,11 +227,11 @@ def changed_signals(path: Path, blocks: int) -> None:
     hands: list[list[float]] = []
     differences: list[float] = []
     for number in range(blocks + 1):
-        targets, block = by_strategies(path, 63_000 if number % 2 else 65_000)
+        targets, block = by_strategies(way, 63_000 if number % 2 else 65_000)
         whole = [sum(turn) for turn in block]
         by_person: list[list[float]] = []
         for turn, target in enumerate(targets):
-            path.idle(turn)
+            way.idle(turn)
             us, decisions = by_hand(person, target)
             person.settle(decisions)
             by_person.append(us)
@@ -252,22 +259,22 @@ def changed_signals(path: Path, blocks: int) -> None:
     print(f"{'= added by strategies, median over blocks':46}{statistics.median(differences):8.1f}")
 
 
-def by_strategies(path: Path, bid: int) -> tuple[list[TargetSet], list[list[float]]]:
+def by_strategies(way: Way, bid: int) -> tuple[list[TargetSet], list[list[float]]]:
     """A block: what was set, and the µs of each stage, turn by turn."""
     targets, found = [], []
     for turn, symbol in enumerate(SYMBOLS):
-        path.idle(turn)
-        decode_us, batch = timed(path.decode, quote(symbol, bid))
-        strategy_us, _ = timed(path.strategies, batch)
-        net_us, (signal, target) = timed(path.net, path.said)
+        way.idle(turn)
+        decode_us, batch = timed(way.decode, quote(symbol, bid))
+        strategy_us, _ = timed(way.strategies, batch)
+        net_us, (signal, target) = timed(way.net, way.said)
         assert isinstance(signal, Signalled)
         assert isinstance(target, TargetSet)
-        record_us, _ = timed(path.account.record, signal)
-        target_us, decisions = timed(path.account.record, target)
-        path.account.settle(decisions)
+        record_us, _ = timed(way.account.record, signal)
+        target_us, decisions = timed(way.account.record, target)
+        way.account.settle(decisions)
         targets.append(target)
         found.append([decode_us, strategy_us, net_us, record_us, target_us])
-    path.account.rest()
+    way.account.rest()
     return targets, found
 
 
@@ -280,6 +287,49 @@ def by_hand(person: Account, like: TargetSet) -> tuple[list[float], Sequence[Any
     check_us, (events, _) = timed(set_target, request, "hold", now_us, person.ledger)
     step_us, decisions = timed(person.record, events[0])
     return [check_us, step_us], decisions
+
+
+def wake_up(rounds: int) -> None:
+    """From a signal in the strategies' thread to the loop, which was asleep: measure, and print."""
+    loop, over, came = Loop(), threading.Event(), threading.Event()
+    arrived_ns: list[int] = []
+
+    def turn() -> None:
+        with (
+            TemporaryDirectory(prefix="bench-") as folder,
+            Journal.open(Path(folder) / "journal.db", account="bench") as journal,
+        ):
+            loop.run(Engine(Ledger(), journal, loop.now_us), None, over.is_set)
+
+    def take(_: Ledger, signals: Iterable[Signal]) -> tuple[()]:
+        arrived_ns.append(time.perf_counter_ns())
+        came.set()
+        return ()
+
+    turning = threading.Thread(target=turn)
+    turning.start()
+    handover = Handover(loop.record, take, _refuse, _refuse)
+    signal = Signal(strategy="lean", symbol=SYMBOLS[0], strength=Decimal(1))
+    found = []
+    try:
+        for _ in range(rounds):
+            time.sleep(0.005)  # the loop has gone to sleep
+            start_ns = time.perf_counter_ns()
+            handover.put(signal)
+            came.wait(10)
+            came.clear()
+            found.append((arrived_ns[-1] - start_ns) / 1_000)
+    finally:
+        over.set()
+        loop.call_soon(tuple)
+        turning.join(10)
+        loop.close()
+    print()
+    row("beside it: the loop is woken for a signal", found)
+
+
+def _refuse(*_: object) -> Any:
+    raise AssertionError("nothing but signals is handed over here")
 
 
 def added(*stages: Sequence[float]) -> list[float]:

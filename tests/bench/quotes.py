@@ -30,7 +30,7 @@ from reconciler.strategy.host import Host
 from reconciler.strategy.market import GRACE_US, Market, Tick
 from reconciler.strategy.registry import Spec
 from tests.bench import quotes as quotes_module  # strategies are loaded from it, by name
-from tests.bench.decision import quote_to_decision
+from tests.bench.decision import quote_to_decision, wake_up
 from tests.bench.rounds import machine
 from tests.bench.sender import LOT, QUOTES_S, SYMBOLS, TRADES_S, play
 
@@ -168,6 +168,7 @@ def main() -> int:
         return 0
     for others in (0, 2):
         quote_to_decision(4_000 if wanted.quick else 40_000, others)
+    wake_up(200 if wanted.quick else 2_000)
     hundred_symbols(5 if wanted.quick else 20)
     return 0
 
