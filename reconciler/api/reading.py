@@ -79,6 +79,8 @@ def parsed(body: bytes, shape: type[T], *, number: Callable[[str], object] | Non
     except (ValueError, RecursionError) as error:
         said = str(error) if not isinstance(error, json.JSONDecodeError) else error.msg
         raise Problem(400, "bad_request", f"The body is not understood: {said[:200]}.") from None
+    except ArithmeticError:  # of what makes something of fractions
+        raise Problem(400, "bad_request", "The body has a number that is too long.") from None
 
 
 def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

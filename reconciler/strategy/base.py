@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 MOST_STRENGTH = 1_000_000  # far beyond any weight: what is larger is a mistake
 STEP = Decimal("0.000000001")  # strengths are rounded to it: finer than any lot can tell
+MOST_PLACES = 40  # of a price, behind the point
 LONGEST_REASON = 200
 MOST_LOOK_BACK = 100_000  # bars: a day of seconds, and what an exchange tells in some minutes
 _ROOMY = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -175,6 +176,8 @@ def price_of(value: object) -> Decimal | None:
     exact = _number(value, "price")
     if not 0 < exact < 10**12:
         raise BadSignal(f"price is {exact:.12g}; it must be above zero and below 1e12")
+    if exact.as_tuple().exponent < -MOST_PLACES:  # type: ignore[operator]  # a number has one
+        raise BadSignal(f"price is {exact:.12g}; at most {MOST_PLACES} places are believed")
     return exact
 
 

@@ -40,7 +40,7 @@ def test_a_signal_is_new_and_then_the_same(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "strength",
-    [b"NaN", b"Infinity", b"-Infinity", b"1e999999", b"1e7", b"true", b'"0.5"', b"null", b"[1]",
+    [b"1e9999999999", b"1e99999999999999999999", b"NaN", b"Infinity", b"-Infinity", b"1e999999", b"1e7", b"true", b'"0.5"', b"null", b"[1]",
      b"[0.5]", b"{}", b'"NaN"', b"0x10", b"1" * 5000],
 )  # fmt: skip
 def test_no_strength_is_guessed_out_of_something_else(api: Api, strength: bytes) -> None:

@@ -244,6 +244,7 @@ def test_a_strength_that_is_none_is_a_failure(what, said):
         ("symbol", "ETHUSD", "signal for 'ETHUSD': the strategy's symbols are XBTUSD"),
         ("symbol", 7, "signal for '7'"),
         ("price", 0, "price is 0; it must be above zero"),
+        ("price", Decimal("1e-9999999999"), "at most 40 places are believed"),
         ("price", float("nan"), "price is NaN; it must be finite"),
         ("reason", b"x", "reason is a bytes; it must be text"),
     ],
