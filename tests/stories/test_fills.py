@@ -23,6 +23,12 @@ def test_flips_through_zero_in_two_legs() -> None:
     )
 
 
+def test_a_single_lot_is_closed_before_the_other_side_is_opened() -> None:
+    """A lot can be traded, so it is a leg of its own, and reduce-only as each that closes."""
+    tell("target +100 -> place r1 +100 reduce", lot=100, position=-100)
+    tell("target -100 -> place r1 -100 reduce", lot=100, position=100)
+
+
 def test_partial_fills_add_up() -> None:
     """An order may fill in any number of parts, each counted once."""
     tell("""

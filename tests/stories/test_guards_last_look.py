@@ -144,6 +144,10 @@ ALL: dict[str, tuple[Callable[[Teller], object], str]] = {
     "there is no price": (lambda t: setattr(t.book, "quote", None), "a price younger than"),
     "the price is old": (lambda t: quoted(t, age_us=60_000_001), "a price younger than 60 s"),
     "the book is crossed": (lambda t: quoted(t, bid=Decimal(200)), "an uncrossed book"),
+    "bid and ask are one price": (
+        lambda t: quoted(t, bid=t.book.quote and t.book.quote.ask),
+        "an uncrossed book",
+    ),
     "the mark is gone": (lambda t: quoted(t, mark=None), "the mark price"),
     "the mark is nothing": (lambda t: quoted(t, mark=Decimal(0)), "the mark price"),
     "the mark is far away": (
@@ -165,6 +169,24 @@ def test_an_order_that_may_not_go_any_more_does_not_go(what: str) -> None:
     change, said = {**ADDING, **ALL, **OF_ORDERS}[what]
     change(teller)
     assert said in guards.last_look(teller.ledger, decision)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: quoted(t, age_us=60_000_000),
+        lambda t: limited(t, max_order_notional_minor=100_000_000),
+        lambda t: limited(t, max_position_notional_minor=99_800_400),
+        lambda t: limited(t, max_order_contracts=100, max_position_contracts=100),
+        lambda t: quoted(t, bid=None),
+        lambda t: quoted(t, ask=None),
+    ],
+)
+def test_a_limit_that_is_just_kept_is_kept(change: Callable[[Teller], object]) -> None:
+    """What is allowed may be used, to the last contract and the last moment."""
+    teller, decision = decided()
+    change(teller)
+    assert guards.last_look(teller.ledger, decision) == ""
 
 
 @pytest.mark.parametrize(
