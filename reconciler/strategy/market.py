@@ -320,6 +320,8 @@ class Market(Mapping[str, SymbolMarket]):
     def _trade(self, market: SymbolMarket, trade: Trade) -> list[Tick | BarEvent]:
         if self._advanced and trade.venue_us > self.venue_us + AHEAD_US:
             self.counts["from_the_future"] += 1
+            for series in market._series.values():
+                series.lack_one()
             return []
         if market._repeats(trade):
             self.counts["repeats"] += 1

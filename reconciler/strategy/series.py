@@ -12,8 +12,8 @@ and a grace beyond it. Then it is told, and so is the opening of the next one.
 Rule 5: a trade of a bar that was closed is counted where it belongs. Each bar that it changes is
 told once more as *revised*. So in the end bars do not depend on the order of arrival. Trades older
 than the oldest bar that is kept are counted in `too_late`.
-Rule 6: `complete` is False where trades may be missing: we began in the middle, or lost the stream
-and history did not fill the gap.
+Rule 6: `complete` is False where trades may be missing: we began in the middle, lost the stream
+and history did not fill the gap, or left one out whose time makes no sense.
 """
 
 from __future__ import annotations
@@ -153,6 +153,11 @@ class Series:
             self._known_before = (self._known_us, newest_us)
         self._known_us = None
         self.resume_us = newest_us
+        for making in self._making:
+            making.complete = False
+
+    def lack_one(self) -> None:
+        """A trade was left out, for its time makes no sense: it belongs to a bar that is made."""
         for making in self._making:
             making.complete = False
 

@@ -141,6 +141,17 @@ def test_a_trade_from_the_future_closes_nothing(market: Market) -> None:
     assert market[XBT].bid == 1
 
 
+def test_a_bar_says_that_a_trade_from_the_future_was_left_out_of_it() -> None:
+    """It was traded when it came, whatever its stamp says: bars of then lack it, later ones do not."""
+    market = Market([XBT], {XBT: ["15s", "1m"]})
+    market.take(History(symbol=XBT, since_us=START_US, trades=[trade("100", 0)]))
+    market.advance(START_US + 16 * SECOND)
+    market.take(trade("5", 4_000))
+    market.advance(START_US + 60 * SECOND)
+    assert [bar.complete for bar in market[XBT].bars("15s", 9)] == [True, False, True, True]
+    assert [bar.complete for bar in market[XBT].bars("1m", 9)] == [False]
+
+
 def test_strangers_are_counted(market: Market) -> None:
     """A symbol that nobody asked for."""
     assert market.take(trade("100", symbol="DOGE")) == []
