@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ from reconciler.service.door import (
 from reconciler.strategy.signals import Signal
 
 T = TypeVar("T")
+SILENT_S = 40  # a stream says that it is there more often
 
 #: A code in an answer -> the error that it was.
 ERRORS: dict[str, type[ReconcilerError]] = {
@@ -220,6 +222,44 @@ class HttpDoor:
         params = {"at": at} if at else {}
         return self._ask("GET", f"/why/{quote(name, safe='')}", dict[str, Any], params=params)
 
+    def events(
+        self, kinds: Sequence[str], *, symbol: str = "", after: int | None = None
+    ) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        """
+        What happens, as it happens: the number to go on after, the kind, and the row.
+
+        A kind of "" tells only the number, of a stream that has begun or is silent.
+
+        Args:
+            kinds: transition, fill, target, refusal, mode, signal, incident.
+            symbol: Only of this one.
+            after: The number to go on after; None: from now on.
+
+        Raises:
+            Unreachable: The connection broke, or nobody answers.
+        """
+        headers = {"Authorization": str(self._session.headers["Authorization"])}
+        if after is not None:
+            headers["Last-Event-ID"] = str(after)
+        params = {"kinds": ",".join(kinds)} | ({"symbol": symbol} if symbol else {})
+        try:
+            with requests.Session() as session:  # of its own: others go on asking meanwhile
+                session.trust_env = False
+                answer = session.get(
+                    f"{self.url}/api/v1/stream",
+                    headers=headers,
+                    params=params,
+                    stream=True,
+                    timeout=(3, SILENT_S),
+                    allow_redirects=False,
+                )
+                if answer.status_code != 200:
+                    raise _error(answer)
+                yield from _told(answer.iter_lines(chunk_size=None))
+        except requests.RequestException:
+            raise Unreachable(f"no service answers at {self.url}", url=self.url) from None
+        raise Unreachable(f"{self.url} has ended the stream", url=self.url)
+
     def close(self) -> None:
         """See `Door.close`."""
         self._session.close()
@@ -264,6 +304,22 @@ class HttpDoor:
             return msgspec.json.decode(answer.content, type=shape)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise ProtocolError(f"{self.url} is no reconciler of this version: {error}") from None
+
+
+def _told(lines: Iterable[bytes]) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Server-sent events out of their lines."""
+    fields: dict[bytes, bytes] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(b": ")
+            fields[name] = value
+            continue
+        number = int(fields.get(b"id", b"0"))
+        if b"data" in fields:
+            yield number, fields[b"event"].decode(), json.loads(fields[b"data"])
+        elif b"id" in fields:
+            yield number, "", {}
+        fields = {}
 
 
 def _said(request: msgspec.Struct) -> dict[str, Any]:

@@ -19,14 +19,14 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 from reconciler.client import HttpDoor
-from reconciler.errors import InDoubt, NotFound, UsageError, WaitTimeout
+from reconciler.errors import InDoubt, NotFound, Unreachable, UsageError, WaitTimeout
 from reconciler.service.door import (
     CommandResult,
     Decided,
@@ -44,6 +44,7 @@ URL = "http://127.0.0.1:8764"
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 TRIES = 3  # of what is harmless when it is repeated
 LOOK_S = 0.1
+AGAIN_S = 1.0  # after a stream broke
 PAGE = 1000  # rows in one answer, at most
 
 
@@ -72,6 +73,8 @@ class Client:
                     f"no service runs on {database}", next_step="Start `reconciler run`."
                 )
             url, token = url or found.url, token or found.token
+        self._database = Path(database) if database is not None else None
+        self._timeout_s = timeout_s
         token = token or os.environ.get("RECONCILER_TOKEN", "")
         if not token:
             raise UsageError(
@@ -225,6 +228,39 @@ class Client:
             at: Of a symbol: as it was known then (ISO 8601).
         """
         return self.door.why(name, at)
+
+    def stream(
+        self,
+        kinds: Sequence[str] = ("transition", "fill"),
+        *,
+        symbol: str = "",
+        after: int | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """
+        What happens, as it happens; it goes on by itself after a break, and misses nothing.
+
+        A row may come a second time after a break: ``seq`` tells. After a new start of the service
+        another token counts; a client that was made with ``database`` finds it.
+
+        Args:
+            kinds: transition, fill, target, refusal, mode, signal, incident.
+            symbol: Only of this one.
+            after: The ``seq`` to go on after; None: from now on.
+        """
+        door = self.door
+        while True:
+            try:
+                for number, kind, row in door.events(kinds, symbol=symbol, after=after):
+                    after = number
+                    if kind:
+                        yield {"kind": kind, **row}
+            except Unreachable:
+                time.sleep(AGAIN_S)
+                door = self._door_of_now(door)
+
+    def _door_of_now(self, door: HttpDoor) -> HttpDoor:
+        found = ServiceFile(self._database).read() if self._database is not None else None
+        return door if found is None else HttpDoor(found.url, found.token, self._timeout_s)
 
     def wait(self, *symbols: str, timeout_s: float | None = None) -> None:
         """

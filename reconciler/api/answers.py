@@ -5,7 +5,7 @@ Answers in JSON, and problems in the form of RFC 9457.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from reconciler.errors import ReconcilerError
@@ -35,7 +35,7 @@ STATUS: Mapping[str, int] = {
     "in_doubt": 503,
     "storage_fault": 503,
 }
-_NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
 class Text(NamedTuple):
@@ -43,6 +43,12 @@ class Text(NamedTuple):
 
     kind: str  # its content type
     text: str
+
+
+class Live(NamedTuple):
+    """A body that goes on: given a way to run what blocks in a thread, it yields its text."""
+
+    lines: Callable[[Any], AsyncIterator[str]]
 
 
 class Answer(NamedTuple):
@@ -103,7 +109,7 @@ def encoded(answer: Answer) -> tuple[bytes, dict[str, str]]:
         raw = json.dumps(answer.body, default=str).encode()
     return raw, {
         "content-type": kind,
-        **_NO_STORE,
+        **NO_STORE,
         **answer.headers,
     }
 

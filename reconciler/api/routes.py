@@ -13,6 +13,7 @@ import msgspec
 
 from reconciler.api.answers import Answer
 from reconciler.api.listing import Listings, in_force, no_symbol
+from reconciler.api.live import Stream
 from reconciler.api.reading import Handler, Nothing, Request, ask, known, parsed
 from reconciler.api.signals import Signals
 from reconciler.api.strategies import StrategyRoutes
@@ -46,6 +47,7 @@ class Routes:
             ("POST", f"{base}/backup", self.backup),
             ("POST", f"{base}/reload", self.reload),
             *self._listings.table(base),
+            *Stream(self._database).table(base),
             *StrategyRoutes(self._door).table(base),
         ]
 

@@ -20,10 +20,10 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as WebRequest
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from reconciler.api.answers import Answer, Problem, encoded, problem
+from reconciler.api.answers import NO_STORE, Answer, Live, Problem, encoded, problem
 from reconciler.api.guard import Guard
 from reconciler.api.reading import Handler, Request
 from reconciler.api.routes import Routes
@@ -156,6 +156,9 @@ def _one(path: str, methods: dict[str, Route]) -> Route:
 
 
 def _response(answer: Answer) -> Response:
+    if isinstance(answer.body, Live):
+        lines = answer.body.lines(run_in_threadpool)
+        return StreamingResponse(lines, media_type="text/event-stream", headers=dict(NO_STORE))
     body, headers = encoded(answer)
     return Response(body, answer.status, headers)
 

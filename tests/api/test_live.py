@@ -1,0 +1,102 @@
+"""HTTP: what happens, as it happens, over breaks; and no stream keeps a service from its end."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from reconciler import remote
+from reconciler.api import live
+from reconciler.api.server import ApiServer, bind
+from reconciler.errors import UsageError
+from reconciler.journal import news
+from reconciler.remote import Client
+from reconciler.service.door import ModeRequest, TargetRequest
+from tests.api.test_api import TOKEN, Api
+from tests.journal.test_chain_of_reasons import tell
+
+EVERY = tuple(news.KINDS)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    served = Api(tmp_path)
+    served.door.set_target(TargetRequest(symbol="XBTUSD", contracts=100))
+    served.server.start()
+    yield served
+    served.server.stop()
+
+
+def test_every_row_is_news_once_in_the_order_of_its_event(tmp_path: Path) -> None:
+    """In however many looks: the same rows as the views hold."""
+    path = tmp_path / "journal.db"
+    tell(path)
+    whole = news.look(path, EVERY, 0)
+    assert {one.kind for one in whole.told} == set(EVERY)
+    assert whole.told == sorted(whole.told, key=lambda one: one.seq)
+    assert [one.row["exec_id"] for one in whole.told if one.kind == "fill"].count("r1-x") == 1
+    after, found = 0, []
+    while after < whole.after:
+        part = news.look(path, EVERY, after)
+        found, after = found + part.told, max(part.after, after + 1)
+    assert found == whole.told
+    assert news.look(path, EVERY, whole.after).told == []
+    assert news.look(path, EVERY, None) == news.News([], whole.after)
+
+
+def test_what_happens_reaches_who_looks_on_and_goes_on_after_a_break(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what happened while the connection was broken: by the number of the last event."""
+    monkeypatch.setattr(remote, "AGAIN_S", 0.05)
+    with closing(Client(api.server.url, TOKEN)) as rc:
+        seen = rc.stream(("target", "mode"), symbol="XBTUSD", after=api.events())
+        said: list[tuple[str, object]] = []
+        got = threading.Semaphore(0)
+
+        def look_on() -> None:
+            for row in itertools.islice(seen, 3):
+                said.append((row["kind"], row.get("contracts", row.get("mode"))))
+                got.release()
+
+        watcher = threading.Thread(target=look_on, daemon=True)
+        watcher.start()
+        api.door.set_target(TargetRequest(symbol="XBTUSD", contracts=200))
+        api.door.set_target(TargetRequest(symbol="ETHUSD", contracts=5))  # nobody asked for that
+        assert got.acquire(timeout=10)
+        port = api.server.port
+        api.server.stop()
+        api.door.set_mode(ModeRequest(mode="pause", by="ann", symbols=("XBTUSD",)))
+        api.server = ApiServer(api.door, api.database, bind("127.0.0.1", port), TOKEN)
+        api.server.start()
+        assert got.acquire(timeout=10)
+        api.door.set_target(TargetRequest(symbol="XBTUSD", contracts=300))
+        assert got.acquire(timeout=10)
+        watcher.join(10)
+        assert said == [("target", 200), ("mode", "pause"), ("target", 300)]
+
+
+def test_a_stream_that_cannot_be_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name; and there are not more of them than the service has room for."""
+    with closing(Client(api.server.url, TOKEN)) as rc:
+        with pytest.raises(UsageError, match="'weather' is no kind of news"):
+            next(rc.stream(("weather",)))
+    assert api.ask("GET", "/api/v1/stream?kind=fill").status == 400
+    assert api.ask("GET", "/api/v1/stream", Last_Event_ID="-1").status == 400
+    assert api.ask("GET", "/api/v1/stream", Authorization="").status == 401
+    monkeypatch.setattr(live, "MOST_AT_ONCE", 0)
+    assert api.ask("GET", "/api/v1/stream").status == 429
+
+
+def test_of_rows_of_one_event_only_the_last_bears_its_number() -> None:
+    """Whoever breaks off between two of them gets both again, and loses none."""
+    rows = [news.Told(seq, "transition", {"symbol": "X"}) for seq in (7, 7, 9)]
+    text = live._events(news.News(rows, 12), "")
+    assert [line for line in text.splitlines() if line.startswith("id")] == [
+        "id: 6", "id: 7", "id: 9",
+    ]  # fmt: skip
