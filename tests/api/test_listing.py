@@ -137,6 +137,8 @@ def test_a_program_reads_as_many_rows_as_it_wants(api: Api, tmp_path: Path) -> N
         assert rc.rows("transitions", limit=0, page=2) == whole
         assert rc.fills(symbol="XBTUSD")[0]["symbol"] == "XBTUSD"
         assert {row["version"] for row in rc.targets(history=1)} == {1, 2, 3}
+        assert [row["version"] for row in rc.rows("targets")] == [3]
+        assert rc.rows("schedules")[0]["name"] == "day"
         rc.fills().to_csv(tmp_path / "fills.csv")
         with (tmp_path / "fills.csv").open() as file:
             assert [row["exec_id"] for row in csv.DictReader(file)] == [
