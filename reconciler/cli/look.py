@@ -316,7 +316,8 @@ def headline(service: dict[str, Any]) -> str:
     if strategies := service.get("strategies"):
         states = ("running", "waiting", "stopped", "failed")
         each = [f"{strategies[state]} {state}" for state in states if strategies.get(state)]
-        parts.append(f"strategies {', '.join(each) or 'off'}")
+        waits = f" ({why})" if (why := strategies.get("waits")) else ""
+        parts.append(f"strategies {', '.join(each) or 'off'}{waits}")
     parts.append(f"run {service.get('run_id', '')}")
     for name in ("halted", "frozen", "stopping"):
         if service.get(name):

@@ -358,7 +358,10 @@ class Strategies:
 
     def health(self) -> dict[str, object]:
         """For people: how many are in which state, and what of the threads beside the loop."""
-        found: dict[str, object] = dict(Counter(row["state"] for row in self.table()))
+        table = self.table()
+        found: dict[str, object] = dict(Counter(row["state"] for row in table))
+        if waits := [row["detail"] for row in table if row["state"] == "waiting"]:
+            found["waits"] = waits[0]
         if self._host is not None:
             found |= self._host.health()
         if self._feed is not None:

@@ -226,10 +226,17 @@ class Runner:
 
     def _is_ready(self, instance: Instance) -> bool:
         """Whether the market has what it needs: it is in sync, and its past has been told."""
-        return all(
-            self.market[symbol].in_sync and self._knows(symbol, instance)
-            for symbol in instance.spec.symbols
-        )
+        return not self._lacks(instance)
+
+    def _lacks(self, instance: Instance) -> str:
+        """What of the market it waits for, in words."""
+        symbols = instance.spec.symbols
+        if dark := [symbol for symbol in symbols if not self.market[symbol].in_sync]:
+            return f"{_some(dark)}: not in sync"
+        if past := [symbol for symbol in symbols if not self._knows(symbol, instance)]:
+            bars = ", ".join(instance.bars)
+            return f"{_some(past)}: history is read, {instance.needs.look_back} bars of {bars}"
+        return ""
 
     def _knows(self, symbol: str, instance: Instance) -> bool:
         """Whether as much of a symbol's past has been told as an instance asked for."""
@@ -417,8 +424,18 @@ class Runner:
             | {
                 "state": one.state,
                 "signals": ", ".join(f"{s} {x.strength:+f}" for s, x in one.signals.items()),
-                "detail": one.detail,
+                "detail": self._detail(one),
                 "parameters": one.parameters,
             }
             for one in self.instances.values()
         ]
+
+    def _detail(self, instance: Instance) -> str:
+        if instance.detail != WAITING:
+            return instance.detail
+        return f"{WAITING}: {lacks}" if (lacks := self._lacks(instance)) else WAITING
+
+
+def _some(symbols: Sequence[str]) -> str:
+    more = f" and {len(symbols) - 3} more" if len(symbols) > 3 else ""
+    return ", ".join(symbols[:3]) + more

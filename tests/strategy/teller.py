@@ -66,6 +66,11 @@ class Teller:
     def state(self, identifier: str = "one") -> str:
         return self.runner.instance(identifier).state
 
+    def detail(self, name: str) -> str:
+        """What people are shown of it."""
+        (row,) = [row for row in self.runner.table() if row["name"] == name]
+        return str(row["detail"])
+
     def join(self, closes: Iterable[int] = (), length_us: int = SECOND_US, **more: Any) -> None:
         """The stream is in sync, after bars of history with these closes."""
         closes = list(closes)

@@ -142,7 +142,7 @@ def test_a_trade_from_the_future_closes_nothing(market: Market) -> None:
 
 
 def test_a_bar_says_that_a_trade_from_the_future_was_left_out_of_it() -> None:
-    """It was traded when it came, whatever its stamp says: bars of then lack it, later ones do not."""
+    """It was traded when it came, whatever its stamp says: bars of then lack it, later ones not."""
     market = Market([XBT], {XBT: ["15s", "1m"]})
     market.take(History(symbol=XBT, since_us=START_US, trades=[trade("100", 0)]))
     market.advance(START_US + 16 * SECOND)

@@ -143,10 +143,12 @@ def test_it_waits_for_the_past_that_it_asked_for():
     told.runner.stop("three")
     told.take(History(symbol=SYMBOL))
     assert (told.state("one"), told.state("two")) == ("waiting", "waiting")
+    assert told.detail("one") == "waiting for the market: XBTUSD: not in sync"
     told.take(Lost("away"), Joined())
     assert (told.state("one"), told.state("two")) == ("waiting", "running")
+    assert told.detail("one") == ("waiting for the market: XBTUSD: history is read, 3 bars of 1s")
     told.join([100] * 3)
-    assert told.state("one") == "running"
+    assert (told.state("one"), told.detail("one")) == ("running", "")
     told.runner.stop("one")
     told.take(Lost("away again"))
     told.runner.start("one")
