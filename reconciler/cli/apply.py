@@ -239,7 +239,7 @@ def _shown(ask: Ask, found: dict[str, Any]) -> None:
 
 def _money(row: dict[str, Any]) -> str:
     """Margin at a leverage of one, in the currency that people speak of."""
-    from reconciler.core.amounts import MINOR
+    from reconciler.core.targets.amounts import MINOR
 
     if row["margin_minor"] is None:
         return ""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reconciler.core import ladder
+from reconciler.core.policy import ladder
 from reconciler.errors import ConfigError
 
 from . import accounts, policies

@@ -10,17 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core import (
-    doubt,
-    fills,
-    mismatch,
-    modes,
-    orders,
-    resolve,
-    strangers,
-    watch,
-    wishes,
-)
+from reconciler.core import doubt, fills, orders
 from reconciler.core.events import (
     OVER,
     Adjusted,
@@ -55,6 +45,9 @@ from reconciler.core.events import (
 )
 from reconciler.core.ledger import NO_ANSWER_US, SYNC_AGAIN_US, Book, Order
 from reconciler.core.lifecycle import State
+from reconciler.core.limits import watch
+from reconciler.core.targets import modes, wishes
+from reconciler.core.trouble import mismatch, resolve, strangers
 from reconciler.core.turn import Turn
 
 MINUTE_US = 60_000_000

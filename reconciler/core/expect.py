@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core import shares, strangers
 from reconciler.core.decisions import (
     AmendOrder,
     AnyDecision,
@@ -23,7 +22,9 @@ from reconciler.core.decisions import (
 )
 from reconciler.core.ledger import Order, Request
 from reconciler.core.lifecycle import State
-from reconciler.core.results import DAY_US
+from reconciler.core.limits.results import DAY_US
+from reconciler.core.portfolio import shares
+from reconciler.core.trouble import strangers
 from reconciler.core.turn import Turn
 
 MOST_FUTILE = 1_000  # orders without a fill that are remembered

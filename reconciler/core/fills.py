@@ -7,10 +7,11 @@ over a set: the order of arrival and repeats do not matter. The venue's position
 
 from __future__ import annotations
 
-from reconciler.core import results, shares
 from reconciler.core.decisions import CashBooked, FillBooked
 from reconciler.core.events import Adjusted, ExecutionKind, ExecutionSeen, PositionSeen, Source
 from reconciler.core.ledger import Book, Order
+from reconciler.core.limits import results
+from reconciler.core.portfolio import shares
 from reconciler.core.turn import Turn
 
 NEAR_US = 1_000_000  # a trade so near to a position row may be in it or not

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.core import guards, modes
 from reconciler.core.ledger import Book, Ledger
+from reconciler.core.limits import guards
+from reconciler.core.targets import modes
 
 
 def coherent(ledger: Ledger, book: Book) -> bool:

@@ -27,7 +27,7 @@ from reconciler.core.events import (
     StrategyChanged,
 )
 from reconciler.core.lifecycle import State
-from reconciler.core.results import Hit, Tally
+from reconciler.core.limits.results import Hit, Tally
 from reconciler.core.settings import Settings
 
 NEVER_US = 2**62  # later than any time that will come
@@ -152,7 +152,7 @@ class Target(msgspec.Struct, kw_only=True):
 
 
 class Part(msgspec.Struct, kw_only=True):
-    """What a strategy holds of a symbol, and what it made of it (see `reconciler.core.shares`)."""
+    """What a strategy holds of a symbol, and what it made of it (see `portfolio.shares`)."""
 
     contracts: int = 0  # signed; nobody's are not counted here: they are what is left
     cost_contracts: int = 0  # of them, those whose cost is known

@@ -7,9 +7,10 @@ must be looked up or ended); `plan` puts them together.
 
 from __future__ import annotations
 
-from reconciler.core import modes, watch
 from reconciler.core.decisions import AnyDecision, CancelOrder, WaitingFor
 from reconciler.core.ledger import NEVER_US, Book, Order
+from reconciler.core.limits import watch
+from reconciler.core.targets import modes
 from reconciler.core.turn import Turn
 
 

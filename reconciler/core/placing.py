@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
-from reconciler.core import guards, ladder, modes, policies, shares, sizing, slices
 from reconciler.core.decisions import PlaceOrder
 from reconciler.core.gate import missing, opens_at_us
 from reconciler.core.ledger import Target
+from reconciler.core.limits import guards, sizing
+from reconciler.core.limits.sizing import Size
 from reconciler.core.look import Look
-from reconciler.core.policies import Pricing
+from reconciler.core.policy import ladder, policies, slices
+from reconciler.core.policy.policies import Pricing
+from reconciler.core.portfolio import shares
 from reconciler.core.settings import Policy
-from reconciler.core.sizing import Size
+from reconciler.core.targets import modes
 
 LOOK_AGAIN_US = 1_000_000  # when only a price or the market can change an answer
 OTHERS_AGAIN_US = 5_000_000  # when only other symbols can, or a limit of money is in the way

@@ -8,13 +8,14 @@ for, when to look again, whether it needs a price.
 
 from __future__ import annotations
 
-from reconciler.core import placing, proving, strangers, working
+from reconciler.core import placing, proving, working
 from reconciler.core.decisions import AnyDecision, ArmDeadMan, Resync
 from reconciler.core.gate import missing
 from reconciler.core.ledger import AUDIT_EVERY_US, Book
 from reconciler.core.lifecycle import State
 from reconciler.core.look import Look
 from reconciler.core.review import missing_fills_us
+from reconciler.core.trouble import strangers
 from reconciler.core.turn import Turn
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from reconciler.core import doubt, ladder, modes, shares, slices
+from reconciler.core import doubt
 from reconciler.core.decisions import TargetClosed, TargetHeld
 from reconciler.core.gate import coherent, may_work
 from reconciler.core.ledger import Book, Ledger, Order, Target, Work
 from reconciler.core.lifecycle import State
-from reconciler.core.policies import is_gap, policy_of
+from reconciler.core.policy import ladder, slices
+from reconciler.core.policy.policies import is_gap, policy_of
+from reconciler.core.portfolio import shares
 from reconciler.core.settings import Policy
+from reconciler.core.targets import modes
 from reconciler.core.turn import Turn
 
 MISSING_FILLS_US = 10_000_000

@@ -17,10 +17,10 @@ from reconciler.core.decisions import AnyDecision, AnyFact
 from reconciler.core.events import AnyEvent
 from reconciler.core.expect import expect
 from reconciler.core.ledger import Ledger
+from reconciler.core.limits.watch import watch_account, watch_book
 from reconciler.core.plan import plan, plan_account
 from reconciler.core.review import review
 from reconciler.core.turn import Turn
-from reconciler.core.watch import watch_account, watch_book
 
 #: Raised whenever the same events may lead to other decisions or facts than before.
 LOGIC_VERSION = 4

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.core import decisions as d
-from reconciler.core.costs import Cost, count
+from reconciler.core.portfolio.costs import Cost, count
 from reconciler.journal.present import LIVE, SymbolNow, exact, pack
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.core import intake, modes
 from reconciler.core.events import Adjusted, AnyEvent, Halted, ModeSet, Resumed
 from reconciler.core.ledger import NEVER_US, Book, Ledger
 from reconciler.core.lifecycle import State
+from reconciler.core.targets import intake, modes
 from reconciler.errors import Refused, UnknownSymbol, UsageError
 from reconciler.service import targeting
 from reconciler.service.door import CommandResult, ModeRequest, TargetRequest

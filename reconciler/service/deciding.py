@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core import modes
-from reconciler.core import resolve as incidents
 from reconciler.core.events import Adjusted, AnyEvent, Resolved
 from reconciler.core.ledger import Ledger
+from reconciler.core.targets import modes
+from reconciler.core.trouble import resolve as incidents
 from reconciler.errors import CannotDecide, NotFound, UsageError
 from reconciler.service.door import Decided
 from reconciler.service.words import check_words, legible

@@ -25,7 +25,7 @@ class TargetRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     symbol: str
     contracts: int | None = None
     by: int | None = None  # relative to the target in force: made absolute at once
-    notional: str | None = None  # of money, as "5000": see `reconciler.core.amounts`
+    notional: str | None = None  # of money, as "5000": see `reconciler.core.targets.amounts`
     percent: str | None = None  # of the equity, as "2.5"
     source: str = "cli"
     reason: str = ""

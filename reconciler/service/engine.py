@@ -17,7 +17,6 @@ from typing import get_args
 
 import msgspec
 
-from reconciler.core import guards, mismatch, modes, schedules
 from reconciler.core import step as core
 from reconciler.core.decisions import (
     AmendOrder,
@@ -40,6 +39,9 @@ from reconciler.core.events import (
     TargetSet,
 )
 from reconciler.core.ledger import Ledger
+from reconciler.core.limits import guards
+from reconciler.core.targets import modes, schedules
+from reconciler.core.trouble import mismatch
 from reconciler.journal import Journal
 from reconciler.venue import Venue
 

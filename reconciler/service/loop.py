@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from reconciler.core import schedules
 from reconciler.core.events import AnyEvent, Tick
 from reconciler.core.ledger import Ledger
+from reconciler.core.targets import schedules
 from reconciler.errors import Unreachable
 from reconciler.service.clock import SteadyClock
 from reconciler.service.engine import Engine

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from reconciler.core import intake
 from reconciler.core.events import AnyEvent, Signalled, TargetRefused
 from reconciler.core.ledger import Book, Ledger
-from reconciler.core.shares import wanted
+from reconciler.core.portfolio.shares import wanted
+from reconciler.core.targets import intake
 from reconciler.errors import Refused, UnknownStrategy, UnknownSymbol, UsageError
 from reconciler.service.door import SignalResult, TargetVersion
 from reconciler.service.moments import iso

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from reconciler.core import intake, modes, worth
 from reconciler.core.decisions import AmendOrder, AnyDecision, CancelOrder, PlaceOrder
 from reconciler.core.events import Quoted
 from reconciler.core.ledger import Book, Ledger
+from reconciler.core.limits import worth
 from reconciler.core.step import step
+from reconciler.core.targets import intake, modes
 from reconciler.errors import PlanExpired, PlanMoved, Refused, UsageError
 from reconciler.service.door import TargetRequest, TargetsRequest
 from reconciler.service.moments import iso

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.core import schedules
 from reconciler.core.events import AnyEvent
 from reconciler.core.ledger import Ledger
+from reconciler.core.targets import schedules
 from reconciler.errors import NotFound
 from reconciler.service.door import ScheduleEntry, ScheduleRequest, ScheduleShown, TargetRequest
 from reconciler.service.moments import iso, moment_us

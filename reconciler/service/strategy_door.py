@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler.core import shares
 from reconciler.core.events import StrategyChanged
 from reconciler.core.ledger import Ledger
+from reconciler.core.portfolio import shares
 from reconciler.errors import NotFound, Refused, UsageError
 from reconciler.service.door import StrategyReport
 from reconciler.service.leases import Leases

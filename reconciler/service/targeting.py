@@ -7,10 +7,10 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from reconciler.core import intake
 from reconciler.core.events import AnyEvent, Quoted, TargetRefused, TargetSet
 from reconciler.core.ledger import Ledger
-from reconciler.core.modes import in_words, only_reduces, reach
+from reconciler.core.targets import intake
+from reconciler.core.targets.modes import in_words, only_reduces, reach
 from reconciler.errors import NotFound, ReconcilerError, Refused, UsageError
 from reconciler.service.door import TargetRequest, TargetsRequest, TargetVersion, TargetVersions
 from reconciler.service.moments import decimal, iso, moment_us

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.core import intake
+from reconciler.core.targets import intake
 from reconciler.errors import UsageError
 
 

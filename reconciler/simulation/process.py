@@ -14,13 +14,13 @@ from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
 from reconciler.bitmex.config import BitmexConfig
-from reconciler.core import intake
 from reconciler.core import step as core
 from reconciler.core.decisions import AnyDecision, PlaceOrder
 from reconciler.core.events import AnyEvent, Configured, Share, Started, Stopping, StreamLost
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Settings
 from reconciler.core.step import Outcome
+from reconciler.core.targets import intake
 from reconciler.errors import NotLeader, ReconcilerError, Refused, UsageError
 from reconciler.service.engine import Engine
 from reconciler.service.loop import Loop

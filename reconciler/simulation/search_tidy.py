@@ -12,7 +12,7 @@ import msgspec
 from reconciler.core.events import OrderStatus
 from reconciler.core.ledger import NEVER_US, Book, Ledger, Order, Request, Work
 from reconciler.core.lifecycle import State as SymbolState
-from reconciler.core.results import Tally
+from reconciler.core.limits.results import Tally
 from reconciler.simulation.search_pages import Page
 from reconciler.simulation.search_state import (
     NOW_US,

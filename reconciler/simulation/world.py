@@ -16,7 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from reconciler.core.lifecycle import State
-from reconciler.core.policies import policy_of
+from reconciler.core.policy.policies import policy_of
 from reconciler.core.settings import Limits, Settings, default_policies
 from reconciler.journal import codec
 from reconciler.simulation import manners, purse

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import msgspec
 
 from reconciler.core.events import Share, Signalled
-from reconciler.core.shares import NOBODY, wanted
+from reconciler.core.portfolio.shares import NOBODY, wanted
 from reconciler.errors import ConfigError
 
 KEEP_LOTS = Fraction(3, 4)  # half a lot is what rounding needs, the rest is what may tremble

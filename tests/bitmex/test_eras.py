@@ -14,7 +14,6 @@ import pytest
 
 from reconciler.bitmex import messages, rows
 from reconciler.bitmex.tables import Accounts
-from reconciler.core import policies
 from reconciler.core.events import (
     AnyEvent,
     InstrumentSeen,
@@ -24,6 +23,7 @@ from reconciler.core.events import (
     Quoted,
     Source,
 )
+from reconciler.core.policy import policies
 from reconciler.core.settings import Policy, Stage
 
 from .made import ACCOUNT, ORDER_ID, frame, order, place

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core import amounts, worth
 from reconciler.core.events import InstrumentSeen, MarginSeen, Quoted
-from reconciler.core.intake import Wanted, accept
 from reconciler.core.ledger import Book, Ledger
+from reconciler.core.limits import worth
 from reconciler.core.settings import Limits, Settings
 from reconciler.core.step import step
+from reconciler.core.targets import amounts
+from reconciler.core.targets.intake import Wanted, accept
 from reconciler.errors import KeyReused, Refused, UsageError
 from tests.stories.teller import START_US, SYMBOL, Teller
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from reconciler.core.costs import Cost, count
+from reconciler.core.portfolio.costs import Cost, count
 
 
 def run(*fills: tuple[int, int]) -> tuple[Cost, int]:

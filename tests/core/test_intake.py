@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.core.intake import LONGEST_TEXT, MOST_CONTRACTS, Accepted, Wanted, accept
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Limits, Settings
 from reconciler.core.step import step
+from reconciler.core.targets.intake import LONGEST_TEXT, MOST_CONTRACTS, Accepted, Wanted, accept
 from reconciler.errors import (
     KeyReused,
     LimitExceeded,

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.ledger import Book, Ledger
-from reconciler.core.policies import Basis, Pricing, outside_collar, price, to_tick
+from reconciler.core.limits.sizing import minute_is_full, next_size
+from reconciler.core.policy.policies import Basis, Pricing, outside_collar, price, to_tick
 from reconciler.core.settings import Limits, Policy, Settings, Stage
-from reconciler.core.sizing import minute_is_full, next_size
 from tests.stories.teller import SYMBOL, Teller
 
 TICK = Decimal("0.5")

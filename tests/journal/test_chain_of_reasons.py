@@ -11,8 +11,8 @@ import pytest
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
-from reconciler.core import shares
 from reconciler.core.ledger import Ledger
+from reconciler.core.portfolio import shares
 from reconciler.core.step import step
 from reconciler.journal import History, Journal
 from reconciler.journal.replay import replay

@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", default=TESTS, help="who judges")
     wanted = parser.parse_args()
     wanted.modules = wanted.modules or sorted(
-        str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "reconciler/core").glob("*.py")
+        str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "reconciler/core").rglob("*.py")
     )
     began, trial = time.monotonic(), Trial(wanted)
     options = ["-q", "-n0", "-p", "no:cacheprovider", "--no-summary", f"--timeout={LONGEST_S}"]

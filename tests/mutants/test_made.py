@@ -9,7 +9,7 @@ import pytest
 from tests.mutants.made import mutants
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-MODULES = sorted((CHECKOUT / "reconciler/core").glob("*.py"))
+MODULES = sorted((CHECKOUT / "reconciler/core").rglob("*.py"))
 
 GUARD = b"""
 def gate(a, b, c):

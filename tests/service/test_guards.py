@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from reconciler.core import events as e
-from reconciler.core import mismatch
 from reconciler.core.decisions import AmendOrder, PlaceOrder, WaitingFor
 from reconciler.core.settings import Settings
+from reconciler.core.trouble import mismatch
 from reconciler.journal.replay import replay
 from reconciler.journal.store import Journal
 from reconciler.service.engine import Engine

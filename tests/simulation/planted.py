@@ -13,23 +13,7 @@ from typing import Any
 import pytest
 
 from reconciler.bitmex import answers, gateway, lookups, rest, session, sync, tables, vitals
-from reconciler.core import (
-    apply,
-    doubt,
-    expect,
-    fills,
-    gate,
-    guards,
-    modes,
-    orders,
-    policies,
-    proving,
-    review,
-    shares,
-    sizing,
-    slices,
-    working,
-)
+from reconciler.core import apply, doubt, expect, fills, gate, orders, proving, review, working
 from reconciler.core.events import (
     Answered,
     Halted,
@@ -42,6 +26,10 @@ from reconciler.core.events import (
     Throttled,
 )
 from reconciler.core.ledger import Doubt, Ledger
+from reconciler.core.limits import guards, sizing
+from reconciler.core.policy import policies, slices
+from reconciler.core.portfolio import shares
+from reconciler.core.targets import modes
 from reconciler.core.turn import Turn
 from reconciler.errors import StorageFault
 from reconciler.service import engine

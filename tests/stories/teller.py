@@ -51,10 +51,10 @@ import msgspec
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
-from reconciler.core import mismatch
 from reconciler.core.ledger import Book, Ledger, Order
 from reconciler.core.settings import Settings
 from reconciler.core.step import recall, step
+from reconciler.core.trouble import mismatch
 
 START_US = 1_790_000_000_000_000
 SYMBOL = "XBTUSD"

@@ -13,9 +13,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from reconciler.core import guards
 from reconciler.core.decisions import AmendOrder, PlaceOrder
-from reconciler.core.results import Hit
+from reconciler.core.limits import guards
+from reconciler.core.limits.results import Hit
 from reconciler.core.settings import AccountLimits, Limits, Settings
 from tests.stories.teller import SYMBOL, Teller, tell
 

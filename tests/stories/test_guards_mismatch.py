@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core import mismatch
 from reconciler.core.events import Adjusted, Halted, TargetSet
 from reconciler.core.settings import Settings
+from reconciler.core.trouble import mismatch
 from tests.stories.teller import SYMBOL, Teller, tell
 
 

@@ -12,9 +12,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from reconciler.core import worth
 from reconciler.core.events import Adjusted, Configured, ExecutionKind
-from reconciler.core.results import Tally
+from reconciler.core.limits import worth
+from reconciler.core.limits.results import Tally
 from reconciler.core.settings import AccountLimits, Limits, Settings
 from tests.stories.teller import SYMBOL, Teller, tell
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core import intake
 from reconciler.core.events import Share
 from reconciler.core.settings import Limits, Settings
+from reconciler.core.targets import intake
 from reconciler.errors import LimitExceeded, NeedsConfirmation
 from tests.stories.teller import SYMBOL, Teller
 

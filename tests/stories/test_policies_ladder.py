@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core import decisions as d
-from reconciler.core import ladder
+from reconciler.core.policy import ladder
 from reconciler.core.settings import Limits, Policy, Settings, Stage, default_policies
 from tests.stories.teller import SYMBOL, Teller, tell
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core import decisions as d
-from reconciler.core import slices
 from reconciler.core.ledger import NEVER_US, Target, Work
+from reconciler.core.policy import slices
 from reconciler.core.settings import Limits, Policy, Settings, Stage
 from tests.stories.teller import SYMBOL, Teller, tell
 

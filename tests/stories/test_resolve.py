@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.core import resolve
 from reconciler.core.decisions import IncidentClosed
 from reconciler.core.events import Adjusted, Resolved, StrategyChanged, TargetSet
 from reconciler.core.settings import Settings
+from reconciler.core.trouble import resolve
 from reconciler.errors import CannotDecide, NotFound, UsageError
 from reconciler.service import deciding
 from reconciler.service.door import Decided

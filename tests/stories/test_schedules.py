@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core import events as e
-from reconciler.core import schedules
 from reconciler.core.ledger import NEVER_US, Ledger
-from reconciler.core.schedules import Entry
 from reconciler.core.settings import Limits, Settings
+from reconciler.core.targets import schedules
+from reconciler.core.targets.schedules import Entry
 from reconciler.errors import (
     LimitExceeded,
     NotALot,

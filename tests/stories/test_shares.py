@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
-from reconciler.core import shares
+from reconciler.core.portfolio import shares
 from reconciler.core.settings import Policy, Settings
 from tests.stories.teller import SYMBOL, Teller, check_replay
 

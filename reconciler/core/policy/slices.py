@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from reconciler.core import ladder
 from reconciler.core.events import Quoted
 from reconciler.core.ledger import NEVER_US, Book, Target
+from reconciler.core.limits.sizing import Size
+from reconciler.core.policy import ladder
 from reconciler.core.settings import Policy
-from reconciler.core.sizing import Size
 
 
 class Path(NamedTuple):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 from decimal import Decimal
 
-from reconciler.core import policies
 from reconciler.core.events import Quoted
 from reconciler.core.ledger import NEVER_US, Book, Order, Target, Work
+from reconciler.core.policy import policies
 from reconciler.core.settings import IMMEDIATE, Policy, Stage
 from reconciler.core.turn import Turn
 

@@ -22,10 +22,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
-from reconciler.core.costs import Cost, count
 from reconciler.core.decisions import FillShared
 from reconciler.core.events import ExecutionSeen, InstrumentSeen, Share
 from reconciler.core.ledger import Book, Ledger, Order, Part
+from reconciler.core.portfolio.costs import Cost, count
 from reconciler.core.turn import Turn
 
 NOBODY = ""

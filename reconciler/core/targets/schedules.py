@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from reconciler.core import intake
 from reconciler.core.events import ScheduleRow, ScheduleSet, TargetRefused, TargetSet
 from reconciler.core.ledger import NEVER_US, Ledger
+from reconciler.core.targets import intake
 from reconciler.errors import ReconcilerError, Refused, UsageError
 
 MOST_ROWS = 1_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from reconciler.core import policies, slices, usual
 from reconciler.core.decisions import TargetClosed
 from reconciler.core.events import (
     ScheduleSet,
@@ -12,6 +11,8 @@ from reconciler.core.events import (
     TargetSet,
 )
 from reconciler.core.ledger import Target
+from reconciler.core.limits import usual
+from reconciler.core.policy import policies, slices
 from reconciler.core.turn import Turn
 
 KEYS_KEPT = 1_000  # idempotency keys remembered for each symbol

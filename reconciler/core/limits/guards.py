@@ -16,13 +16,14 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from reconciler.core import policies, worth
 from reconciler.core.decisions import AmendOrder, PlaceOrder
 from reconciler.core.events import MarginSeen
 from reconciler.core.ledger import Book, Ledger
-from reconciler.core.results import DAY_US
+from reconciler.core.limits import worth
+from reconciler.core.limits.results import DAY_US
+from reconciler.core.limits.sizing import Size, minute_is_full
+from reconciler.core.policy import policies
 from reconciler.core.settings import Rules
-from reconciler.core.sizing import Size, minute_is_full
 
 
 class Ask(NamedTuple):
@@ -171,7 +172,7 @@ def _liquidation_known(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 
 def _hits(ledger: Ledger, book: Book, ask: Ask) -> str:
-    """Limits of money that were reached, as `reconciler.core.watch` has noted."""
+    """Limits of money that were reached, as `reconciler.core.limits.watch` has noted."""
     hits = ledger.hits or book.hits
     for name in hits:
         return hits[name].words

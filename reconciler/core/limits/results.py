@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from reconciler.core import worth
+from reconciler.core.limits import worth
 
 if TYPE_CHECKING:
     from reconciler.core.ledger import Book

@@ -14,9 +14,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from reconciler.core import worth
 from reconciler.core.events import InstrumentSeen, Quoted
 from reconciler.core.ledger import Book, Ledger
+from reconciler.core.limits import worth
 from reconciler.errors import Refused
 
 #: Minor units in one of the currency that people speak of.

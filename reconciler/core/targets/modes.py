@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.core import resolve
 from reconciler.core.decisions import ModeEnded
 from reconciler.core.events import Halted, ModeSet, Resumed
 from reconciler.core.ledger import NEVER_US, Book, Ledger, Order
+from reconciler.core.trouble import resolve
 from reconciler.core.turn import Turn
 
 PAUSE = "pause"

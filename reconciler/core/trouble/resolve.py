@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.core import mismatch, orders
+from reconciler.core import orders
 from reconciler.core.events import Adjusted, Resolved, TargetSet
 from reconciler.core.ledger import Book, Ledger
+from reconciler.core.trouble import mismatch
 from reconciler.core.turn import Turn
 
 #: What was decided, as the closed incident tells it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from reconciler.core.events import Adjusted, TargetSet
 from reconciler.core.ledger import Book, Ledger
-from reconciler.core.results import DAY_US
+from reconciler.core.limits.results import DAY_US
 
 BY = "on_mismatch"
 

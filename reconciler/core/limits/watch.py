@@ -11,10 +11,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from decimal import Decimal
 
-from reconciler.core import results
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.lifecycle import State
-from reconciler.core.results import DAY_US, Hit, Tally
+from reconciler.core.limits import results
+from reconciler.core.limits.results import DAY_US, Hit, Tally
 from reconciler.core.settings import Limits, Rules, Settings, Whole
 from reconciler.core.turn import Turn
 

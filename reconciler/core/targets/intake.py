@@ -10,9 +10,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from reconciler.core import amounts, usual
 from reconciler.core.events import Quoted, Share, TargetSet
 from reconciler.core.ledger import Book, Ledger
+from reconciler.core.limits import usual
+from reconciler.core.targets import amounts
 from reconciler.errors import (
     KeyReused,
     LimitExceeded,

@@ -1,0 +1,1 @@
+"""Whose is what: the sub-ledger of strategies."""

@@ -1,0 +1,1 @@
+"""What people and strategies want: checked, taken in, timed, and how far it may go."""

@@ -1,0 +1,1 @@
+"""What others do to the account, and what a person or a rule decides about it."""
