@@ -360,13 +360,17 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     def next_wake_us(self) -> int:
         """When the core wants a `Tick`."""
-        wake = min((book.wake_us for book in self.books.values()), default=NEVER_US)
-        return min(wake, self.own_wake_us())
+        wake = self.own_wake_us()
+        for book in self.books.values():  # asked after every event: a plain loop is the fastest
+            if book.wake_us < wake:
+                wake = book.wake_us
+        return wake
 
     def own_wake_us(self) -> int:
         """When the account itself, rather than a symbol, wants a `Tick`."""
-        asked_us = min((r.asked_us for r in self.requests.values()), default=NEVER_US)
-        wake = min(asked_us + NO_ANSWER_US, self.modes_end_us)
+        wake = self.modes_end_us
+        for request in self.requests.values():
+            wake = min(wake, request.asked_us + NO_ANSWER_US)
         if not self.in_sync:
             return wake
         if self.sync_asked_us is None:

@@ -148,9 +148,9 @@ def _moment(name: str, entries: tuple[Entry, ...], places: dict[str, int], numbe
 
 def next_due_us(ledger: Ledger) -> int:
     """When the next row of any schedule is due. None is while a run stops: the next one sees."""
-    moments = [NEVER_US]
-    if ledger.stopping:
+    if ledger.stopping or not ledger.schedules:
         return NEVER_US
+    moments = [NEVER_US]
     for name, schedule in ledger.schedules.items():
         done = ledger.schedule_done.get(name, 0)
         moments += [row.due_us for row in schedule.rows[done : done + 1]]
