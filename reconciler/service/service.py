@@ -87,7 +87,7 @@ class Service(Asking, StrategyDoor):
         self._stop_asked = 0
         self._stop_by_us: int | None = None
         self._started_us = 0
-        self._said_us, self._patience_us = 0, 0
+        self._said_us, self._patience_us = self.loop.now_us(), 3_000_000
         self._strategies = self._make_strategies(options)
         self.leases = Leases(self.loop.now_us)
         self.reloader = Reloader(options, self.loop, self.desk, self._strategies, self._say, reload)
