@@ -275,6 +275,8 @@ def test_an_identifier_beats_a_pattern_and_a_longer_pattern_a_shorter_one() -> N
     weights = {"*": Decimal(1), "Ema*": Decimal(2), "Ema_1": Decimal(3)}
     one = portfolio(strategies=weights)
     assert [one.weight_of(name) for name in ("Ema_1", "Ema_2", "Other")] == [3, 2, 1]
+    named = portfolio(strategies={"Ema_1": Decimal(3), "Ema_[0-9]*": Decimal(2)})
+    assert [named.weight_of(name) for name in ("Ema_1", "Ema_2")] == [3, 2]  # however long that is
     assert portfolio().weight_of("Other") is None
 
 
