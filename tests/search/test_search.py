@@ -20,8 +20,6 @@ from reconciler.simulation.search_state import Bounds, Bytes, decode, encode
 from reconciler.simulation.search_world import World
 from tests.search.guards import GONE, Gone
 
-pytestmark = pytest.mark.slow
-
 SMALL = Bounds(targets=(1,), orders=2, crashes=1, patience=0)
 
 
