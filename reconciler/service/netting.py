@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 import msgspec
 
@@ -73,7 +72,7 @@ class Memory:
         self.unsettled: set[str] | None = None
 
 
-class Followed(NamedTuple):
+class Followed(msgspec.Struct, frozen=True):
     """What a batch of signals leads to."""
 
     events: list[AnyEvent]
@@ -331,6 +330,8 @@ def _wanted(netted: Netted, batch: _Batch, on_expiry: str) -> intake.Wanted:
 
 def _check_shares(netted: Netted) -> None:
     """Caps may cut a target; what a strategy asks for has to make sense all the same."""
+    if sum([abs(share.contracts) for share in netted.shares]) <= MOST_SHARE:
+        return
     for name, contracts in wanted(netted.shares).items():
         if abs(contracts) > MOST_SHARE:
             raise Refused(

@@ -52,10 +52,15 @@ def gaps(book: Book) -> dict[str, int]:
     target = book.target
     if target is None or not target.shares:
         return {}
-    wants = wanted(target.shares)
-    wants.pop(NOBODY, None)
-    wants[NOBODY] = target.contracts - sum(wants.values())
-    return {name: wants.get(name, 0) - held(book, name) for name in sorted({*wants, *book.parts})}
+    lacks = wanted(target.shares)
+    lacks.pop(NOBODY, None)
+    left = target.contracts - sum(lacks.values()) - book.position  # to nobody, less what he holds
+    for name, part in book.parts.items():
+        if name:
+            lacks[name] = lacks.get(name, 0) - part.contracts
+            left += part.contracts
+    lacks[NOBODY] = left
+    return {name: lacks[name] for name in sorted(lacks)}
 
 
 def wanted(shares: Sequence[Share]) -> dict[str, int]:
