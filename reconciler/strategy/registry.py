@@ -32,6 +32,10 @@ SHIPPED: Mapping[str, str] = {
 }
 
 
+#: When the files of modules had been written, as they were first asked for.
+_WRITTEN_NS: dict[str, int] = {}
+
+
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """One instance, as it was configured under ``[strategy.NAME]``."""
 
@@ -99,6 +103,19 @@ def load(kind: str) -> type[Strategy]:
             next_step="It must be a class that derives from reconciler.strategy.Strategy.",
         )
     return found
+
+
+def outdated(kind: type[Strategy]) -> str:
+    """The file of a class, if it was written anew since it was imported: Python keeps the old."""
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return ""
+    try:
+        written_ns = os.stat(file).st_mtime_ns
+    except OSError:
+        return ""  # gone, or in an archive
+    return file if written_ns != _WRITTEN_NS.setdefault(kind.__module__, written_ns) else ""
 
 
 def check_distinct(specs: Sequence[Spec]) -> None:

@@ -348,6 +348,8 @@ class Runner:
         strategy._warn = functools.partial(self._note, instance)
         strategy.market = self.market
         strategy.signals = MappingProxyType(instance.signals)
+        if old := registry.outdated(type(strategy)):
+            strategy.warn(f"{old} was written anew: only a new start of the service takes that")
         return Loaded(strategy, base.needs_of(strategy), said)
 
     def _note(self, instance: Instance, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from decimal import Decimal
 from random import Random as Rng
@@ -497,6 +498,22 @@ def test_other_parameters_are_those_of_the_next_life():
     assert [change.state for change in told.changes] == ["running", "running"]
     told.runner.restart("renamed", zero=True)
     assert told.opinions == [1, 3, 0]
+
+
+def test_code_that_was_written_anew_is_not_taken_and_that_is_told(tmp_path, monkeypatch):
+    """Whoever corrects a file and restarts the strategy must not believe that the new one runs."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "written_by_me.py"
+    file.write_text("from reconciler.strategy import Strategy\nclass Mine(Strategy): pass\n")
+    told = Teller(spec("written_by_me:Mine"))
+    told.runner.restart("one")
+    told.runner.drain()
+    assert told.warnings == []
+    os.utime(file, ns=(1, 1))
+    told.runner.restart("one")
+    told.runner.drain()
+    (warning,) = told.warnings
+    assert warning.startswith(f"{file} was written anew")
 
 
 def test_a_call_that_was_due_is_dropped_when_its_strategy_stops():
