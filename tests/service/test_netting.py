@@ -230,11 +230,14 @@ def test_a_lot_that_is_not_known_yet_is_waited_for() -> None:
     assert desk.says(why="rules of a symbol") == ["XBTUSD +500"]
 
 
-def test_a_cap_over_symbols_moves_the_others() -> None:
-    """A strength of one in all: what one symbol takes, the other gives up, in one commit."""
-    desk = Desk(portfolio(max_gross=Decimal(1)))
-    assert desk.says(signal("A", "1")) == ["1 A +1", "XBTUSD +1000"]
-    assert desk.says(signal("A", "-1", "ETHUSD")) == ["2 A -1", "ETHUSD -500", "XBTUSD +500"]
+def test_a_cap_over_symbols_holds_beside_a_portfolio_without_one() -> None:
+    """What one symbol takes, the other gives up, in the portfolio that is capped, in one commit."""
+    desk = Desk(
+        portfolio(name="a", max_gross=Decimal(1)),
+        portfolio(name="b", symbols={"XBTUSD": Decimal(100)}),
+    )
+    assert desk.says(signal("A", "1")) == ["1 A +1", "XBTUSD +1100"]
+    assert desk.says(signal("A", "-1", "ETHUSD")) == ["2 A -1", "ETHUSD -500", "XBTUSD +600"]
 
 
 def test_time_to_live_is_renewed_by_whoever_still_speaks() -> None:
@@ -261,12 +264,14 @@ def test_time_to_live_is_renewed_by_whoever_still_speaks() -> None:
 def test_portfolios_that_share_a_symbol_agree_on_the_careful_side() -> None:
     """The shortest life, the first policy that is named; the source names all of them."""
     desk = Desk(
-        portfolio(name="x", ttl_s=50, policy="passive"), portfolio(name="a", ttl_s=90, policy="")
+        portfolio(name="x", ttl_s=50, policy="passive", on_expiry="flatten"),
+        portfolio(name="a", ttl_s=90, policy=""),
     )
     desk.says(signal("A", "0.1"))
     target = desk.ledger.books["XBTUSD"].target
     assert target is not None
     assert (target.source, target.policy) == ("portfolio a+x", "passive")
+    assert target.on_expiry == "flatten"
     assert target.expires_us == desk.now_us + 50_000_000
 
 
