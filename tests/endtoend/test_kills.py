@@ -35,7 +35,8 @@ if {hurried}:
 from reconciler.config import AppConfig
 from reconciler.paper.quirks import Quirks
 from reconciler.paper.rest_faults import QUEUES_S
-held_s = max(Quirks().seconds("slow-queue", *QUEUES_S) for _ in range(1_000))
+quirks = Quirks()
+held_s = max(quirks.seconds("slow-queue", *QUEUES_S) for _ in range(1_000))
 settings = AppConfig.model_validate({{}}).core_settings()
 print(held_s, settings.timing.hold_us / 1_000_000)
 """
