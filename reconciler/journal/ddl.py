@@ -23,7 +23,7 @@ def ms(difference: str) -> str:
 
 
 def uuid(column: str) -> str:
-    """SQL for a venue's id in its usual spelling, from 16 bytes (see `rows.pack`)."""
+    """SQL for a venue's id in its usual spelling, from 16 bytes (see `present.pack`)."""
     parts = ((1, 4), (5, 2), (7, 2), (9, 2), (11, 6))
     digits = (f"hex(substr({column}, {start}, {size}))" for start, size in parts)
     return "lower(" + " || '-' || ".join(digits) + ")"
