@@ -22,6 +22,7 @@ from reconciler.service.standing import GONE, MOVED
 
 LEASE_US = 5_000_000  # without a word; one a second is said
 GRACE_US = 30_000_000  # for the first word after a start of the service
+FORGET_US = 3_600_000_000
 LOST = "nothing is heard of its process"
 
 
@@ -63,9 +64,17 @@ class Leases:
                     strategy=strategy,
                     who=held.who,
                 )
+            if held is None:
+                self._forget(now_us)
             if not who and held is not None and held.run == run:
                 who = held.who
             self._held[strategy] = Lease(run, who, now_us + LEASE_US)
+
+    def _forget(self, now_us: int) -> None:
+        """Those that ran out long ago, and were told: names may be many."""
+        self._held = {
+            name: one for name, one in self._held.items() if now_us - one.until_us < FORGET_US
+        }
 
     def free(self, strategy: str, run: str) -> None:
         """Its process has ended in order."""

@@ -7,7 +7,7 @@ import pytest
 from reconciler.core.events import StrategyChanged
 from reconciler.core.ledger import Ledger
 from reconciler.errors import AlreadyRuns
-from reconciler.service.leases import GRACE_US, LEASE_US, Leases
+from reconciler.service.leases import FORGET_US, GRACE_US, LEASE_US, Leases
 from reconciler.service.standing import GONE
 
 NAME = "Far_XBTUSD_1"
@@ -85,6 +85,14 @@ def test_after_a_start_of_the_service_there_is_time_for_a_first_word(leases, clo
     assert [one.state for one in leases.changes(ledger(), [NAME])] == ["failed"]
     assert leases.changes(ledger(), []) == []  # of one that reports by itself nothing is known
     assert leases.changes(Ledger(), [NAME]) == []
+
+
+def test_names_that_nobody_holds_any_more_are_forgotten(leases, clock) -> None:
+    """An hour after they ran out: whoever thinks of new names all day fills no memory."""
+    leases.hold(NAME, "a")
+    clock.now_us += LEASE_US + FORGET_US
+    leases.hold("Other_XBTUSD_1", "a")
+    assert list(leases._held) == ["Other_XBTUSD_1"]
 
 
 def test_what_it_said_of_itself_stands(leases, clock) -> None:
