@@ -81,6 +81,27 @@ def test_what_happens_reaches_who_looks_on_and_goes_on_after_a_break(
         assert said == [("target", 200), ("mode", "pause"), ("target", 300)]
 
 
+def test_rows_that_the_tables_lack_are_no_news_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that is sent before its tables are written is told when they are there."""
+    path = tmp_path / "journal.db"
+    tell(path)
+    whole = news.look(path, EVERY, 0)
+    monkeypatch.setattr(news.chain, "behind", lambda _: 10)
+    first = news.look(path, EVERY, 0)
+    assert (first.after, news.look(path, EVERY, None).after) == (9, 9)
+    assert first.told == [one for one in whole.told if one.seq < 10]
+    monkeypatch.undo()
+    assert first.told + news.look(path, EVERY, first.after).told == whole.told
+
+
+def test_a_stream_says_at_once_where_it_begins(api: Api) -> None:
+    """A break before the first row loses none of what came meanwhile."""
+    with closing(Client(api.server.url, TOKEN)) as rc:
+        assert next(rc.door.events(("fill",))) == (api.events(), "", {})
+
+
 def test_a_stream_that_cannot_be_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """By name; and there are not more of them than the service has room for."""
     with closing(Client(api.server.url, TOKEN)) as rc:

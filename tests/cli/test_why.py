@@ -107,6 +107,18 @@ def test_a_moment_of_the_past_is_told_as_it_was_known_then(
     assert run("state", "--at", "whenever").code == 2
 
 
+def test_what_came_later_is_not_told_of_a_moment(run: Run, database: Path) -> None:
+    """Also where the newest snapshot is of later."""
+    moments = []
+    for contracts in (100, 200, 300):
+        assert run("set", "XBTUSD", str(contracts)).code == 0
+        moments.append(time.time_ns() // 1000)
+    with History.open(database) as history:
+        assert history.query("SELECT max(seq) FROM snapshots").values[0][0] is not None
+    found = [past.ledger_at(database, at_us).ledger.books["XBTUSD"].target for at_us in moments]
+    assert [target.contracts for target in found] == [100, 200, 300]
+
+
 def test_a_moment_when_nobody_wanted_anything_is_told_as_one(run: Run) -> None:
     """As a line for people, and as rows for programs."""
     assert run("pause", "XBTUSD", "--reason", "lunch").code == 0

@@ -283,6 +283,16 @@ def test_a_limit_that_was_off_counts_from_when_it_is_on_again(
     assert "incident limit" in teller.wait(10_000)
 
 
+def test_what_is_held_of_a_symbol_that_was_taken_out_keeps_no_limit_from_counting() -> None:
+    """Nobody asks for its price any more: the others are counted without it."""
+    teller = tell("margin 900000000 900000000", settings=of_account(max_daily_loss_minor=2_000_000))
+    gone = teller.ledger.book("ETHUSD")
+    gone.instrument, gone.position = teller.instrument("ETHUSD"), 5
+    teller.ledger.results.clear()
+    teller.do(["margin", "900000000", "900000000"])
+    assert sorted(teller.ledger.results) == ["XBt books", "XBt margin"]
+
+
 def test_a_drawdown_counts_from_the_best_and_lets_go_only_by_hand() -> None:
     """Up two millions, down one and a half: no loss of the day, and a drawdown, beyond midnight."""
     teller = tell(

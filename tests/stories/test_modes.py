@@ -232,7 +232,9 @@ def test_the_end_of_a_person_s_freeze_ends_no_other(first: str) -> None:
     for line in both if first == "a person" else both[::-1]:
         teller.do(line.split())
     teller.do(["position", "+40"])
+    words = teller.book.frozen
     assert "ended freeze" in teller.wait(5_000)
+    assert (teller.book.frozen == words) == (first == "the venue")
     assert (teller.book.frozen_by, [*teller.ledger.incidents]) == (
         "liquidation",
         ["liquidation XBTUSD"],
@@ -277,6 +279,13 @@ def test_a_resume_ends_the_end_as_well() -> None:
         target +100
         wait 20_000                                           = idle ~ paused
     """)
+
+
+@pytest.mark.parametrize("whose", ["", " XBTUSD"])
+def test_what_was_resumed_has_no_end_to_come(whose: str) -> None:
+    """Nobody is told a second time that a freeze is over."""
+    teller = tell(f"freeze{whose} for 5000\nresume")
+    assert "ended freeze" not in teller.wait(9_000)
 
 
 def test_a_resume_of_the_account_is_one_of_each_symbol() -> None:

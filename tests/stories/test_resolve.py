@@ -200,6 +200,7 @@ def test_a_person_s_freeze_that_was_decided_does_not_end_the_next_one() -> None:
     """A freeze has the end that it was given, or none."""
     teller = tell("freeze XBTUSD for 5000 -> incident by_hand")
     decide(teller, "by_hand", "trade_back")
+    assert "ended freeze" not in teller.wait(9_000)
     teller.do(["freeze", "XBTUSD"])
     assert "ended freeze" not in teller.wait(20_000)
     assert teller.book.frozen_by == "by_hand"
