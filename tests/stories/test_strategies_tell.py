@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from reconciler.core import decisions as d
 from reconciler.core import events as e
 from tests.stories.teller import Teller
@@ -36,3 +38,30 @@ def test_a_strategy_that_fails_stops_no_trading():
     teller = Teller()
     changed(teller, "A", "failed", "it raised")
     assert teller.do(["target", "+100"]) == ["place r1 +100"]
+
+
+def test_the_newest_word_of_each_strategy_about_each_symbol_is_in_force():
+    """What a start finds is what each of them said last; and a signal alone trades nothing."""
+    teller = Teller()
+
+    def says(number: int, strategy: str, symbol: str, strength: str) -> list[str]:
+        return teller.event(
+            e.Signalled(
+                at_us=teller.now_us, number=number, strategy=strategy, symbol=symbol,
+                strength=Decimal(strength),
+            )
+        )  # fmt: skip
+
+    said = says(1, "A", "XBTUSD", "1"), says(2, "B", "XBTUSD", "-0.5")
+    said += says(3, "A", "ETHUSD", "0.2"), says(4, "A", "XBTUSD", "0")
+    assert said == ([], [], [], [])
+    assert {
+        (symbol, name): signal.strength
+        for symbol, signals in teller.ledger.signals.items()
+        for name, signal in signals.items()
+    } == {
+        ("XBTUSD", "A"): Decimal(0),
+        ("XBTUSD", "B"): Decimal("-0.5"),
+        ("ETHUSD", "A"): Decimal("0.2"),
+    }
+    assert teller.ledger.next_signal_number == 5
