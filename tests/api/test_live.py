@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -99,7 +100,9 @@ def test_rows_that_the_tables_lack_are_no_news_yet(
 def test_a_stream_says_at_once_where_it_begins(api: Api) -> None:
     """A break before the first row loses none of what came meanwhile."""
     with closing(Client(api.server.url, TOKEN)) as rc:
+        began = time.monotonic()
         assert next(rc.door.events(("fill",))) == (api.events(), "", {})
+        assert time.monotonic() - began < live.SILENT_S / 2
 
 
 def test_a_stream_that_cannot_be_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
