@@ -240,6 +240,17 @@ def test_a_cap_over_symbols_holds_beside_a_portfolio_without_one() -> None:
     assert desk.says(signal("A", "-1", "ETHUSD")) == ["2 A -1", "ETHUSD -500", "XBTUSD +600"]
 
 
+def test_of_a_symbol_that_is_configured_no_more_nothing_is_said() -> None:
+    """Its signals are still in force, and nobody may trade it: that is no refusal each time."""
+    desk = Desk()
+    desk.says(signal("A", "1", "ETHUSD"))
+    settings = msgspec.structs.replace(desk.settings, symbols=("XBTUSD",))
+    desk.event(e.Configured(at_us=desk.now_us, settings=settings))
+    desk.weights = Weights((portfolio(strategies={"A": Decimal("0.5")}),), ("A", "B"))
+    assert desk.says(why="other weights") == []
+    assert desk.says(signal("A", "1")) == ["2 A +1", "XBTUSD +500"]
+
+
 def test_time_to_live_is_renewed_by_whoever_still_speaks() -> None:
     """Half of it may pass in silence; a dead one's target ends, and no restart brings it back."""
     desk = Desk(portfolio(ttl_s=100, on_expiry="flatten", policy="urgent"))
