@@ -6,8 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from threading import Timer
 from types import SimpleNamespace
 
 import pytest
@@ -410,9 +410,12 @@ def test_a_stop_is_recorded_before_it_is_answered():
         house.sync()
         house.until(lambda: house.recorded() == {"Echo_XBTUSD_1": "running"})
         record = house.strategies._handover._record
-        house.strategies._handover._record = lambda make: Timer(0.1, record, [make]).start()
-        door.strategy("echo", "stop", by="me")
-        assert house.recorded() == {"Echo_XBTUSD_1": "stopped"}
+        with ThreadPoolExecutor(1) as slow_loop:  # it keeps the order, and takes its time
+            house.strategies._handover._record = lambda make: slow_loop.submit(
+                lambda: (time.sleep(0.1), record(make))
+            )
+            door.strategy("echo", "stop", by="me")
+            assert house.recorded() == {"Echo_XBTUSD_1": "stopped"}
 
 
 def test_what_breaks_whoever_records_it_fails_who_said_it_and_nobody_else():
