@@ -21,7 +21,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +35,7 @@ from reconciler.service.door import (
     TargetVersion,
 )
 from reconciler.service.servicefile import ServiceFile
-from reconciler.shown import csv_of
+from reconciler.shown import Rows
 
 T = TypeVar("T")
 
@@ -301,37 +300,6 @@ class Client:
             except InDoubt:
                 time.sleep(LOOK_S)
         return ask()
-
-
-class Rows(list[dict[str, Any]]):
-    """Rows of a listing: a list of dictionaries, prices as text, so that nothing is lost."""
-
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame`. Raises UsageError where pandas is not installed."""
-        return _of("pandas").DataFrame(list(self))
-
-    def to_polars(self) -> Any:
-        """A `polars.DataFrame`. Raises UsageError where polars is not installed."""
-        return _of("polars").DataFrame(list(self))
-
-    def to_arrow(self) -> Any:
-        """A `pyarrow.Table`. Raises UsageError where pyarrow is not installed."""
-        return _of("pyarrow").Table.from_pylist(list(self))
-
-    def to_csv(self, path: str | Path) -> None:
-        """Write them to a file, replacing it."""
-        columns = list(self[0]) if self else []
-        Path(path).write_text(csv_of(columns, self), encoding="utf-8")
-
-
-def _of(library: str) -> Any:
-    """A library that is the user's, and no dependency of ours."""
-    try:
-        return import_module(library)
-    except ImportError:
-        raise UsageError(
-            f"{library} is not installed", next_step=f"Install it: pip install {library}."
-        ) from None
 
 
 class Target:

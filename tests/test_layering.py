@@ -30,7 +30,7 @@ ARROWS: dict[str, set[str]] = {
     "core": {"errors"},
     "paper": set(),  # reads the protocol by itself, so that it checks our reading
     "logs": {"errors"},
-    "shown": {"logs"},  # rows as text
+    "shown": {"errors", "logs"},  # rows as text
     "config": {"errors", "core", "logs"},
     "diagram": CORE,
     "venue": {*CORE, "feed"},
