@@ -241,14 +241,13 @@ def test_a_cap_over_symbols_holds_beside_a_portfolio_without_one() -> None:
 
 
 def test_of_a_symbol_that_is_configured_no_more_nothing_is_said() -> None:
-    """Its signals are still in force, and nobody may trade it: that is no refusal each time."""
-    desk = Desk()
-    desk.says(signal("A", "1", "ETHUSD"))
+    """Its target was refused, and would be tried again: nobody may trade it, which is no news."""
+    desk = Desk(max_position_contracts=800)
+    assert desk.says(signal("A", "1", "ETHUSD")) == ["1 A +1", "ETHUSD refused limit_exceeded"]
     settings = msgspec.structs.replace(desk.settings, symbols=("XBTUSD",))
     desk.event(e.Configured(at_us=desk.now_us, settings=settings))
-    desk.weights = Weights((portfolio(strategies={"A": Decimal("0.5")}),), ("A", "B"))
+    assert desk.says(signal("A", "0.5")) == ["2 A +0.5", "XBTUSD +500"]
     assert desk.says(why="other weights") == []
-    assert desk.says(signal("A", "1")) == ["2 A +1", "XBTUSD +500"]
 
 
 def test_time_to_live_is_renewed_by_whoever_still_speaks() -> None:
