@@ -2,9 +2,10 @@
 The guards: every limit of an order, or of a new price of one, in one list.
 
 Each returns in words which rule says no, or "" when it has nothing against it. They are asked when
-an order is decided, and again by `last_look`, right before it leaves: between the two, other events
-may have come. What can't be computed is a no to whatever adds risk. What only reduces it is
-stopped by no limit of money or size: but by prices and by the number of requests, as everything is.
+an order is decided (or, as it is sized, it is cut to what they leave), and all of them again by
+`last_look`, right before it leaves: between the two, other events may have come. What can't be
+computed is a no to whatever adds risk. What only reduces it is stopped by no limit of money or
+size: but by prices and by the number of requests, as everything is.
 
 docs/limits.md says what each protects from.
 """
@@ -152,7 +153,7 @@ def _open_orders(ledger: Ledger, book: Book, ask: Ask) -> str:
 def _result_known(ledger: Ledger, book: Book, ask: Ask) -> str:
     if book.paid_minor is not None:
         return ""
-    rules = ledger.settings.rules_of(book.symbol)
+    rules = ask.rules
     of_a_day = rules.limits.max_daily_loss_minor or rules.whole.max_daily_loss_minor
     name = "max_daily_loss_minor" if of_a_day else "max_drawdown_minor"
     return f"limits.{name}: a mark to tell the result from"
