@@ -239,6 +239,8 @@ class Loop:
         if engine.ledger.next_wake_us() <= now_us:
             engine.handle([Tick(at_us=now_us)])
         while (event := schedules.next_event(engine.ledger, now_us)) is not None:
+            if engine.failed:
+                return  # it takes in nothing: the row would be due for ever
             engine.handle([event])
 
     def _answer_waiters(self, ledger: Ledger, now_us: int) -> None:

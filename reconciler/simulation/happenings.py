@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.events import Halted, ModeSet, Resumed
-from reconciler.simulation import manners, parts
+from reconciler.simulation import manners, parts, timetable
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.listings import STRANGER
 from reconciler.simulation.process import CRASH_POINTS
@@ -69,6 +69,8 @@ class Happenings:
             "takeover_us": self._takeover,
             "wall_us": self._wall,
             "stranger_us": self._stranger,
+            "table_us": self._table,
+            "doors_us": self._two_doors,
         }
 
     def _again(self, name: str, mean_us: int, happen: Callable[[], None]) -> None:
@@ -252,7 +254,8 @@ class Happenings:
         self.later(self.draws.ms("halt", 500, 20_000), self.resume)
 
     def resume(self) -> None:
-        if self.world.up is not None:
+        """Somebody has looked; but the last word is the last."""
+        if self.world.up is not None and not self.world.encore.begun:
             self.oracle.something_changed("")
             self._tell(Resumed, ())
 
@@ -313,6 +316,22 @@ class Happenings:
         most = self.draws.one("whims", (30, 30, 400)) if self.world.mannered else 30
         for number in range(self.draws.of("flap").randint(5, most)):
             self.later(number * 10_000, partial(self.new_target, symbol))
+
+    def _table(self) -> None:
+        """Somebody sets a table of times and targets, or takes one away."""
+        process = self.world.up
+        if process is not None:
+            found = timetable.rows(self.draws, process.loop.now_us(), self.symbols)
+            process.set_schedule(self.draws.one("table", timetable.NAMES), found)
+
+    def _two_doors(self) -> None:
+        """Two want to replace one version; at times that one is replaced already."""
+        process = self.world.up
+        if process is not None:
+            symbol = self.draws.one("doors", self.symbols)
+            version = process.engine.ledger.book(symbol).version
+            version = max(version - self.draws.one("doors", (0, 0, 0, 1)), 0)
+            self.oracle.timetable.two_doors(process, symbol, version, self.draws)
 
     def _rules(self) -> None:
         """The venue changes the lot or the tick of an instrument."""

@@ -25,6 +25,7 @@ from reconciler.simulation.memory import Step
 from reconciler.simulation.parts import Parts
 from reconciler.simulation.promises import NEVER, OVER, UNWANTED_US, Broken
 from reconciler.simulation.retold import Retold
+from reconciler.simulation.timetable import Timetable
 
 if TYPE_CHECKING:
     from reconciler.simulation.world import World
@@ -61,6 +62,7 @@ class Oracle(AtTheWire):
         self.anchored_us: dict[str, int] = {}  # what others traded before is in the anchor
         self.retold = Retold()
         self.parts = Parts()
+        self.timetable = Timetable()
         self.unwanted_us: dict[str, int] = {}  # since when an order must not be there
         self.watermark_us = 0
         self.filled: dict[str, int] = {}
@@ -105,6 +107,7 @@ class Oracle(AtTheWire):
             booked = {fact.symbol for fact in facts if isinstance(fact, d.FillBooked)}
             self.retold.hear(event, booked)
             self.pace.hear(event)
+            self.timetable.hear(event)
             self.fortune.hear(event, facts)
             for decision in decisions:
                 if isinstance(decision, d.PlaceOrder):

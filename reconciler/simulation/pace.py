@@ -85,10 +85,10 @@ class Pace:
         none knows of the others.
         """
         symbol, now_us = decision.symbol, self.world.agenda.now_us
-        booked = self.world.oracle.own_fills[symbol]
-        if self._fills.get(symbol) != booked:
-            self._fills[symbol] = booked
-            self._futile.pop(symbol, None)
+        for filled, fills in self.world.oracle.own_fills.items():
+            if self._fills.get(filled) != fills:
+                self._fills[filled] = fills
+                self._futile.pop(filled, None)
         self._futile[symbol].append(now_us)
         for futile in self._futile.values():
             while futile and futile[0] < now_us - RUNAWAY_US + SLOW_US:

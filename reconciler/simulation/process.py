@@ -20,8 +20,10 @@ from reconciler.core.events import AnyEvent, Configured, Share, Started, Stoppin
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Settings
 from reconciler.core.step import Outcome
-from reconciler.core.targets import intake
+from reconciler.core.targets import intake, schedules
 from reconciler.errors import NotLeader, ReconcilerError, Refused, UsageError
+from reconciler.service import targeting
+from reconciler.service.door import TargetRequest
 from reconciler.service.engine import Engine
 from reconciler.service.loop import Loop
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
@@ -173,10 +175,12 @@ class Process:
         self.crash_at = ""
         self.deposed = False  # suspended, and another has taken its place
         self.ready = False
+        self.begun: Callable[[], None] = lambda: None  # once it has started
         self.paused_until_us = 0
         self.beat_us = beat_us
         self._world_is_over = finished
         self._over = False
+        self._refusals = targeting.Refusals()
         self._stop_by_us: int | None = None
         network.after_write = lambda: self._interrupt("after a write")
         config = BitmexConfig(
@@ -218,6 +222,7 @@ class Process:
                     Configured(at_us=now_us, settings=self.settings),
                 ]
             )
+            self.begun()
             self.gateway.start(engine.ledger.watermark_us)
             self.loop.run(engine, self.gateway, self._done)
         except Crash:
@@ -305,6 +310,33 @@ class Process:
             return ()
 
         self.post(make)
+
+    def ask(self, request: TargetRequest) -> None:
+        """Somebody asks at a door: what a rule refuses is recorded, as a service does."""
+        now_us = self.loop.now_us
+
+        def make(ledger: Any) -> Iterable[AnyEvent]:
+            events, _ = self._refusals.recorded(
+                request, lambda: targeting.set_target(request, "hold", now_us(), ledger), now_us()
+            )
+            return events
+
+        self.post(make)
+
+    def set_schedule(self, name: str, rows: tuple[schedules.Entry, ...]) -> None:
+        """Somebody has a table of times and targets."""
+        now_us = self.loop.now_us
+        self.post(lambda ledger: [schedules.accept(ledger, name, rows, "table", "", now_us())])
+
+    def then(self, call: Callable[[], None]) -> None:
+        """Have *call* called after all that was handed over."""
+
+        def events() -> Iterable[AnyEvent]:
+            call()
+            return ()
+
+        if not self._over:
+            self.loop._queue(events, alone=True)
 
     def suspend(self) -> None:
         """SIGSTOP, for so long that its connections are gone and another has its journal."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from reconciler.simulation.world import World
 
 MILLION = 1_000_000  # about what a contract is worth
+OF_REQUESTS = ("limits.max_orders_per_day", "limits.account.max_orders_per_day")
 #: What a symbol may wait for in the end, without anybody being wrong.
 BLOCKED = (
-    "limits.max_orders_per_day",
-    "limits.account.max_orders_per_day",
+    *OF_REQUESTS,
     "limits.max_order_notional_minor",
     "limits.max_daily_loss_minor",
     "limits.max_drawdown_minor",
@@ -70,7 +70,7 @@ def tight(draws: Draws, own: Limits, account: AccountLimits) -> tuple[Limits, Ac
         max_orders_per_minute=one("tight minute", (6, 10, 30)),
         max_daily_loss_minor=one("tight loss", (0, 0, 0, 1 * MILLION, 4 * MILLION)),
         max_drawdown_minor=one("tight drawdown", (0, 0, 0, 2 * MILLION, 6 * MILLION)),
-        min_liquidation_bps=one("liquidation", (0, 0, 0, 700)),
+        min_liquidation_bps=one("liquidation", (0, 0, 800, 1_000)),
         runaway_orders=one("tight runaway", (150, 150, 8, 4)),
     )
     account = replace(

@@ -75,6 +75,8 @@ class Weather:
     settle_us: int = 0
     takeover_us: int = 0
     wall_us: int = 0
+    table_us: int = 0
+    doors_us: int = 0
     stranger_us: int = 0
     target_us: int = 15 * SECOND
     quote_us: int = 3 * SECOND
@@ -158,7 +160,8 @@ DRIFTS = (0, 0, 50, -50, 300, -300)
 MIXED_FROM = 1_000_000_000
 #: And from here on every policy is drawn, deadlines and prices of signals too.
 MANNERED_FROM = 2_000_000_000
-#: And from here on limits are so tight that each is reached.
+#: And from here on limits are so tight that each is reached, tables of targets come due, and two
+#: doors want to replace one version.
 WATCHED_FROM = 3_000_000_000
 #: Of so many seeds one is quiet, and one at a venue that breaks what is assumed of it: by number
 #: and not by chance, so that many seeds have the hours and steps that they are meant to have.
@@ -182,9 +185,16 @@ def draw(seed: int, rng: random.Random) -> Weather:
         weather.fill_at_once, weather.fill_mean_us = 0.0, 30 * SECOND
         weather.quote_us = 1 * SECOND
         weather.drop_us = weather.half_open_us = weather.crash_us = 0
-    if seed >= WATCHED_FROM and rng.random() < 0.2:  # and midnight comes
-        weather.starts_us = TO_MIDNIGHT_US - rng.randint(10, 200) * SECOND
+    if seed >= WATCHED_FROM:
+        _watched(weather, rng)
     return weather
+
+
+def _watched(weather: Weather, rng: random.Random) -> None:
+    weather.table_us = rng.choice((0, 0, 60, 20)) * SECOND
+    weather.doors_us = rng.choice((0, 0, 60, 20)) * SECOND
+    if rng.random() < 0.2:  # midnight comes
+        weather.starts_us = TO_MIDNIGHT_US - rng.randint(10, 200) * SECOND
 
 
 def storm(rng: random.Random) -> Weather:

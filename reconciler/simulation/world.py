@@ -19,11 +19,12 @@ from reconciler.core.lifecycle import State
 from reconciler.core.policy.policies import policy_of
 from reconciler.core.settings import Limits, Settings, default_policies
 from reconciler.journal import codec
-from reconciler.simulation import manners, purse
+from reconciler.simulation import at_the_end, manners, purse
 from reconciler.simulation import weather as swarm
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
 from reconciler.simulation.doors import Door
 from reconciler.simulation.draws import Draws
+from reconciler.simulation.encore import Encore
 from reconciler.simulation.exchange import Exchange
 from reconciler.simulation.happenings import Happenings
 from reconciler.simulation.memory import MemoryJournal
@@ -120,6 +121,7 @@ class World:
         self.seconds_to_converge = 0
         self.restarts = self.takeovers = 0
         self.happenings = Happenings(self)
+        self.encore = Encore(self)
 
     def _journal(self) -> MemoryJournal | FileJournal:
         """In memory, as a disk is slow; but now and then the real one on the real disk."""
@@ -258,6 +260,8 @@ class World:
             return
         self.healed_us, self.healed_steps = self.agenda.now_us, self.oracle.steps
         self.happenings.resume()
+        for name in self.up.engine.ledger.schedules:
+            self.up.set_schedule(name, ())
         for symbol in self.symbols:
             self.happenings.new_target(symbol, ttl=False)
         self.later(SECOND, self._look)
@@ -270,7 +274,7 @@ class World:
             self.seconds_to_converge = passed_us // SECOND
             self.later(4 * SECOND, self._finish)
             return
-        self.converge_us = self.converge_us or CONVERGE_US + self._minutes_of_orders() * 60 * SECOND
+        self.converge_us = self.converge_us or self.patience_us()
         if passed_us > self.converge_us and self._comes_nearer():
             self.converge_us += 60 * SECOND  # small slices, and so many orders a minute
         if passed_us > self.converge_us:
@@ -289,6 +293,10 @@ class World:
         before, self.gap = self.gap, gap
         slow = any(b.waiting_for.startswith("limits.max_orders_per_minute") for b in books)
         return slow and (before is None or gap < before)
+
+    def patience_us(self) -> int:
+        """How long every symbol may take to its target."""
+        return CONVERGE_US + self._minutes_of_orders() * 60 * SECOND
 
     def _minutes_of_orders(self) -> int:
         """
@@ -332,6 +340,16 @@ class World:
             self._look()  # the mark has moved: a limit in money has let go meanwhile
             return
         self.oracle.quiet()
+        if self.encore.word:
+            self.encore.begin()
+        else:
+            self.over()
+
+    def over(self) -> None:
+        """This was it."""
+        if self.encore.begun:
+            self.encore.stranger_is_treated()
+            at_the_end.books(self.oracle)
         self.finished = True
         assert self.process is not None
         self.process.ready = True
@@ -367,7 +385,9 @@ class World:
             return False
         truth = self.exchange.position[book.symbol]
         named = ("room below", "nothing: the gap", *purse.BLOCKED)  # states
-        blocked = book.waiting_for.startswith(named) or book.frozen_by == "runaway"
+        assert self.process is not None
+        blocked = book.waiting_for.startswith(named)
+        blocked = blocked or at_the_end.ran_away(self.process.engine.ledger, book)
         if book.target.price is not None:  # the market has left the signal's price behind
             blocked = blocked or book.waiting_for.startswith(FAR)
         if self.exchange.rules[book.symbol].state == "Settled":

@@ -17,7 +17,7 @@ import pytest
 from reconciler.simulation.runs import live
 from reconciler.simulation.weather import MANNERED_FROM, MIXED_FROM
 from reconciler.simulation.world import World
-from tests.simulation.planted import FAULTS
+from tests.simulation.planted_limits import FAULTS
 from tests.simulation.scenarios import scenario
 
 #: Guards that a storm of everything needs too rarely, and the scenario that needs them often.

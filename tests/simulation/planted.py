@@ -510,21 +510,3 @@ def strategies_pass_nothing_on(patch: Patch) -> None:
 @fault
 def funding_is_not_shared(patch: Patch) -> None:
     patch.setattr(shares, "share_funding", lambda turn, book, row: None)
-
-
-def unguarded(guard: str) -> None:
-    """A limit is asked of no order, neither when it is decided nor before it leaves."""
-
-    def plant(patch: Patch) -> None:
-        for name in ("OF_REQUESTS", "OF_RISK", "AT_ANY_PRICE", "BEFORE_A_PRICE"):
-            asked = getattr(guards, name)
-            patch.setattr(guards, name, tuple(one for one in asked if one.__name__ != guard))
-        if "notional" in guard:
-            patch.setattr(guards, "fitted", lambda ledger, book, size, price: size)
-
-    FAULTS[f"guards without {guard}"] = plant
-
-
-for _name in ("_orders_a_day", "_order_notional", "_position_notional", "_open_orders",
-              "_uncrossed", "_collar"):  # fmt: skip
-    unguarded(_name)

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.simulation.runs import live
 from tests.simulation.hunt import LATE, SCENES, UNSEEN, find
-from tests.simulation.planted import FAULTS
+from tests.simulation.planted_limits import FAULTS
 from tests.simulation.scenarios import WEATHERS, scenario
 
 MOST = 120
