@@ -35,6 +35,7 @@ def quiet(oracle: Oracle) -> None:
     oracle.detected()
     oracle.v4_small(ledger)
     oracle.parts.quiet(ledger)
+    world.desks.nets.quiet()
     books(oracle)
     for book in ledger.books.values():
         if not oracle.strict and (book.frozen or ledger.frozen):

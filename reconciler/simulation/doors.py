@@ -293,12 +293,15 @@ class Feed:
     def quote_row(self, symbol: str) -> Row:
         """Best bid and ask."""
         mark = self._exchange.marks[symbol]
+        shown = (1_000, 1_000)
+        if self.weather.thin:  # as the mark has it: nobody's chance is taken for it
+            shown = (int(mark * 74) % 29 * 50, int(mark * 106) % 31 * 50)
         return {
             "symbol": symbol,
-            "bidSize": 1_000,
+            "bidSize": shown[0],
             "bidPrice": mark - mark % 1,
             "askPrice": mark - mark % 1 + 1,
-            "askSize": 1_000,
+            "askSize": shown[1],
             "timestamp": iso(self._exchange.clock.now_us()),
         }
 

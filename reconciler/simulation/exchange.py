@@ -403,7 +403,7 @@ class Exchange:
         if not contracts or not self.liquidations:
             return None
         first = Decimal(100 + 10 * self.symbols.index(symbol))
-        price = first - first * 30 / contracts
+        price = first - first * 15 / contracts
         return max(price, TICK).quantize(TICK)
 
     def position_row(self, symbol: str, contracts: int, age_us: int = 0) -> Row:

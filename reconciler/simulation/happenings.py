@@ -95,7 +95,7 @@ class Happenings:
         contracts = self.draws.of("target").randint(-3, 3) * 100
         policy = self.draws.one("target", manners.OLD)
         if self.world.mannered:
-            policy = self.draws.one("policy", manners.NAMES)
+            policy = self.draws.one("policy", self.world.manners)
         ttl_us = 0
         if ttl and self.draws.of("target").random() < 0.1:
             ttl_us = self.draws.ms("target", 1_000, 60_000)
@@ -121,7 +121,7 @@ class Happenings:
         draw, mark = self.draws.of("more of a target").random, self.exchange.marks[symbol]
         price = mark + self.draws.one("signal", (-1, 0, 1)) if draw() < 0.5 else None
         in_us = self.draws.ms("deadline", 2_000, 60_000) if draw() < 0.2 else None
-        shares = parts.drawn(self.draws, contracts)
+        shares = () if self.world.desks.open else parts.drawn(self.draws, contracts)
         return {"price": price, "in_us": in_us, "shares": shares}
 
     def _quote(self, symbol: str) -> None:

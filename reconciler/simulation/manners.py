@@ -53,6 +53,11 @@ POLICIES: dict[str, Policy] = {
     "slices": Policy(stages=(_CROSS,), slice_contracts=SLICE),
     "share": replace(_SOON, stages=(_JOIN,), slice_book_percent=10),
 }
+#: Follows every tick, as long as it has amends: it has few.
+_CHASE = replace(_SOON, stages=(_JOIN,), max_amends_per_order=2, max_amends_per_minute=3)
 #: Those that were there when the seeds of the short storms had been found, as often as then.
 OLD = ("passive", "passive", "urgent")
 NAMES = tuple(POLICIES)
+POLICIES["chase"] = _CHASE
+#: Of the lives with strategies.
+ALL = (*POLICIES, "chase", "share", "by the deadline", "ladder")

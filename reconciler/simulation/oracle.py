@@ -26,6 +26,7 @@ from reconciler.simulation.parts import Parts
 from reconciler.simulation.promises import NEVER, OVER, UNWANTED_US, Broken
 from reconciler.simulation.retold import Retold
 from reconciler.simulation.timetable import Timetable
+from reconciler.simulation.worked import Worked
 
 if TYPE_CHECKING:
     from reconciler.simulation.world import World
@@ -63,6 +64,7 @@ class Oracle(AtTheWire):
         self.retold = Retold()
         self.parts = Parts()
         self.timetable = Timetable()
+        self.worked = Worked(self)
         self.unwanted_us: dict[str, int] = {}  # since when an order must not be there
         self.watermark_us = 0
         self.filled: dict[str, int] = {}
@@ -109,6 +111,10 @@ class Oracle(AtTheWire):
             self.pace.hear(event)
             self.timetable.hear(event)
             self.fortune.hear(event, facts)
+            if self.inside:
+                self.worked.hear(event, decisions, facts)
+                if self.world.desks.open:
+                    self.world.desks.nets.hear(event, decisions, facts)
             for decision in decisions:
                 if isinstance(decision, d.PlaceOrder):
                     self.o5_decided(decision, event.at_us)
@@ -117,6 +123,8 @@ class Oracle(AtTheWire):
                     self.o6_deadline(decision, event.at_us)
                     self.o9_ids_are_never_reused(decision)
                     self.note_intent(decision)
+        if self.inside and self.world.desks.open:
+            self.world.desks.nets.committed(event for event, _, _ in steps)
         if self.inside and self.world.process is not None:
             for book in self.world.process.engine.ledger.books.values():
                 self.f2_ledger_is_its_executions(book)

@@ -84,12 +84,15 @@ class Parts:
             target = book.target
             if target is None or not target.shares or not target.held or book.quote is None:
                 continue
+            given: Counter[str] = Counter()  # in several portfolios one may have several
             for share in target.shares:
-                if share.strategy and self.held[book.symbol, share.strategy] != share.contracts:
+                given[share.strategy] += share.contracts
+            for name, contracts in given.items():
+                if name and self.held[book.symbol, name] != contracts:
                     raise Broken(
                         "F2",
-                        f"{book.symbol} is on target, and {share.strategy} holds "
-                        f"{self.held[book.symbol, share.strategy]:+d} of {share.contracts:+d}",
+                        f"{book.symbol} is on target, and {name} holds "
+                        f"{self.held[book.symbol, name]:+d} of {contracts:+d}",
                     )
 
     def _must_be_shared(

@@ -142,6 +142,15 @@ class Retold:
         """Where the position is to be led, if anybody wants one."""
         return 0 if target is not None and "flatten" in self._in_force(symbol) else target
 
+    def only_reduces(self, symbol: str) -> bool:
+        """Whether a mode leads elsewhere than the target does."""
+        return not {"reduce_only", "flatten"}.isdisjoint(self._in_force(symbol))
+
+    def could_work(self, symbol: str) -> bool:
+        """Whether somebody could do something about an order that rests."""
+        stopped = self.halted(symbol) or symbol in self._frozen or self.only_reduces(symbol)
+        return self._sync and self._open.get(symbol, False) and not stopped
+
     def _in_force(self, symbol: str) -> list[str]:
         """The modes of the account and of a symbol."""
         return [self._modes[whose][0] for whose in ("", symbol) if whose in self._modes]

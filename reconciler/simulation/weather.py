@@ -80,6 +80,8 @@ class Weather:
     stranger_us: int = 0
     target_us: int = 15 * SECOND
     quote_us: int = 3 * SECOND
+    signal_us: int = 0  # of strategies
+    thin: bool = False  # the best prices show few contracts, now more and now less
     # clocks
     own_ahead_us: int = 0
     venue_ahead_us: int = 0
@@ -163,6 +165,8 @@ MANNERED_FROM = 2_000_000_000
 #: And from here on limits are so tight that each is reached, tables of targets come due, and two
 #: doors want to replace one version.
 WATCHED_FROM = 3_000_000_000
+#: And from here on there are strategies and portfolios, and a book that is thin at times.
+NETTED_FROM = 4_000_000_000
 #: Of so many seeds one is quiet, and one at a venue that breaks what is assumed of it: by number
 #: and not by chance, so that many seeds have the hours and steps that they are meant to have.
 QUIET_EVERY = 16
@@ -187,6 +191,9 @@ def draw(seed: int, rng: random.Random) -> Weather:
         weather.drop_us = weather.half_open_us = weather.crash_us = 0
     if seed >= WATCHED_FROM:
         _watched(weather, rng)
+    if seed >= NETTED_FROM:
+        weather.signal_us = rng.choice((0, 0, 1, 5, 15)) * SECOND
+        weather.thin = rng.random() < 0.5
     return weather
 
 

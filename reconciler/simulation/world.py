@@ -22,6 +22,7 @@ from reconciler.journal import codec
 from reconciler.simulation import at_the_end, manners, purse
 from reconciler.simulation import weather as swarm
 from reconciler.simulation.agenda import SECOND, Agenda, Clock
+from reconciler.simulation.desks import Desks
 from reconciler.simulation.doors import Door
 from reconciler.simulation.draws import Draws
 from reconciler.simulation.encore import Encore
@@ -72,6 +73,7 @@ class World:
         self.mixed = seed >= swarm.MIXED_FROM
         self.mannered = seed >= swarm.MANNERED_FROM
         self.watched = seed >= swarm.WATCHED_FROM
+        self.manners = manners.ALL if seed >= swarm.NETTED_FROM else manners.NAMES
         self.agenda = Agenda(weather.starts_us)
         self.began_us = self.agenda.now_us
         self.draws.now = lambda: self.agenda.now_us
@@ -121,6 +123,7 @@ class World:
         self.seconds_to_converge = 0
         self.restarts = self.takeovers = 0
         self.happenings = Happenings(self)
+        self.desks = Desks(self)
         self.encore = Encore(self)
 
     def _journal(self) -> MemoryJournal | FileJournal:
@@ -139,6 +142,7 @@ class World:
             Broken: A promise was not kept.
         """
         self.happenings.begin()
+        self.desks.begin()
         self._go_on()
         self._end()
 
@@ -170,6 +174,7 @@ class World:
             self.weather.beat_us,
         )
         self.oracle.r3_acknowledged_is_durable(process.engine.ledger)
+        self.desks.attach(process)
         if self.draws.strikes("crash_again", self.weather.crash_again):
             process.crash_at = self.draws.one("crash_again at", CRASH_POINTS[1:3])
         ended = process.run()
@@ -249,6 +254,7 @@ class World:
         if self.process is not None:
             self.process.crash_at = ""
             self.process.paused_until_us = 0
+        self.desks.heal()
         self.later(9 * SECOND, self._last_targets)
         self.later(40 * SECOND, self.happenings.resume)
         self.later(75 * SECOND, self.happenings.resume)
@@ -264,6 +270,7 @@ class World:
             self.up.set_schedule(name, ())
         for symbol in self.symbols:
             self.happenings.new_target(symbol, ttl=False)
+        self.desks.last_word()
         self.later(SECOND, self._look)
 
     def _look(self) -> None:
