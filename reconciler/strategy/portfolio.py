@@ -33,6 +33,7 @@ from reconciler.errors import ConfigError
 
 KEEP_LOTS = Fraction(3, 4)  # half a lot is what rounding needs, the rest is what may tremble
 _KEEP, _OF = KEEP_LOTS.as_integer_ratio()
+MOST_PLACES = 40  # of a weight, behind the point: all are brought over one denominator
 
 
 class Portfolio(msgspec.Struct, frozen=True, kw_only=True):
@@ -382,6 +383,12 @@ def check(portfolio: Portfolio, strategies: Sequence[str], symbols: Sequence[str
             raise ConfigError(f"{where}: the contracts of {name} are {size}; weights have the sign")
     for name in portfolio.max_contracts:
         _known_symbol(f"{where}.max_contracts", name, symbols)
+    for name, most in (
+        ("max_strength", portfolio.max_strength),
+        ("max_gross", portfolio.max_gross),
+    ):
+        if most is not None:
+            _bounded(f"{where}.{name}", most, zero=False)
 
 
 def _names_somebody(name: str, strategies: Sequence[str], sources: Sequence[str]) -> bool:
@@ -401,6 +408,10 @@ def _known_symbol(where: str, name: str, symbols: Sequence[str]) -> None:
 def _bounded(what: str, number: Decimal, *, zero: bool) -> None:
     if not number.is_finite() or number.copy_abs() > 10**9 or (not number and not zero):
         raise ConfigError(f"{what} is {str(number)[:40]}; it must be a number up to 1,000,000,000")
+    if number.as_tuple().exponent < -MOST_PLACES:  # type: ignore[operator]  # a number has one
+        raise ConfigError(
+            f"{what} is {str(number)[:40]}; at most {MOST_PLACES} places are believed"
+        )
 
 
 def _plain(number: Decimal) -> str:

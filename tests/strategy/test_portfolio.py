@@ -296,6 +296,13 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"strategies": {"No*": Decimal(1)}}, "that pattern fits no strategy's: there are A, B, book"),
     ({"strategies": {"A": Decimal("NaN")}}, "weight of A is NaN"),
     ({"strategies": {"A": Decimal("1e10")}}, "weight of A is 1E+10"),
+    (
+        {"strategies": {"A": Decimal("1e-99999999")}},
+        "weight of A is 1E-99999999; at most 40 places",
+    ),
+    ({"symbols": {"XBTUSD": Decimal("1e-41")}}, "contracts of XBTUSD is 1E-41; at most 40 places"),
+    ({"max_strength": Decimal("1e-99999999")}, "max_strength is 1E-99999999; at most 40 places"),
+    ({"max_gross": Decimal("1e-99999999")}, "max_gross is 1E-99999999; at most 40 places"),
     ({"symbols": {"DOGEUSD": Decimal(1)}}, "'DOGEUSD' is not one of the configured symbols"),
     ({"symbols": {"XBTUSD": Decimal(0)}}, "contracts of XBTUSD is 0"),
     ({"symbols": {"XBTUSD": Decimal(-1)}}, "contracts of XBTUSD are -1; weights have the sign"),
