@@ -226,7 +226,7 @@ class Oracle(AtTheWire):
         order, symbol = book.order, book.symbol
         unwanted = False
         resting = order is not None and order.status == "working" and order.unbooked
-        if order is not None and resting and order.filled < order.asked and not order.cancels:
+        if order is not None and resting and order.filled < abs(order.asked) and not order.cancels:
             target = self.retold.reach(symbol, book.target.contracts if book.target else None)
             final = book.position + order.unbooked
             past = target is not None and (target - final) * order.side < 0

@@ -165,7 +165,13 @@ def a_target_never_runs_out(patch: Patch) -> None:
 
 @fault
 def a_flatten_is_only_a_reduce_only(patch: Patch) -> None:
-    patch.setattr(modes, "flattens", lambda ledger, book: False)
+    def reach(ledger: Ledger, book: Any, target: int) -> int:
+        if modes.FLATTEN not in (ledger.mode, book.mode) or target * book.position <= 0:
+            return whole(ledger, book, target)
+        return target if abs(target) < abs(book.position) else int(book.position)
+
+    whole = modes.reach
+    patch.setattr(modes, "reach", reach)
 
 
 @fault
