@@ -12,14 +12,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from reconciler.core.events import AnyEvent, Configured, StrategyChanged
+from reconciler.core.events import AnyEvent, Configured
 from reconciler.core.ledger import Ledger
 from reconciler.errors import ReconcilerError, Refused
 from reconciler.service.door import Reloaded
 from reconciler.service.options import Options
-from reconciler.service.standing import gone
+from reconciler.service.standing import Adopted, gone
 from reconciler.service.strategies import Strategies
 from reconciler.service.telling import Say
 
@@ -102,7 +100,6 @@ class Reloader:
     def _take_up(self, ledger: Ledger, new: Options) -> tuple[list[AnyEvent], Reloaded]:
         """In the loop: what changes, once nothing stands against it."""
         old, now_us = self._options, self._loop.now_us()
-        told: list[StrategyChanged] = []
         if new.settings.symbols != old.settings.symbols:
             raise Refused(
                 "other symbols need a new start: "
@@ -111,27 +108,25 @@ class Reloader:
                 next_step="Put them back, or start the service again. Nothing was changed.",
             )
         limits, weights = new.settings != old.settings, new.weights != self._desk.weights
+        became = Adopted()
+        if self._strategies is not None:
+            became = self._strategies.adopt(new.strategies, ledger)
+            old.strategies = new.strategies
         old.settings, old.weights, old.read_weights = new.settings, new.weights, new.read_weights
         self._desk.adopt(new.weights, new.read_weights, WHY)
         changed = Reloaded(
             limits=limits,
             portfolios=weights,
+            started=became.started,
+            restarted=became.restarted,
+            stopped=became.stopped,
             needs_start=tuple(
                 name
                 for name in dict.fromkeys((*old.fixed, *new.fixed))
                 if old.fixed.get(name) != new.fixed.get(name)
             ),
         )
-        if self._strategies is not None:
-            became = self._strategies.adopt(new.strategies, ledger)
-            old.strategies = new.strategies
-            told += became.events
-            changed = msgspec.structs.replace(
-                changed,
-                started=became.started,
-                restarted=became.restarted,
-                stopped=became.stopped,
-            )
+        told = list(became.events)
         named = {event.strategy for event in told}
         told += [one for one in gone(ledger, new.weights, now_us) if one.strategy not in named]
         return [*told, Configured(at_us=now_us, settings=new.settings)], changed

@@ -81,6 +81,11 @@ def is_new(spec: Spec, before: Spec | None) -> bool:
     return before is None or (spec.enabled and not before.enabled)
 
 
+def is_off(spec: Spec, before: Spec) -> bool:
+    """Whether its table keeps it off, and did not: who was started in spite of it goes on."""
+    return before.enabled and not spec.enabled
+
+
 def differ(one: Spec, other: Spec) -> bool:
     """Whether what an instance is made of has changed; patience and the like need no new one."""
     return (one.kind, one.parameters) != (other.kind, other.parameters)

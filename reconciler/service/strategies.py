@@ -57,6 +57,8 @@ Wanted = tuple[Mapping[str, Needs], tuple[str, ...]]
 
 HANDED_OVER_WITHIN_S = 10.0
 
+ALIVE = ("waiting", "running")
+
 #: Of the log, by the state of a strategy.
 LEVEL = {"running": "info", "stopped": "warning", "failed": "error"}
 NAME = {"running": "strategy.start", "stopped": "strategy.stop", "failed": "strategy.fail"}
@@ -171,19 +173,17 @@ class Strategies:
             if now and ledger.in_sync and not ledger.stopping:
                 self._begin(ledger)
             return Adopted(started=tuple(self._beginning(now.values(), ledger)))
-        runner = self._host.runner
-        states = {identifier: one.state for identifier, one in runner.instances.items()}
-        runs = {name for name, state in states.items() if state in ("waiting", "running")}
+        instances = self._host.runner.instances
+        # As far as is known here: what waits for their thread comes before this, and may change it.
+        states = {name: instances[name].state for name in before if name in instances}
+        runs = {name for name, state in states.items() if state in ALIVE}
         new = [spec for name, spec in now.items() if standing.is_new(spec, before.get(name))]
-        begin = [name for name in self._beginning(new, ledger) if name not in runs]
-        off = [name for name, spec in now.items() if not spec.enabled and name in runs]
-        afresh = [
+        begin = self._beginning(new, ledger)
+        off = [n for n, spec in now.items() if n in before and standing.is_off(spec, before[n])]
+        changed = [
             name
             for name, spec in now.items()
-            if name not in begin
-            and name not in off
-            and (name in runs or states.get(name) == "failed")
-            and standing.differ(spec, before[name])
+            if name in before and name not in off and standing.differ(spec, before[name])
         ]
         held = {spec.identifier: standing.held_back(spec, ledger) for spec in new}
         signals = {name: standing.in_force(ledger, name) for name in now}
@@ -197,18 +197,26 @@ class Strategies:
                 if why is not None and runner.instance(name).state == "off":
                     runner.leave(name, *why)
             for name in off:
-                if runner.instance(name).state in ("waiting", "running"):
+                if runner.instance(name).state in ALIVE:
                     runner.stop(name, OFF)
-            for name in (*afresh, *begin):
-                runner.restart(name)
+            for name in changed:
+                if runner.instance(name).state in (*ALIVE, "failed"):
+                    runner.restart(name)
+            for name in begin:
+                if runner.instance(name).state not in ALIVE:
+                    runner.start(name)
 
         self._host.later(command)
         for name in left:
             self._say("warning", "strategy.stop", strategy=name, detail=self._why_left(name))
         return Adopted(
-            started=tuple(begin),
-            restarted=tuple(afresh),
-            stopped=(*left, *off),
+            started=tuple(name for name in begin if name not in runs),
+            restarted=tuple(
+                name
+                for name in changed
+                if name in runs or (states.get(name) == "failed" and name not in begin)
+            ),
+            stopped=(*left, *(name for name in off if name in runs)),
             events=[
                 StrategyChanged(
                     at_us=self._now_us(),

@@ -122,10 +122,13 @@ def check_distinct(specs: Sequence[Spec]) -> None:
     """
     Refuse two instances of one identifier: their signals could not be told apart.
 
+    Nor may one be called as another is: a command that names it would mean both.
+
     Raises:
         ConfigError: There are two, or the kind of one is none.
     """
     seen: dict[str, str] = {}
+    names = {spec.name for spec in specs}
     for spec in specs:
         other = seen.setdefault(spec.identifier, spec.name)
         if other != spec.name:
@@ -133,4 +136,11 @@ def check_distinct(specs: Sequence[Spec]) -> None:
                 f"strategy.{other} and strategy.{spec.name} are both {spec.identifier}",
                 next_step=f"Write number = 2 in [strategy.{spec.name}].",
                 setting=f"strategy.{spec.name}.number",
+            )
+        if spec.identifier in names and spec.identifier != spec.name:
+            raise ConfigError(
+                f"strategy.{spec.identifier} has the name that is the identifier of "
+                f"strategy.{spec.name}",
+                next_step="Give one of the two tables another name.",
+                setting=f"strategy.{spec.identifier}",
             )

@@ -154,8 +154,10 @@ class Runner:
 
     def instance(self, identifier: str) -> Instance:
         """One of them, by its identifier or the name in the configuration. Raises NotFound."""
+        if (named := self.instances.get(identifier)) is not None:
+            return named
         for instance in self.instances.values():
-            if identifier in (instance.identifier, instance.spec.name):
+            if identifier == instance.spec.name:
                 return instance
         known = ", ".join(self.instances) or "none"
         raise NotFound(

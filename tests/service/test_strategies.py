@@ -358,6 +358,38 @@ def test_other_tables_begin_end_and_begin_anew_just_what_they_are_about():
         house.until(lambda: house.states()["4"] == "running")
 
 
+def test_tables_that_are_read_again_while_a_callback_takes_its_time():
+    """What was asked before comes first: a stop stands, and nobody is lost between two readings."""
+    first, second, third = echo("1", 1), echo("2", 2), echo("3", 3)
+    with House(first, second, third) as house:
+        house.sync()
+        house.until(lambda: set(house.states().values()) == {"running"})
+        busy, free = threading.Event(), threading.Event()
+        house.strategies._host.later(lambda _: (busy.set(), free.wait(10)))
+        assert busy.wait(10)
+        with ThreadPoolExecutor(1) as person:
+            stop = person.submit(house.strategies.do, "1", "stop", by="me")
+            house.until(lambda: len(house.strategies._host._inbox._items) == 1)
+            other = echo("1", 1, parameters={"back": 0})
+            house.adopt(other, echo("3", 3, enabled=False))
+            assert house.adopt(other, second, third).started == ("Echo_XBTUSD_2",)
+            free.set()
+            assert stop.result()["state"] == "stopped"
+        running = {"1": "stopped", "2": "running", "3": "running"}
+        house.until(lambda: house.states() == running)
+        house.until(lambda: set(house.recorded().values()) == {"stopped", "running"})
+
+
+def test_one_that_was_started_in_spite_of_its_table_goes_on_when_tables_are_read_again():
+    """A person did that by name; who reads limits again has not said anything about it."""
+    with House(echo(enabled=False)) as house:
+        house.sync()
+        house.strategies.do("echo", "start", by="me")
+        house.until(lambda: house.states() == {"echo": "running"})
+        assert house.adopt(echo(enabled=False), echo("other", 2)).stopped == ()
+        house.until(lambda: house.states() == {"echo": "running", "other": "running"})
+
+
 def test_the_first_table_of_all_begins_at_once_if_the_service_is_in_sync():
     """A service without strategies runs none of their threads; then one is configured."""
     with House() as house:

@@ -705,6 +705,9 @@ def test_identifiers_are_stable_and_unique():
     ):
         check_distinct([spec(Follows), spec(Follows, "two")])
     check_distinct([spec(Follows), spec(Follows, "two", number=2)])
+    check_distinct([spec(Follows, "Follows_XBTUSD_1")])
+    with pytest.raises(ConfigError, match=r"is the identifier of strategy\.two"):
+        check_distinct([spec(Follows, "Follows_XBTUSD_2"), spec(Follows, "two", number=2)])
     with pytest.raises(ConfigError, match="'nothing' is no strategy"):
         load("nothing")
 
