@@ -13,7 +13,7 @@ from reconciler.core.turn import Turn
 from reconciler.simulation.memory import MemoryJournal
 from reconciler.simulation.realfile import FileJournal
 from reconciler.simulation.runs import Figures, command, live, live_batch, muted_of, story
-from reconciler.simulation.weather import BROKEN_EVERY, MIXED_FROM, WATCHED_FROM
+from reconciler.simulation.weather import BROKEN_EVERY, MIXED_FROM, NETTED_FROM, WATCHED_FROM
 from reconciler.simulation.world import World
 from tests import drawn
 
@@ -105,6 +105,15 @@ def test_a_life_on_the_disk_is_the_life_in_memory(seed: int) -> None:
     in_memory = live(seed, lambda seed: World(seed, journal=MemoryJournal(thorough=True)))
     assert (on_disk.error, in_memory.error) == ("", "")
     assert (on_disk.trace, on_disk.steps) == (in_memory.trace, in_memory.steps)
+
+
+def test_strategies_are_netted_and_policies_judged() -> None:
+    """What never happens proves nothing: targets of portfolios, prices that were worked out."""
+    worlds = [World(seed) for seed in range(NETTED_FROM, NETTED_FROM + 6)]
+    for world in worlds:
+        world.live()
+    assert sum(world.desks.nets.moved for world in worlds) > 20
+    assert sum(world.oracle.worked.shown for world in worlds) > 1
 
 
 def test_a_journal_without_a_fence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
