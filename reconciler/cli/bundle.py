@@ -14,11 +14,12 @@ import platform
 import re
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 MASK = "**********"
 SHORTEST = 6  # a variable's value that is taken for a secret: a flag is none
+NESTED = 3  # a report's JSON, in an event's, in a row's
 MOST_EVENTS = 20_000  # the newest
 MOST_ROWS = 10_000  # of a listing
 MOST_LOG_BYTES = 5_000_000  # its end
@@ -39,10 +41,23 @@ LISTINGS = (
     "v_modes", "v_schedules", "v_runs",
 )  # fmt: skip
 #: Names of variables and parameters whose values open doors.
-SECRET = re.compile(r"(?i)secret|token|passw|credential|api_?key|private")
-#: What masks itself by its form: a password in an address, a number of the venue's account.
+NAMES = "secret|token|passw|pass_?phrase|pass_?code|credential|private|api_?key|[a-z]_key"
+SECRET = re.compile(rf"(?i){NAMES}")
+#: What masks itself by its form: who may enter, in an address; a value that JSON calls a secret (in
+#: a text in JSON, too); a number of the venue's account.
 FORMS = (
-    (re.compile(r"(?<=://)[^/@\s:]*:[^/@\s]*(?=@)"), MASK),
+    (re.compile(r"(?<=://)[^\s\"'<>]+(?=@)"), MASK),
+    (
+        re.compile(rf"(?i)([?&#][^=&\s\"']*(?:{NAMES}|sig|auth|key)[^=&\s\"']*=)[^&\s\"']+"),
+        rf"\g<1>{MASK}",
+    ),
+    (
+        re.compile(
+            rf'(?i)((\\*")[\w.-]*(?:{NAMES})[\w.-]*\2\s*:\s*)'
+            r"(?:\2.*?(?<!\\)\2|\[[^\]]*\]|-?[0-9]+)"
+        ),
+        rf"\g<1>\g<2>{MASK}\g<2>",
+    ),
     (
         re.compile(r"(?i)(\baccount\b\"?\s*[=: ]\s*\"?|\bother\b\"?\s*[=:]\s*\"?)\d{3,}"),
         rf"\g<1>{MASK}",
@@ -53,12 +68,16 @@ Part = Callable[[], str | Iterable[str]]
 
 
 class Redaction:
-    """Takes secrets out of texts, however JSON may have written them."""
+    """Takes secrets out of texts, however JSON, or JSON in JSON, may have written them."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {
-            form for secret in secrets if secret for form in (secret, json.dumps(secret)[1:-1])
-        }
+        forms = {secret for secret in secrets if secret}
+        addressed = {quote(secret, safe="") for secret in forms}
+        for _ in range(NESTED):
+            forms |= {
+                json.dumps(form, ensure_ascii=a)[1:-1] for form in forms for a in (True, False)
+            }
+        forms |= addressed
         home = str(Path.home())
         self._forms = sorted(forms, key=len, reverse=True)
         self._home = home if len(home) > 1 else ""
@@ -129,13 +148,24 @@ def _secrets(configs: Iterable[AppConfig]) -> Iterator[str]:
             yield value
     for config in configs:
         yield from config.hidden
-        for name, value, _ in config.rows():  # a parameter of a strategy, for one
-            if SECRET.search(name) and len(value) >= SHORTEST:
-                yield value.strip('"')
+        # A strategy's parameter; the section of that name holds none, but where they are.
+        yield from _called_secret(config.model_dump(by_alias=True, exclude={"secrets"}))
         with suppress(ReconcilerError):
             yield from config.credentials()
         if (found := ServiceFile(config.database_path).read()) is not None:
             yield found.token
+
+
+def _called_secret(value: object, called: bool = False) -> Iterator[str]:
+    """Texts and numbers under names that say so, however deep."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _called_secret(one, called or bool(SECRET.search(name)))
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _called_secret(one, called)
+    elif called and not isinstance(value, bool) and len(str(value)) >= SHORTEST:
+        yield str(value)
 
 
 # -- parts ---------------------------------------------------------------------------------------

@@ -18,8 +18,10 @@ config = group("config", "The settings in force: check, show, path.")
 def check(ask: Ask) -> None:
     """Check the configuration, credentials included, without connecting to anything."""
     from reconciler.cli import wiring
+    from reconciler.config.limits import out_of_reach
 
     configs = list(ask.accounts().values())
+    notes: list[str] = []
     for settings in configs:
         wiring.bitmex_config(settings)
         wiring.weights(settings)
@@ -29,11 +31,15 @@ def check(ask: Ask) -> None:
                 next_step="Write sqlite:///path/to/journal.db.",
                 setting="database.url",
             )
+        whose = f"account {settings.exchange.account}: " if settings.accounts else ""
+        notes += [whose + note for note in out_of_reach(settings.core_settings())]
+    for note in notes:
+        ask.note(f"note: {note}")
     if ask.form in {"json", "jsonl"}:
         files = [str(path) for path in _files(ask)]
         accounts = {one.exchange.account: one.exchange.environment for one in configs}
         said = {"ok": True, "files": files, "environment": configs[0].exchange.environment}
-        print(json.dumps(said | {"accounts": accounts}))
+        print(json.dumps(said | {"accounts": accounts, "notes": notes}))
         return
     for settings in configs:
         chosen = settings.exchange

@@ -6,6 +6,7 @@ What each protects from is in docs/limits.md. 0 is no limit, from ``max_orders_p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated
 
@@ -78,3 +79,32 @@ class Limits(Section):
     max_change_contracts: Whole = _LIMITS.max_change_contracts
     symbol: dict[str, SymbolLimits] = Field(default={})
     account: AccountLimits = AccountLimits()
+
+
+def out_of_reach(settings: core.Settings) -> Iterator[str]:
+    """Throttles that never strike, as a limit of a minute is reached before: one sentence each."""
+    whole = settings.whole
+    own = {"limits": settings.limits} if set(settings.symbols) - {*settings.symbol_limits} else {}
+    own |= {f"limits.symbol.{symbol}": one for symbol, one in settings.symbol_limits.items()}
+    for name, one in own.items():
+        by = name
+        if whole.max_orders_per_minute < one.max_orders_per_minute:
+            by = "limits.account"
+        a_minute = min(whole.max_orders_per_minute, one.max_orders_per_minute)
+        yield from _never(name, by, one.runaway_orders, a_minute, one.runaway_us)
+    if settings.account_limits.runaway_orders is not None and settings.symbols:
+        each = [settings.limits_of(symbol) for symbol in settings.symbols]
+        together = sum(one.max_orders_per_minute for one in each)
+        by = "limits.account" if whole.max_orders_per_minute <= together else "limits"
+        longest_us = max(one.runaway_us for one in each)
+        a_minute = min(whole.max_orders_per_minute, together)
+        yield from _never("limits.account", by, whole.runaway_orders, a_minute, longest_us)
+
+
+def _never(name: str, by: str, orders: int, a_minute: int, within_us: int) -> Iterator[str]:
+    most = a_minute * -(-within_us // 60_000_000)
+    if orders > most:
+        yield (
+            f"{name}.runaway_orders = {orders} never strikes: {by}.max_orders_per_minute lets"
+            f" {most} orders pass in {within_us // 1_000_000} s. Set it below that."
+        )

@@ -43,7 +43,8 @@ class Exchange(Section):
             return self
         parts = urlsplit(self.url)
         host = (parts.hostname or "").rstrip(".").lower()
-        if parts.scheme not in {"http", "https"} or not host or parts.username is not None:
+        more = parts.username is not None or parts.query or parts.fragment
+        if parts.scheme not in {"http", "https"} or not host or more:
             raise ValueError("url must be an address such as https://host, without a password")
         if host == "bitmex.com" or host.endswith(".bitmex.com"):
             real = "testnet" if host.split(".")[0].startswith("testnet") else "live"

@@ -109,3 +109,45 @@ def test_a_secret_is_found_however_json_has_written_it() -> None:
     clean = Redaction([secret, ""])
     assert clean(json.dumps({"x": secret})) == '{"x": "**********"}'
     assert clean(f"{secret} and nothing else") == "********** and nothing else"
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_secret_is_found_in_json_in_json(times: int) -> None:
+    """A strategy's parameters are a text in JSON, in an event, in a row."""
+    secret = 'a"b\\cé'
+    text = secret
+    for _ in range(times):
+        text = json.dumps({"x": text})
+    assert "cé" not in Redaction([secret])(text)
+    assert "u00e9" not in Redaction([secret])(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('{"service_token": "a\\"b", "seed": 5}', '{"service_token": "**********", "seed": 5}'),
+        (r'"{\"webhook_key\": \"x\", \"n\": 1}"', r'"{\"webhook_key\": \"**********\", \"n\": 1}"'),
+        ('{"api_keys": ["x", "y"], "n": 1}', '{"api_keys": "**********", "n": 1}'),
+        ('{"passphrase": 4711, "key": "q1"}', '{"passphrase": "**********", "key": "q1"}'),
+        ("postgres://joe:p/w@d@h/db x@y", "postgres://**********@h/db x@y"),
+        ("https://t0ken@h/", "https://**********@h/"),
+        ("https://h/x?sig=abc&n=1&api_key=d", "https://h/x?sig=**********&n=1&api_key=**********"),
+    ],
+)
+def test_what_is_called_a_secret_is_masked_though_nobody_knows_it_any_more(text, left) -> None:
+    """A journal remembers the parameters of strategies that are configured no more."""
+    assert Redaction([])(text) == left
+
+
+def test_secrets_in_lists_and_tables_of_a_strategy_are_secrets(home, run) -> None:
+    """A parameter may be a list of tables, and a text with a quote in it."""
+    (home / "reconciler.toml").write_text(
+        "[strategy.one]\nclass = 'random'\nsymbols = ['XBTUSD']\nenabled = false\n"
+        "[strategy.one.parameters]\nhosts = [{ password = 'canary-1' }]\n"
+        "api_keys = ['canary-2', 'canary-3']\npassphrase = 'canary\"4'\npin_token = 471100\n"
+    )
+    (home / "x.log").write_text("canary-1 canary-2 canary-3 canary\"4 471100 '")
+    assert run("bundle", "--log", "x.log", "--to", "b.tar.gz").code == 0
+    found = "".join(parts(Path("b.tar.gz")).values())
+    assert "canary" not in found
+    assert "471100" not in found

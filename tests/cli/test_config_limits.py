@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from reconciler.config import load
@@ -96,3 +98,40 @@ def test_a_limit_that_can_not_be_is_refused(tmp_path, text, said):
     with pytest.raises(ConfigError) as refusal:
         settings(tmp_path, text)
     assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", []),
+        ("[limits]\nmax_orders_per_minute = 15", []),  # ten minutes of it: just so many
+        (
+            "[limits]\nmax_orders_per_minute = 14",
+            ["limits.runaway_orders = 150 never strikes: limits.max_orders_per_minute lets 140"],
+        ),
+        (
+            "[limits.account]\nmax_orders_per_minute = 5",
+            ["limits.runaway_orders = 150 never strikes: limits.account.max_orders_per_minute"],
+        ),
+        (
+            "[limits.symbol.ETHUSD]\nmax_orders_per_minute = 2\nrunaway_s = 90\nrunaway_orders = 5",
+            ["limits.symbol.ETHUSD.runaway_orders = 5 never strikes: limits.symbol.ETHUSD.max_ord"],
+        ),
+        (
+            (
+                "[limits]\naccount = { runaway_orders = 21, max_orders_per_minute = 30 }\n"
+                "max_orders_per_minute = 1\nrunaway_orders = 0"
+            ),
+            ["limits.account.runaway_orders = 21 never strikes: limits.max_orders_per_minute"],
+        ),
+    ],
+)
+def test_a_throttle_that_never_strikes_is_told(home, run, text, said):
+    """A limit of a minute is reached long before it: nobody would be told that a loop runs."""
+    (home / "reconciler.toml").write_text(f"[exchange]\nsymbols = ['XBTUSD', 'ETHUSD']\n{text}\n")
+    ended = run("config", "check")
+    notes = [line.removeprefix("note: ") for line in ended.err.splitlines()]
+    assert (ended.code, len(notes)) == (0, len(said))
+    for told, begins in zip(notes, said, strict=True):
+        assert told.startswith(begins)
+    assert json.loads(run("-o", "json", "config", "check").out)["notes"] == notes
