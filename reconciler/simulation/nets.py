@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.core import decisions as d
@@ -50,6 +51,7 @@ class Nets:
         self._netted: dict[str, int] = {}  # the newest target of portfolios
         self._ran_out: set[str] = set()  # it has: who speaks of it brings it back
         self._shares: dict[tuple[str, int], tuple[e.Share, ...]] = {}  # by symbol and version
+        self._known: dict[tuple[str, int], tuple[tuple[Portfolio, ...], Net]] = {}  # of now
 
     def hear(
         self, event: e.AnyEvent, choices: Sequence[d.AnyDecision], facts: Sequence[d.AnyFact]
@@ -60,6 +62,9 @@ class Nets:
                 raise Broken("R3", f"signal {event.number} comes after {len(self._whose)}")
             self._whose[event.number] = event.strategy, event.symbol
             self._signals.setdefault(event.symbol, {})[event.strategy] = event
+            self._known.clear()
+        elif isinstance(event, e.InstrumentSeen):
+            self._known.clear()  # a cap over all symbols depends on the lots of all
         elif isinstance(event, e.TargetSet) and event.shares:
             self._target(event)
         for choice in choices:
@@ -166,6 +171,12 @@ class Nets:
     # -- the second reading of a portfolio ---------------------------------------------------------
 
     def _net(self, symbol: str, lot: int) -> Net:
+        known = self._known.get((symbol, lot))
+        if known is None or known[0] is not self.portfolios:
+            known = self._known[symbol, lot] = self.portfolios, self._worked_out(symbol, lot)
+        return known[1]
+
+    def _worked_out(self, symbol: str, lot: int) -> Net:
         total, cap, asks, said = Fraction(0), 0, dict[str, Fraction](), 0
         capped = True
         for portfolio in self.portfolios:
@@ -187,7 +198,7 @@ class Nets:
             weight = _weight(portfolio, name)
             if weight is None:
                 continue
-            strength = Fraction(signal.strength) * Fraction(weight)
+            strength = Fraction(signal.strength) * weight
             if portfolio.max_strength is not None:
                 strength = _within(Fraction(portfolio.max_strength), strength)
             found[name] = strength * Fraction(portfolio.symbols[symbol])
@@ -210,13 +221,19 @@ class Nets:
         return most / gross if gross > most else Fraction(1)
 
 
-def _weight(portfolio: Portfolio, name: str) -> Decimal | None:
+@lru_cache(1_000)
+def _weight_of(weights: tuple[tuple[str, Decimal], ...], name: str) -> Fraction | None:
     """Its own weight, or that of the longest pattern."""
-    patterns = sorted(portfolio.strategies, key=lambda pattern: (len(pattern), pattern))
+    listed = dict(weights)
+    patterns = sorted(listed, key=lambda pattern: (len(pattern), pattern))
     fitting = [pattern for pattern in patterns if fnmatchcase(name, pattern)]
-    if name in portfolio.strategies:
-        return portfolio.strategies[name]
-    return portfolio.strategies[fitting[-1]] if fitting else None
+    if name in listed:
+        return Fraction(listed[name])
+    return Fraction(listed[fitting[-1]]) if fitting else None
+
+
+def _weight(portfolio: Portfolio, name: str) -> Fraction | None:
+    return _weight_of(tuple(portfolio.strategies.items()), name)
 
 
 def _within(most: Fraction, number: Fraction) -> Fraction:
