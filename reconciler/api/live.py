@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakSet
 
 from reconciler.api.answers import Answer, Live, Problem
 from reconciler.api.reading import Handler, Request, known
@@ -28,12 +30,17 @@ SILENT_S = 15  # then a line that says nothing: the connection is there
 MOST_AT_ONCE = 8
 
 
+class Seat:
+    """A place among those that look on."""
+
+
 class Stream:
     """The handler, over a journal."""
 
     def __init__(self, database: Path) -> None:
         self._database = database
-        self._open = 0
+        self._seats: WeakSet[Seat] = WeakSet()  # one whose stream never begins is not kept
+        self._lock = threading.Lock()
 
     def table(self, base: str) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of the route."""
@@ -44,20 +51,31 @@ class Stream:
         known(request.query, ("kinds", "symbol"))
         kinds = tuple(request.query.get("kinds", "transition,fill").split(","))
         news.check(kinds)
-        if self._open >= MOST_AT_ONCE:
-            raise Problem(
-                429, "too_many_requests", f"{MOST_AT_ONCE} streams are open; end one of them."
-            )
         after = _after(request.headers.get("last-event-id"))
         if after is None:
             after = news.look(self._database, kinds, None).after
         symbol = request.query.get("symbol", "")
-        return Answer(200, Live(lambda in_thread: self._lines(kinds, symbol, after, in_thread)))
+        seat = self._taken()
+        return Answer(200, Live(lambda to: self._lines(seat, kinds, symbol, after, to)))
+
+    def _taken(self) -> Seat:
+        """A place among those that look on; many may ask for the last one at once."""
+        with self._lock:
+            if len(self._seats) >= MOST_AT_ONCE:
+                raise Problem(
+                    429, "too_many_requests", f"{MOST_AT_ONCE} streams are open; end one of them."
+                )
+            self._seats.add(seat := Seat())
+        return seat
 
     async def _lines(
-        self, kinds: tuple[str, ...], symbol: str, after: int, in_thread: InThread[news.News]
+        self,
+        seat: Seat,
+        kinds: tuple[str, ...],
+        symbol: str,
+        after: int,
+        in_thread: InThread[news.News],
     ) -> AsyncIterator[str]:
-        self._open += 1
         try:
             silent_s = 0.0
             yield f"id: {after}\n: hello\n\n"  # so that a break before the first row loses none
@@ -78,7 +96,8 @@ class Stream:
                     await asyncio.sleep(LOOK_S)
                     silent_s += LOOK_S
         finally:
-            self._open -= 1
+            with self._lock:
+                self._seats.discard(seat)
 
 
 def _events(found: news.News, symbol: str) -> str:

@@ -251,6 +251,7 @@ class OfflineDoor:
         path = self.options.database
         ledger: Ledger = past.ledger_at(path).ledger if path.exists() else Ledger()
         now_us = self._now_us()
+        ledger.stopping = ""  # a word about the run that is over
         step(ledger, Configured(at_us=now_us, settings=self.options.settings))
         return make(ledger, now_us)[1](ledger)
 

@@ -13,6 +13,8 @@ import pytest
 
 from reconciler import remote
 from reconciler.api import live
+from reconciler.api.answers import Problem
+from reconciler.api.reading import Request
 from reconciler.api.server import ApiServer, bind
 from reconciler.errors import UsageError
 from reconciler.journal import news
@@ -115,6 +117,18 @@ def test_a_stream_that_cannot_be_is_refused(api: Api, monkeypatch: pytest.Monkey
     assert api.ask("GET", "/api/v1/stream", Authorization="").status == 401
     monkeypatch.setattr(live, "MOST_AT_ONCE", 0)
     assert api.ask("GET", "/api/v1/stream").status == 429
+
+
+def test_those_who_ask_in_one_moment_find_no_more_places_than_there_are(tmp_path: Path) -> None:
+    """A place is taken with the question, not with the first line; who goes before leaves it."""
+    tell(tmp_path / "journal.db")
+    stream = live.Stream(tmp_path / "journal.db")
+    asked = Request({}, {}, {}, b"")
+    answers = [stream.stream(asked) for _ in range(live.MOST_AT_ONCE)]
+    with pytest.raises(Problem, match="8 streams are open"):
+        stream.stream(asked)
+    del answers[0]
+    assert stream.stream(asked).status == 200
 
 
 def test_of_rows_of_one_event_only_the_last_bears_its_number() -> None:
