@@ -283,6 +283,21 @@ def test_a_limit_that_was_off_counts_from_when_it_is_on_again(
     assert "incident limit" in teller.wait(10_000)
 
 
+@pytest.mark.parametrize("whose", [of_symbol, of_account])
+def test_a_loss_of_before_a_limit_was_off_is_not_held_against_who_turns_it_on(
+    whose: Callable[..., Settings],
+) -> None:
+    """Also until the first mark comes: a limit that strikes too early stays until midnight."""
+    off, more, less = (whose(max_daily_loss_minor=most) for most in (0, 9_000_000, 500_000))
+    story = "margin 900000000 900000000\n" + HELD.strip() + "\nmark 99\nwait 10_000"
+    teller = tell(story, settings=more)
+    teller.event(Configured(at_us=teller.now_us, settings=off))
+    teller.wait(10_000)
+    teller.event(Configured(at_us=teller.now_us, settings=less))
+    teller.wait(10_000)
+    assert not teller.ledger.incidents
+
+
 def test_what_is_held_of_a_symbol_that_was_taken_out_keeps_no_limit_from_counting() -> None:
     """Nobody asks for its price any more: the others are counted without it."""
     teller = tell("margin 900000000 900000000", settings=of_account(max_daily_loss_minor=2_000_000))

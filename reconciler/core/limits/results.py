@@ -52,6 +52,11 @@ class Tally(msgspec.Struct, kw_only=True):
         """Somebody has seen what was lost: count from here."""
         self.began_minor = self.best_minor = self.now_minor
 
+    def forget(self) -> None:
+        """Nobody asked for a while: nothing is lost, and the next figure is the first."""
+        self.anew()
+        self.day = -1
+
 
 def see_mark(book: Book) -> None:
     """Remember the newest mark: a quote may lack one."""

@@ -64,11 +64,11 @@ def configured(ledger: Ledger, before: Settings) -> None:
     for symbol in settings.symbols:
         book = ledger.book(symbol)
         if settings.rules_of(symbol).of_losses and not before.rules_of(symbol).of_losses:
-            book.result.day = -1
+            book.result.forget()
             book.quote = book.mark = None  # nobody has looked lately: the next mark is of now
     if settings.whole.of_losses and not before.whole.of_losses:
         for name in sorted(ledger.results):
-            ledger.results[name].day = -1
+            ledger.results[name].forget()
 
 
 def resumed(turn: Turn, symbols: tuple[str, ...]) -> None:
