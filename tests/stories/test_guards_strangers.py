@@ -130,3 +130,13 @@ def test_each_has_its_own_patience() -> None:
         """,
         settings=CANCELS,
     )
+
+
+def test_a_freeze_that_a_foreign_order_caused_keeps_its_incident_until_somebody_decides() -> None:
+    """Also where the rule says cancel by now, and the order is gone: there is what to decide."""
+    teller = Teller(Settings(symbols=(SYMBOL,), foreign_orders="freeze"))
+    teller.do(["rests", "f1", "+50"])
+    assert teller.event(Configured(at_us=teller.now_us, settings=CANCELS)) == ["cancel f1"]
+    teller.do(["gone", "f1"])
+    assert teller.book.frozen_by == "foreign_order"
+    assert [*teller.ledger.incidents] == ["foreign_order XBTUSD"]

@@ -241,6 +241,16 @@ def test_the_end_of_a_person_s_freeze_ends_no_other(first: str) -> None:
     )
 
 
+def test_a_foreign_order_that_came_during_a_person_s_freeze_freezes_after_it() -> None:
+    """It came second, so the freeze was not in its name: it needs a decision all the same."""
+    teller = Teller(Settings(symbols=(SYMBOL,), foreign_orders="freeze"))
+    for line in ("freeze XBTUSD for 5000", "rests f1 +50", "target +100"):
+        teller.do(line.split())
+    assert "ended freeze" in teller.wait(5_000)
+    assert teller.book.frozen_by == "foreign_order"
+    assert [*teller.ledger.incidents] == ["foreign_order XBTUSD"]
+
+
 def test_a_halt_with_an_end_ends_by_itself() -> None:
     """By time, with a fact that tells it."""
     tell(

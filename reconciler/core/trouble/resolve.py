@@ -39,8 +39,9 @@ def named(ledger: Ledger, incident_id: int) -> tuple[str, str] | None:
 
 def freezes(ledger: Ledger, kind: str, symbol: str) -> bool:
     """Whether an incident keeps its symbol, or the account, from placing anything."""
-    if kind == "foreign_order":  # it freezes, or it tells of a cancel: as configured
-        return symbol in ledger.books and ledger.books[symbol].frozen_by == kind
+    if kind == "foreign_order":  # it freezes, or it tells of a cancel that is under way
+        book = ledger.book(symbol)
+        return book.frozen_by == kind or not book.foreign_cancels
     return kind not in NOTICES and kind not in LASTING
 
 

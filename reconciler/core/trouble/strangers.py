@@ -67,7 +67,7 @@ def forget(turn: Turn, book: Book) -> None:
     if not book.foreign_cancels:
         return
     book.foreign_cancels = {k: v for k, v in book.foreign_cancels.items() if k in resting}
-    if not book.foreign_cancels:
+    if not book.foreign_cancels and book.frozen_by != "foreign_order":  # or a person decides
         turn.close_incidents(book.symbol, "it rests no more", "core", "foreign_order")
 
 
