@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -347,3 +348,17 @@ def test_each_row_has_one_turn_and_the_newest_that_is_due_is_in_force(
             assert table.target(symbol) == (past[-1] if past else None)
     assert [turn.split()[0] for turn in turns] == [f"day/{n}" for n in range(len(planned))]
     check_replay(table.teller)
+
+
+def test_a_schedule_that_is_one_long_chain_holds_nobody_up() -> None:
+    """Each row after the one before: orders wait while it is checked, so it may take no second."""
+    chain = [
+        row(SYMBOL, n % 7, name=f"n{n}", after=f"n{n - 1}", delay_us=SECOND)
+        for n in range(1, schedules.MOST_ROWS)
+    ]
+    table, began_s = Timetable(), time.process_time()
+    made = table.set(at(5, 1, name="n0"), *chain)
+    assert time.process_time() - began_s < 1
+    assert [one.due_us for one in made.rows] == [
+        START_US + (5 + n) * SECOND for n in range(schedules.MOST_ROWS)
+    ]

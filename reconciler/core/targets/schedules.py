@@ -72,6 +72,7 @@ def accept(
         raise Refused(f"there are {MOST_SCHEDULES} schedules already; remove one first")
     moments = _moments(name, entries)
     rows: list[ScheduleRow] = []
+    taken: set[tuple[int, str]] = set()
     for number, (entry, due_us) in enumerate(zip(entries, moments, strict=True)):
         where = f"schedule {name}, row {number}"
         if due_us <= at_us:
@@ -88,8 +89,9 @@ def accept(
             policy=entry.policy,
             reason=entry.reason,
         )
-        if any((due_us, row.symbol) == (other.due_us, other.symbol) for other in rows):
+        if (due_us, row.symbol) in taken:
             raise Refused(f"{where}: {row.symbol} has another target at the same moment")
+        taken.add((due_us, row.symbol))
         _check_row(ledger, where, row)
         rows.append(row)
     return ScheduleSet(at_us=at_us, name=name, rows=tuple(rows), source=source, reason=reason)
@@ -112,35 +114,50 @@ def _check_row(ledger: Ledger, where: str, row: ScheduleRow) -> None:
 def _moments(name: str, entries: tuple[Entry, ...]) -> list[int]:
     """When each row is due. Rows may come after one another, in any direction but in a circle."""
     places: dict[str, int] = {}
+    names = {entry.name for entry in entries}
     for number, entry in enumerate(entries):
         if entry.name and places.setdefault(entry.name, number) != number:
             raise Refused(f"schedule {name}: two rows are called {entry.name[:40]!r}")
         relative = entry.after != "" and entry.delay_us is not None and entry.delay_us >= 0
         if (entry.at_us is not None) == relative or (entry.after == "") != (entry.delay_us is None):
             raise UsageError(f"schedule {name}, row {number}: say either at, or after and by")
-        if entry.after and entry.after not in {other.name for other in entries}:
+        if entry.after and entry.after not in names:
             raise Refused(
                 f"schedule {name}, row {number} comes after {entry.after[:40]!r}, "
                 "and no row is called that"
             )
-    return [_moment(name, entries, places, number) for number in range(len(entries))]
+    moments: dict[int, int] = {}
+    for number in range(len(entries)):
+        _find_moment(name, entries, places, number, moments)
+    return [moments[number] for number in range(len(entries))]
 
 
-def _moment(name: str, entries: tuple[Entry, ...], places: dict[str, int], number: int) -> int:
-    delay_us, way = 0, [number]
-    while (at_us := entries[way[-1]].at_us) is None:
-        entry = entries[way[-1]]
-        assert entry.delay_us is not None  # _moments has seen to it
-        delay_us += entry.delay_us
-        following = places[entry.after]
-        if following in way:
-            circle = [entries[one].name or f"row {one}" for one in (*way, following)]
+def _find_moment(
+    name: str,
+    entries: tuple[Entry, ...],
+    places: dict[str, int],
+    number: int,
+    moments: dict[int, int],
+) -> None:
+    """Find the moment of a row, and those of all that it comes after; each is found once."""
+    way: dict[int, None] = {}  # in order, and quick to look in: a schedule may be one long chain
+    while number not in moments:
+        entry = entries[number]
+        if entry.at_us is not None:
+            moments[number] = entry.at_us
+            break
+        way[number] = None
+        number = places[entry.after]
+        if number in way:
+            circle = [entries[one].name or f"row {one}" for one in (*way, number)]
             raise Refused(
                 f"schedule {name} goes in a circle: {' after '.join(circle)}",
                 next_step="Give one of these rows a moment with at.",
             )
-        way.append(following)
-    return at_us + delay_us
+    for one in reversed(way):
+        entry = entries[one]
+        assert entry.delay_us is not None  # _moments has seen to it
+        moments[one] = moments[places[entry.after]] + entry.delay_us
 
 
 # -- what has come due -----------------------------------------------------------------------------
