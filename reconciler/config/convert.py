@@ -78,7 +78,7 @@ def read(text: str, environment: str | None = None) -> Converted:
     Raises:
         ConfigError: An entry that cannot be an account; its index and the field are named.
     """
-    found, left_out = [], []
+    found, left_out, places = [], [], []
     entries = _entries(text)
     if len(entries) > MOST_ACCOUNTS:
         raise ConfigError(
@@ -93,9 +93,10 @@ def read(text: str, environment: str | None = None) -> Converted:
             left_out.append(f"{where}, which is switched off")
             continue
         found.append(_account(fields, where, environment))
+        places.append(index)
     if not found:
         raise ConfigError("the list holds no account", next_step="Name at least one.")
-    _check_apart(found)
+    _check_apart(found, places)
     return Converted(tuple(found), tuple(left_out))
 
 
@@ -231,20 +232,18 @@ def _symbols(fields: Mapping[str, Any], where: str) -> tuple[str, ...] | None:
     return tuple(symbols)
 
 
-def _check_apart(found: Sequence[Account]) -> None:
-    names: dict[str, int] = {}
-    keys: dict[str, int] = {}
-    for index, account in enumerate(found):
-        if (other := names.setdefault(folded(account.name), index)) != index:
+def _check_apart(found: Sequence[Account], places: Sequence[int]) -> None:
+    names: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for index, account in zip(places, found, strict=True):
+        said = f"[{index}] {account.name!r}"
+        if (other := names.setdefault(folded(account.name), said)) != said:
             raise ConfigError(
-                f"{account.name!r} and {found[other].name!r} are one name",
+                f"{said} and {other} have one name",
                 next_step="Rename one: capitals, - and _ make no difference.",
             )
-        if (other := keys.setdefault(account.api_key, index)) != index:
-            raise ConfigError(
-                f"{account.name!r} and {found[other].name!r} have one api_key",
-                next_step="Leave one out.",
-            )
+        if (other := keys.setdefault(account.api_key, said)) != said:
+            raise ConfigError(f"{said} and {other} have one api_key", next_step="Leave one out.")
 
 
 def _kind(value: Any) -> str:
