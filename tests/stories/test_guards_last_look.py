@@ -111,28 +111,28 @@ ADDING: dict[str, tuple[Callable[[Teller], object], str]] = {
             limited(t, AccountLimits(max_daily_loss_minor=0), max_daily_loss_minor=9),
             setattr(t.book, "paid_minor", None),
         ),
-        "a mark to tell the result from",
+        "limits.max_daily_loss_minor: a mark to tell the result from",
     ),
     "nobody knows how far below its best it is": (
         lambda t: (
             limited(t, AccountLimits(max_drawdown_minor=0), max_drawdown_minor=9),
             setattr(t.book, "paid_minor", None),
         ),
-        "a mark to tell the result from",
+        "limits.max_drawdown_minor: a mark to tell the result from",
     ),
     "nobody knows what the account has lost": (
         lambda t: (
             limited(t, AccountLimits(max_daily_loss_minor=9)),
             setattr(t.book, "paid_minor", None),
         ),
-        "a mark to tell the result from",
+        "limits.max_daily_loss_minor: a mark to tell the result from",
     ),
     "nobody knows how far below its best the account is": (
         lambda t: (
             limited(t, AccountLimits(max_drawdown_minor=9)),
             setattr(t.book, "paid_minor", None),
         ),
-        "a mark to tell the result from",
+        "limits.max_drawdown_minor: a mark to tell the result from",
     ),
     "nobody knows when it would be liquidated": (
         lambda t: (limited(t, min_liquidation_bps=9), setattr(t.book, "position", 1)),

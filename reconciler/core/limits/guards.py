@@ -134,8 +134,9 @@ def _position(ledger: Ledger, book: Book, ask: Ask) -> str:
 def _position_notional(ledger: Ledger, book: Book, ask: Ask) -> str:
     most = ask.rules.limits.max_position_notional_minor
     assert book.instrument is not None
+    assert book.mark is not None  # the price was held against it
     worst = worst_end(ledger, book, ask)
-    minor = worth.notional(book.instrument, worst, book.mark) if book.mark is not None else None
+    minor = worth.notional(book.instrument, worst, book.mark)
     if minor is None or minor > most:
         return f"room below limits.max_position_notional_minor = {most}: it could be {_told(minor)}"
     return ""
@@ -167,8 +168,8 @@ def _margin_known(ledger: Ledger, book: Book, ask: Ask) -> str:
 
 def _liquidation_known(ledger: Ledger, book: Book, ask: Ask) -> str:
     least = ask.rules.limits.min_liquidation_bps
-    if book.position and (book.mark is None or book.liquidation_price is None):
-        return f"limits.min_liquidation_bps = {least}: a mark and a liquidation price"
+    if book.position and book.liquidation_price is None:
+        return f"limits.min_liquidation_bps = {least}: a liquidation price"
     return ""
 
 
