@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -75,6 +76,7 @@ class HttpDoor:
         self._session.trust_env = False  # no proxy, and no password from elsewhere
         self._session.headers["Authorization"] = f"Bearer {token}"
         self.run = ""  # that holds a strategy's name: said with its signals and reports
+        self.numbers = count(1)  # of these: what was long on its way is known by its number
 
     def is_alive(self) -> bool:
         """Whether a service answers there at all."""
@@ -183,8 +185,8 @@ class HttpDoor:
         path = f"/strategies/{quote(name, safe='')}/{do}"
         return self._ask("POST", path, dict[str, Any], {"by": by, "zero": zero})
 
-    def hold_strategy(self, strategy: str, run: str, who: str = "") -> None:
-        """See `Door.hold_strategy`."""
+    def hold_strategy(self, strategy: str, run: str, who: str = "", number: int = 0) -> None:
+        """See `Door.hold_strategy`; numbers go with what is said."""
         path = f"/strategies/{quote(strategy, safe='')}/hold"
         self._ask("POST", path, dict[str, Any], {"run": run, "who": who})
 
@@ -192,10 +194,13 @@ class HttpDoor:
         """See `Door.report_strategy`."""
         said = {"state": report.state, "detail": report.detail, "parameters": report.parameters}
         path = f"/strategies/{quote(report.strategy, safe='')}"
-        self._ask("PUT", path, dict[str, Any], said, {"Strategy-Run": report.run or self.run})
+        named = {"Strategy-Run": report.run, "Strategy-Number": str(report.number)}
+        self._ask("PUT", path, dict[str, Any], said, named if report.run else self._held())
 
     def _held(self) -> dict[str, str]:
-        return {"Strategy-Run": self.run} if self.run else {}
+        if not self.run:
+            return {}
+        return {"Strategy-Run": self.run, "Strategy-Number": str(next(self.numbers))}
 
     def reload(self) -> Reloaded:
         """See `Door.reload`."""

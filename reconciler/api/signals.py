@@ -46,9 +46,18 @@ class Signals:
             price=price,
         )
         if run := request.headers.get("strategy-run", ""):
-            ask(lambda: self._door.hold_strategy(body.strategy, run))
+            number = number_of(request)
+            ask(lambda: self._door.hold_strategy(body.strategy, run, number=number))
         done = ask(lambda: self._door.signal(said))
         return Answer(201 if done.changed else 200, msgspec.to_builtins(done))
+
+
+def number_of(request: Request) -> int:
+    """Of what a process says, counted by itself; 0: it does not count."""
+    said = request.headers.get("strategy-number", "0")
+    if not re.fullmatch(r"[0-9]{1,18}", said):
+        raise Problem(400, "bad_request", f"Strategy-Number is {said[:40]!r}, which is no number.")
+    return int(said)
 
 
 def _number(value: object, name: str, *, text: bool = False) -> Decimal:

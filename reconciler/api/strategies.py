@@ -9,6 +9,7 @@ import msgspec
 
 from reconciler.api.answers import Answer
 from reconciler.api.reading import Request, ask, known, parsed
+from reconciler.api.signals import number_of
 from reconciler.service.door import Door, StrategyReport
 from reconciler.service.leases import LEASE_US
 
@@ -76,6 +77,7 @@ class StrategyRoutes:
             detail=said.detail,
             parameters=said.parameters,
             run=request.headers.get("strategy-run", ""),
+            number=number_of(request),
         )
         ask(lambda: self._door.report_strategy(report))
         return Answer(200, msgspec.to_builtins(report))

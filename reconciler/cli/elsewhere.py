@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from decimal import Decimal
+from itertools import count
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class Elsewhere:
         self._reader: HttpDoor | None = None  # the same service, for the thread that looks
         self._last_fill = 0
         self._run, self._who = secrets.token_hex(8), f"{socket.gethostname()} pid {os.getpid()}"
+        self._numbers = count(1)  # of what is said, whichever way it takes
         self._overtaken: AlreadyRuns | None = None
 
     def run(self) -> None:
@@ -197,7 +199,7 @@ class Elsewhere:
             door = wiring.running(self._ask, self._config)
         if door is None or not door.is_alive():
             raise Unreachable("no service is running", next_step="Start `reconciler run`.")
-        door.run = self._run
+        door.run, door.numbers = self._run, self._numbers
         return door
 
     def _deliver(self, one: Signal | Change) -> None:

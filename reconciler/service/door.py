@@ -155,6 +155,7 @@ class StrategyReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     detail: str = ""
     parameters: str = ""  # JSON
     run: str = ""  # of the process that holds the name; see `Door.hold_strategy`
+    number: int = 0  # the same
 
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +249,7 @@ class Door(Protocol):
     def strategy(self, name: str, do: str, *, by: str, zero: bool = False) -> dict[str, Any]:
         """Start, stop or restart one (*do*); its row. With *zero*, a stop ends its signals."""
 
-    def hold_strategy(self, strategy: str, run: str, who: str = "") -> None:
+    def hold_strategy(self, strategy: str, run: str, who: str = "", number: int = 0) -> None:
         """
         Hold the name of a strategy that runs in another process, for the next 5 s.
 
@@ -256,8 +257,10 @@ class Door(Protocol):
             strategy: Its identifier.
             run: Any text that no other process has; what comes with another one is refused.
             who: For people: where it runs.
+            number: Of the signal or report that this comes with: what is not above the number
+                before was long on its way, and is refused.
 
-        Raises AlreadyRuns: another process holds it.
+        Raises AlreadyRuns: another process holds it, or the service runs it itself.
         """
 
     def report_strategy(self, report: StrategyReport) -> None:

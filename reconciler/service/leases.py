@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from reconciler.core.events import StrategyChanged
 from reconciler.core.ledger import Ledger
-from reconciler.errors import AlreadyRuns
+from reconciler.errors import AlreadyRuns, Refused
 from reconciler.service.standing import GONE, MOVED
 
 LEASE_US = 5_000_000  # without a word; one a second is said
@@ -32,6 +32,7 @@ class Lease(NamedTuple):
     run: str
     who: str
     until_us: int
+    number: int  # of what it said last
 
 
 class Leases:
@@ -48,12 +49,19 @@ class Leases:
         self._held: dict[str, Lease] = {}
         self._began_us = now_us()
 
-    def hold(self, strategy: str, run: str, who: str = "") -> None:
+    def hold(self, strategy: str, run: str, who: str = "", number: int = 0) -> None:
         """
         Take the name, or hold it for longer.
 
+        Args:
+            strategy: The name.
+            run: Who takes it.
+            who: For people.
+            number: Of what it says with this, counted by itself; 0: it says nothing.
+
         Raises:
             AlreadyRuns: Another run holds it.
+            Refused: It has said something newer: this was long on its way.
         """
         now_us = self._now_us()
         with self._lock:
@@ -66,9 +74,13 @@ class Leases:
                 )
             if held is None:
                 self._forget(now_us)
-            if not who and held is not None and held.run == run:
-                who = held.who
-            self._held[strategy] = Lease(run, who, now_us + LEASE_US)
+            if held is not None and held.run == run:
+                if 0 < number <= held.number:
+                    raise Refused(
+                        f"{strategy} has said something newer than this", strategy=strategy
+                    )
+                who, number = who or held.who, max(number, held.number)
+            self._held[strategy] = Lease(run, who, now_us + LEASE_US, number)
 
     def _forget(self, now_us: int) -> None:
         """Those that ran out long ago, and were told: names may be many."""
@@ -83,19 +95,22 @@ class Leases:
             if held is not None and held.run == run:
                 del self._held[strategy]
 
-    def changes(self, ledger: Ledger, configured: Collection[str]) -> list[StrategyChanged]:
+    def changes(
+        self, ledger: Ledger, configured: Collection[str], own: Collection[str] = ()
+    ) -> list[StrategyChanged]:
         """
         Strategies whose process was lost, or is back.
 
         Args:
             ledger: As it is.
             configured: Identifiers of those that run in processes of their own.
+            own: Of those that the service runs: a process that had one says nothing about it.
         """
         now_us = self._now_us()
         with self._lock:
             held = dict(self._held)
         found = []
-        for name in sorted({*held, *configured}):
+        for name in sorted({*held, *configured}.difference(own)):
             said, lease = ledger.strategies.get(name), held.get(name)
             if said is None:
                 continue
@@ -103,10 +118,11 @@ class Leases:
                 until_us, who = lease.until_us, f" ({lease.who})" if lease.who else ""
             else:
                 until_us, who = self._began_us + GRACE_US, ""
-            is_back = said.detail in (GONE, MOVED) or said.detail.startswith(LOST)
+            was_out = said.detail in (GONE, MOVED) and name in configured
+            is_back = was_out or said.detail.startswith(LOST)
             if said.state == "running" and now_us >= until_us:
                 state, detail = "failed", f"{LOST}{who}; its last signals hold"
-            elif lease is not None and now_us < until_us and is_back and name in configured:
+            elif lease is not None and now_us < until_us and is_back:
                 state, detail = "running", "its process is heard of again"
             else:
                 continue

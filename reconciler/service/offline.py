@@ -202,7 +202,7 @@ class OfflineDoor:
         """Strategies run in a service."""
         raise _no_service()
 
-    def hold_strategy(self, strategy: str, run: str, who: str = "") -> None:
+    def hold_strategy(self, strategy: str, run: str, who: str = "", number: int = 0) -> None:
         """A strategy's name is held at a service; this is not one."""
         raise _no_service()
 

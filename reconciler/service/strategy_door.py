@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.events import StrategyChanged
 from reconciler.core.ledger import Ledger
 from reconciler.core.portfolio import shares
-from reconciler.errors import NotFound, Refused, UsageError
+from reconciler.errors import AlreadyRuns, NotFound, UsageError
 from reconciler.service.door import StrategyReport
 from reconciler.service.leases import Leases
 from reconciler.service.netting import IDENTIFIER
@@ -52,17 +52,18 @@ class StrategyDoor:
         self._loop.ask(lambda _: ((), lambda _: None))  # its commit is before this answer
         return row
 
-    def hold_strategy(self, strategy: str, run: str, who: str = "") -> None:
+    def hold_strategy(self, strategy: str, run: str, who: str = "", number: int = 0) -> None:
         """See `Door.hold_strategy`."""
         self._refuse_own(strategy)
         if not RUN.fullmatch(run):
             raise UsageError(f"{run[:40]!r} names no run: 1 to 80 of A-Z a-z 0-9 _ . -")
-        self.leases.hold(strategy, run, legible(who)[:LONGEST_WHO])
+        self.leases.hold(strategy, run, legible(who)[:LONGEST_WHO], number)
 
     def lost_strategies(self, ledger: Ledger) -> list[StrategyChanged]:
         """In the loop, once a second: those whose process is not heard of, or is again."""
         elsewhere = [spec.identifier for spec in self._specs() if spec.runs != "service"]
-        changes = self.leases.changes(ledger, elsewhere)
+        own = [spec.identifier for spec in self._specs() if spec.runs == "service"]
+        changes = self.leases.changes(ledger, elsewhere, own)
         for one in changes:
             self._say(LEVEL[one.state], NAME[one.state], strategy=one.strategy, detail=one.detail)
         return changes
@@ -71,7 +72,7 @@ class StrategyDoor:
         if not IDENTIFIER.fullmatch(identifier):
             raise UsageError(f"{identifier[:40]!r} is the identifier of no strategy")
         if any(s.identifier == identifier and s.runs == "service" for s in self._specs()):
-            raise Refused(
+            raise AlreadyRuns(
                 f"{identifier} runs inside the service",
                 next_step='Write runs = "process" in its table, then `reconciler config reload`.',
                 strategy=identifier,
@@ -81,7 +82,7 @@ class StrategyDoor:
         """See `Door.report_strategy`."""
         self._refuse_own(report.strategy)
         if report.run:
-            self.hold_strategy(report.strategy, report.run)
+            self.hold_strategy(report.strategy, report.run, number=report.number)
         self._say(
             LEVEL[report.state], NAME[report.state], strategy=report.strategy, detail=report.detail
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from reconciler.client import HttpDoor
 from reconciler.errors import UnknownStrategy, UnknownSymbol, UsageError
+from reconciler.service.leases import Leases
 from reconciler.service.netting import Weights
 from reconciler.strategy.portfolio import Portfolio
 from reconciler.strategy.signals import Signal
@@ -40,7 +42,8 @@ def test_a_signal_is_new_and_then_the_same(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "strength",
-    [b"1e9999999999", b"1e99999999999999999999", b"NaN", b"Infinity", b"-Infinity", b"1e999999", b"1e7", b"true", b'"0.5"', b"null", b"[1]",
+    [b"1e9999999999", b"1e99999999999999999999", b"NaN", b"Infinity",
+     b"-Infinity", b"1e999999", b"1e7", b"true", b'"0.5"', b"null", b"[1]",
      b"[0.5]", b"{}", b'"NaN"', b"0x10", b"1" * 5000],
 )  # fmt: skip
 def test_no_strength_is_guessed_out_of_something_else(api: Api, strength: bytes) -> None:
@@ -91,6 +94,22 @@ def test_the_client_speaks_in_exact_numbers(api: Api) -> None:
     ):
         with pytest.raises(error):
             client.signal(signal)
+    client.close()
+
+
+def test_a_signal_that_was_long_on_its_way_does_not_take_back_a_newer_one(api: Api) -> None:
+    """The client counts what it says; the bytes of a connection that broke may come late."""
+    api.door.hold_strategy = Leases(lambda: 1).hold
+    client = HttpDoor(api.server.url, TOKEN)
+    client.run, client.numbers = "a", count(7)
+    signal = Signal(strategy="A", symbol="XBTUSD", strength=Decimal(1))
+    assert client.signal(signal).changed
+    late = {"strategy": "A", "symbol": "XBTUSD", "strength": -1}
+    said = api.ask("POST", SIGNALS, late, Strategy_Run="a", Strategy_Number="6")
+    assert (said.status, said.json["code"]) == (422, "refused")
+    said = api.ask("POST", SIGNALS, late, Strategy_Run="a", Strategy_Number="six")
+    assert (said.status, said.json["code"]) == (400, "bad_request")
+    assert not client.signal(signal).changed
     client.close()
 
 

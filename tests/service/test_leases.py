@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.core.events import StrategyChanged
 from reconciler.core.ledger import Ledger
-from reconciler.errors import AlreadyRuns
+from reconciler.errors import AlreadyRuns, Refused
 from reconciler.service.leases import FORGET_US, GRACE_US, LEASE_US, Leases
 from reconciler.service.standing import GONE
 
@@ -85,6 +85,35 @@ def test_after_a_start_of_the_service_there_is_time_for_a_first_word(leases, clo
     assert [one.state for one in leases.changes(ledger(), [NAME])] == ["failed"]
     assert leases.changes(ledger(), []) == []  # of one that reports by itself nothing is known
     assert leases.changes(Ledger(), [NAME]) == []
+
+
+def test_one_that_no_table_names_is_back_when_it_is_heard_of_again(leases, clock) -> None:
+    """A program of one's own, a portfolio's source, is told of as any other."""
+    leases.hold(NAME, "a")
+    clock.now_us += LEASE_US
+    books = ledger()
+    (books.strategies[NAME],) = leases.changes(books, [])
+    leases.hold(NAME, "a")
+    assert [one.state for one in leases.changes(books, [])] == ["running"]
+
+
+def test_a_process_that_had_a_name_says_nothing_of_one_that_the_service_runs(leases, clock) -> None:
+    """Its table says otherwise now; that the process has gone is no failure of what runs here."""
+    leases.hold(NAME, "a")
+    clock.now_us += LEASE_US
+    assert leases.changes(ledger(), [], [NAME]) == []
+
+
+def test_what_was_long_on_its_way_is_refused_once_something_newer_was_said(leases, clock) -> None:
+    """A broken network keeps bytes for a minute: they must not take back what came round it."""
+    leases.hold(NAME, "a", "here", 1)
+    leases.hold(NAME, "a", "here", 3)
+    leases.hold(NAME, "a")  # a word without a number: that it is there
+    for old in (1, 3):
+        with pytest.raises(Refused, match="has said something newer"):
+            leases.hold(NAME, "a", number=old)
+    clock.now_us += LEASE_US
+    leases.hold(NAME, "b", number=1)  # another one counts by itself
 
 
 def test_names_that_nobody_holds_any_more_are_forgotten(leases, clock) -> None:

@@ -15,7 +15,7 @@ import pytest
 from reconciler.core.decisions import FillShared
 from reconciler.core.events import Signalled, StrategyChanged, Synced, Tick
 from reconciler.core.ledger import Ledger
-from reconciler.errors import ConfigError, NotFound, Refused, UsageError
+from reconciler.errors import AlreadyRuns, ConfigError, NotFound, Refused, UsageError
 from reconciler.feed import History, Joined, Trade
 from reconciler.service import interval
 from reconciler.service.door import StrategyReport
@@ -542,7 +542,7 @@ def test_a_report_from_elsewhere_is_recorded():
         )
         far = door.strategies()[1]
         assert (far["state"], far["detail"]) == ("failed", "a?b")
-        with pytest.raises(Refused, match="runs inside the service"):
+        with pytest.raises(AlreadyRuns, match="runs inside the service"):
             door.report_strategy(StrategyReport(strategy="Echo_XBTUSD_1", state="failed"))
         with pytest.raises(UsageError, match="is the identifier of no strategy"):
             door.report_strategy(StrategyReport(strategy="a b", state="failed"))
