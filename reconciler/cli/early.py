@@ -43,9 +43,10 @@ def ended(say: Callable[..., None]) -> bool:
     The service has its own handlers by now: it is given what came before.
 
     Returns:
-        Whether that was to stop: nothing has begun, and nothing does.
+        Whether that was to stop, and no more: nothing has begun, and nothing does. A halt is stored
+        first: the next start must know of it.
     """
-    if why := stop_asked():
+    if (why := stop_asked()) and signal.SIGUSR1 not in _seen:
         say("info", "service.stop", reason=f"{why}, before it began")
         return True
     _raise_again()

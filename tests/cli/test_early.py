@@ -67,6 +67,26 @@ def test_a_halt_before_it_began_is_the_first_thing_it_does(at_once, run, databas
     assert heard == []
 
 
+@pytest.mark.parametrize("words", [("run", "--no-api"), ("run", "--all", "--no-api")])
+def test_a_stop_that_comes_with_a_halt_does_not_undo_it(
+    at_once, monkeypatch, run, database, heard, words
+):
+    """Whoever halts and then stops a service that is starting finds it halted at the next start."""
+    at_once(signal.SIGUSR1)
+    listen = early.listen
+
+    def both() -> None:
+        listen()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(early, "listen", both)
+    assert run(*words).code == 0
+    with History.open(database) as history:
+        (halt,) = history.rows("v_modes").dicts()
+    assert (halt["mode"], halt["by"]) == ("halt", "SIGUSR1")
+    assert heard == []
+
+
 def test_another_command_takes_signals_as_usual(at_once, run, heard):
     """A word `run` in its arguments keeps nothing from it."""
     at_once(signal.SIGTERM)
