@@ -10,6 +10,7 @@ import pytest
 from reconciler.core.ledger import Ledger
 from reconciler.core.settings import Limits, Settings
 from reconciler.core.step import step
+from reconciler.core.targets.amounts import form_of
 from reconciler.core.targets.intake import LONGEST_TEXT, MOST_CONTRACTS, Accepted, Wanted, accept
 from reconciler.errors import (
     KeyReused,
@@ -150,6 +151,17 @@ def test_a_key_remembers_the_number_that_was_asked_and_not_only_the_target(
     ):
         door.ask(again)
     assert door.target == -300
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("100", "100.0"), ("2.50", "2.5"), ("-7.0", "-7"), ("1200", "1200.00")]
+)
+def test_one_number_is_one_form_however_it_is_written(one: str, other: str) -> None:
+    """A repeat that writes 25.0 for 25 is the same request; 2500 is another one."""
+    first, second = Decimal(one), Decimal(other)
+    assert form_of(None, first, None) == form_of(None, second, None)
+    assert form_of(None, None, first) == form_of(None, None, second)
+    assert form_of(None, first * 10, None) != form_of(None, second, None)
 
 
 def test_a_text_of_the_longest_kind_is_kept() -> None:

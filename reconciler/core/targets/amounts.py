@@ -35,7 +35,16 @@ def form_of(by: int | None, notional: Decimal | None, percent: Decimal | None) -
     """What was asked for, as it is recorded; of money, what it was worth then follows."""
     if by is not None:
         return f"by {by:+d}"
-    return f"notional {notional:f}" if notional is not None else f"{percent:f} %"
+    if notional is not None:
+        return f"notional {_said(notional)}"
+    assert percent is not None
+    return f"{_said(percent)} %"
+
+
+def _said(number: Decimal) -> str:
+    """One text for each number: a repeat may say 25.0 for 25."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def of_notional(ledger: Ledger, book: Book, amount: Decimal, quote: Quoted | None) -> Amount:
