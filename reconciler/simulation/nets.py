@@ -39,6 +39,13 @@ class Net(NamedTuple):
     said: int  # portfolios that have a say
 
 
+class Part(NamedTuple):
+    """What one portfolio wants of one symbol."""
+
+    asks: dict[str, Fraction]  # by strategy
+    let_through: Fraction  # of all of them, by the cap of the symbol
+
+
 class Nets:
     """Judges one life's netting."""
 
@@ -51,7 +58,11 @@ class Nets:
         self._netted: dict[str, int] = {}  # the newest target of portfolios
         self._ran_out: set[str] = set()  # it has: who speaks of it brings it back
         self._shares: dict[tuple[str, int], tuple[e.Share, ...]] = {}  # by symbol and version
-        self._known: dict[tuple[str, int], tuple[tuple[Portfolio, ...], Net]] = {}  # of now
+        # What was worked out of these portfolios, and still holds:
+        self._of: tuple[Portfolio, ...] = ()
+        self._known: dict[tuple[str, int], Net] = {}  # by symbol and lot
+        self._parts: dict[tuple[str, str, int], Part] = {}  # by symbol, portfolio and lot
+        self._weights: dict[tuple[str, str], Fraction | None] = {}  # by portfolio and strategy
 
     def hear(
         self, event: e.AnyEvent, choices: Sequence[d.AnyDecision], facts: Sequence[d.AnyFact]
@@ -62,9 +73,11 @@ class Nets:
                 raise Broken("R3", f"signal {event.number} comes after {len(self._whose)}")
             self._whose[event.number] = event.strategy, event.symbol
             self._signals.setdefault(event.symbol, {})[event.strategy] = event
-            self._known.clear()
+            self._known.clear()  # a cap over all symbols depends on the signals of all
+            for known in [known for known in self._parts if known[0] == event.symbol]:
+                del self._parts[known]
         elif isinstance(event, e.InstrumentSeen):
-            self._known.clear()  # a cap over all symbols depends on the lots of all
+            self._known.clear()  # and on the lots of all
         elif isinstance(event, e.TargetSet) and event.shares:
             self._target(event)
         for choice in choices:
@@ -171,69 +184,80 @@ class Nets:
     # -- the second reading of a portfolio ---------------------------------------------------------
 
     def _net(self, symbol: str, lot: int) -> Net:
+        if self._of is not self.portfolios:
+            self._of = self.portfolios
+            for cache in (self._known, self._parts, self._weights):
+                cache.clear()
         known = self._known.get((symbol, lot))
-        if known is None or known[0] is not self.portfolios:
-            known = self._known[symbol, lot] = self.portfolios, self._worked_out(symbol, lot)
-        return known[1]
+        if known is None:
+            known = self._known[symbol, lot] = self._worked_out(symbol, lot)
+        return known
 
     def _worked_out(self, symbol: str, lot: int) -> Net:
         total, cap, asks, said = Fraction(0), 0, dict[str, Fraction](), 0
         capped = True
         for portfolio in self.portfolios:
-            mine = self._asks(portfolio, symbol)
-            if not mine:
+            part = self._part(portfolio, symbol, lot)
+            if not part.asks:
                 continue
             said += 1
-            for name, ask in mine.items():
-                asks[name] = asks.get(name, Fraction(0)) + ask
+            for name, ask in part.asks.items():
+                asks[name] = asks[name] + ask if name in asks else ask
             most = portfolio.max_contracts.get(symbol)
             capped = capped and most is not None
             cap += most // lot * lot if most is not None else 0
-            total += self._let_through(portfolio, symbol, lot) * self._scale(portfolio)
+            total += part.let_through * self._scale(portfolio)
         return Net(total, cap if capped and said else None, asks, said)
 
+    def _part(self, portfolio: Portfolio, symbol: str, lot: int) -> Part:
+        part = self._parts.get((symbol, portfolio.name, lot))
+        if part is None:
+            asks = self._asks(portfolio, symbol)
+            total = sum(asks.values(), Fraction(0))
+            most = portfolio.max_contracts.get(symbol)
+            total = total if most is None else _within(Fraction(most // lot * lot), total)
+            part = self._parts[symbol, portfolio.name, lot] = Part(asks, total)
+        return part
+
     def _asks(self, portfolio: Portfolio, symbol: str) -> dict[str, Fraction]:
-        found = {}
+        found, size = {}, portfolio.symbols[symbol]
         for name, signal in self._signals.get(symbol, {}).items():
-            weight = _weight(portfolio, name)
-            if weight is None:
-                continue
-            strength = Fraction(signal.strength) * weight
-            if portfolio.max_strength is not None:
-                strength = _within(Fraction(portfolio.max_strength), strength)
-            found[name] = strength * Fraction(portfolio.symbols[symbol])
+            key = portfolio.name, name
+            if key not in self._weights:
+                self._weights[key] = _weight(portfolio.strategies, name)
+            weight = self._weights[key]
+            if weight is not None:
+                found[name] = _ask(signal.strength, weight, portfolio.max_strength, size)
         return found
 
-    def _let_through(self, portfolio: Portfolio, symbol: str, lot: int) -> Fraction:
-        total = sum(self._asks(portfolio, symbol).values(), Fraction(0))
-        most = portfolio.max_contracts.get(symbol)
-        return total if most is None else _within(Fraction(most // lot * lot), total)
-
-    def _scale(self, portfolio: Portfolio) -> Fraction:
+    def _scale(self, portfolio: Portfolio) -> Fraction | int:
         """What is left of each symbol under the cap over all of them."""
         if portfolio.max_gross is None:
-            return Fraction(1)
+            return 1
         gross, rules = Fraction(0), self.oracle.retold.rules
         for symbol, size in portfolio.symbols.items():
             lot = rules[symbol][0] if symbol in rules else 1
-            gross += abs(self._let_through(portfolio, symbol, lot)) / Fraction(size)
+            gross += abs(self._part(portfolio, symbol, lot).let_through) / Fraction(size)
         most = Fraction(portfolio.max_gross)
-        return most / gross if gross > most else Fraction(1)
+        return most / gross if gross > most else 1
 
 
-@lru_cache(1_000)
-def _weight_of(weights: tuple[tuple[str, Decimal], ...], name: str) -> Fraction | None:
+@lru_cache(10_000)
+def _ask(strength: Decimal, weight: Fraction, most: Decimal | None, size: Decimal) -> Fraction:
+    """Contracts: few opinions are said again and again, and a product of fractions is dear."""
+    weighed = Fraction(strength) * weight
+    if most is not None:
+        weighed = _within(Fraction(most), weighed)
+    return weighed * Fraction(size)
+
+
+def _weight(listed: dict[str, Decimal], name: str) -> Fraction | None:
     """Its own weight, or that of the longest pattern."""
-    listed = dict(weights)
     patterns = sorted(listed, key=lambda pattern: (len(pattern), pattern))
     fitting = [pattern for pattern in patterns if fnmatchcase(name, pattern)]
     if name in listed:
         return Fraction(listed[name])
     return Fraction(listed[fitting[-1]]) if fitting else None
-
-
-def _weight(portfolio: Portfolio, name: str) -> Fraction | None:
-    return _weight_of(tuple(portfolio.strategies.items()), name)
 
 
 def _within(most: Fraction, number: Fraction) -> Fraction:
