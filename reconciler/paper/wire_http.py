@@ -10,6 +10,8 @@ way of ASGI, and so does every failure.
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -47,6 +49,8 @@ class Http(HttpToolsProtocol):
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
+        # uvicorn sets its date every second or so: an answer would be older than its request.
+        self.server_state.default_headers = [_date(int(time.time()))]
         none_yet = self.cycle is None  # which uvicorn's types do not know
         waits = not none_yet and not self.cycle.response_complete
         if waits or self.expect_100_continue or self.parser.should_upgrade():
@@ -176,6 +180,11 @@ class Http(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unwatch()
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> tuple[bytes, bytes]:
+    return b"date", formatdate(second, usegmt=True).encode("ascii")
 
 
 @lru_cache(maxsize=1_024)

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 
 from uvicorn.server import ServerState
@@ -228,3 +229,16 @@ def test_a_connection_that_is_gone_leaves_no_timer():
     loop, _, http = idle()
     http.connection_lost(None)
     assert loop.timers == []
+
+
+def test_an_answer_is_dated_when_its_request_comes(venue: PaperExchange) -> None:
+    """Whoever tells our clock by it is told nothing that was over before he asked."""
+    state = venue._server._uvicorn.server_state
+    with line_to(venue) as line:
+        for _ in range(2):
+            state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]
+            asked_s = int(time.time())
+            line.sendall(b"HEAD /api/v1/instrument/active HTTP/1.1\r\nhost: venue\r\n\r\n")
+            head = line.recv(65_536).decode().lower()
+            (date,) = [row[6:] for row in head.split("\r\n") if row.startswith("date: ")]
+            assert parsedate_to_datetime(date).timestamp() >= asked_s
