@@ -52,7 +52,6 @@ from .wire import Wire
 PAUSE_US = 10_000_000  # a loop that stood still so long trusts nothing that it finds waiting
 BLIND_US = 10_000_000  # a stream silent for longer is not believed
 MARGIN_EVERY_US = 1_000_000
-AUDIT_US = 45_000_000  # without an answer for so long, positions are read: for the clock, too
 EXPIRES_S = 60  # of logins, cancels and heartbeats: they do no harm when late
 
 
@@ -146,7 +145,8 @@ class BitmexGateway(Venue):
         if self._accounts.strangers and self.on_stranger is not None:
             self.on_stranger(self._accounts.stranger)
             self.on_stranger = None
-        if self._live and now_us - max(self._vitals.answered_us, self._audited_us) > AUDIT_US:
+        heard_us = max(self._vitals.answered_us, self._audited_us)
+        if self._live and now_us - heard_us > self._vitals.patience_us(now_us):
             self._audited_us = now_us
             self._look_ups.audit()
         self._tell_reader(now_us)

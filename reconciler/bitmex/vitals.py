@@ -8,9 +8,12 @@ from reconciler.core.events import AnyEvent
 
 from .answers import RETRY_MAX_US, Reply, http_date_us, retry_after_us, said
 from .budget import Budget
-from .clock import VenueClock
+from .clock import AHEAD_US, VenueClock
 from .rows import time_us
 
+AUDIT_US = 45_000_000  # without an answer for so long, one is asked for,
+UNSURE_US = 3_000_000  # or for so long, while the venue's time is not known well enough to trade
+SURE_US = 1_000_000  # as the core has it
 RETRY_US = 1_000_000  # after a 429 that names no time
 BANNED = "rate_limited: the venue asks for five minutes or more, stop what else uses this key"
 
@@ -74,6 +77,12 @@ class Vitals:
         """What the venue's time has reached for certain; None while nothing is known."""
         least_us = self.clock.least_us(now_us)
         return None if least_us is None else now_us + least_us
+
+    def patience_us(self, now_us: int) -> int:
+        """How long to go without an answer, before one is asked for: positions, and the time."""
+        interval = self.clock.interval(now_us)
+        sure = interval is not None and interval[1] - interval[0] <= 2 * (SURE_US - AHEAD_US)
+        return AUDIT_US if sure else UNSURE_US
 
     def blocked(self, now_us: int) -> str:
         """Why nothing is asked for now; "" when that is not so. A resync waits for it, too."""

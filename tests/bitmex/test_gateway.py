@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.bitmex import rest
 from reconciler.bitmex.budget import MINUTE_RESERVE, ONE, READ_RESERVE
+from reconciler.bitmex.clock import VenueClock
 from reconciler.bitmex.connection import Connection
 from reconciler.core.decisions import (
     AmendOrder,
@@ -377,6 +378,17 @@ def test_a_loop_that_stood_still(paper: Paper, in_sync: InSync) -> None:
     lost = loop.wait_for(StreamLost, since)
     assert "stood still" in lost.reason
     assert loop.wait_for(Synced, since)
+
+
+def test_a_clock_that_is_not_known_well_enough_is_asked_for_soon(in_sync: InSync) -> None:
+    """No order is placed until then: it must not wait for the next audit or heartbeat."""
+    loop = in_sync()
+    gateway, since = loop.gateway, len(loop.events)
+    assert gateway is not None
+    gateway._vitals.clock = VenueClock()  # contradicted, say, by an answer that took a second
+    loop.skew_us += 4_000_000
+    measured = loop.wait_for(ClockMeasured, since)
+    assert measured.error_us <= 1_000_000
 
 
 def test_nothing_is_placed_out_of_sync(paper: Paper, loop: Loop) -> None:
