@@ -71,6 +71,7 @@ class HttpDoor:
 
     def __init__(self, url: str, token: str, timeout_s: float = 20) -> None:
         self.url = url.rstrip("/").removesuffix("/api/v1")
+        self.token = token
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy, and no password from elsewhere
@@ -243,7 +244,7 @@ class HttpDoor:
         Raises:
             Unreachable: The connection broke, or nobody answers.
         """
-        headers = {"Authorization": str(self._session.headers["Authorization"])}
+        headers = {"Authorization": f"Bearer {self.token}"}
         if after is not None:
             headers["Last-Event-ID"] = str(after)
         params = {"kinds": ",".join(kinds)} | ({"symbol": symbol} if symbol else {})

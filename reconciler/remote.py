@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reconciler.client import HttpDoor
-from reconciler.errors import InDoubt, NotFound, Unreachable, UsageError, WaitTimeout
+from reconciler.errors import InDoubt, NotFound, Refused, Unreachable, UsageError, WaitTimeout
 from reconciler.service.door import (
     CommandResult,
     Decided,
@@ -256,13 +256,17 @@ class Client:
                     after = number
                     if kind:
                         yield {"kind": kind, **row}
-            except Unreachable:
-                time.sleep(AGAIN_S)
-                door = self._door_of_now(door)
+            except (Unreachable, Refused) as error:
+                time.sleep(AGAIN_S)  # a new start listens before it writes down its token
+                before, door = door, self._door_of_now(door)
+                if door is before and isinstance(error, Refused):
+                    raise
 
     def _door_of_now(self, door: HttpDoor) -> HttpDoor:
         found = ServiceFile(self._database).read() if self._database is not None else None
-        return door if found is None else HttpDoor(found.url, found.token, self._timeout_s)
+        if found is None or (found.url, found.token) == (door.url, door.token):
+            return door
+        return HttpDoor(found.url, found.token, self._timeout_s)
 
     def wait(self, *symbols: str, timeout_s: float | None = None) -> None:
         """

@@ -16,10 +16,11 @@ from reconciler.api import live
 from reconciler.api.answers import Problem
 from reconciler.api.reading import Request
 from reconciler.api.server import ApiServer, bind
-from reconciler.errors import UsageError
+from reconciler.errors import Refused, UsageError
 from reconciler.journal import news
 from reconciler.remote import Client
 from reconciler.service.door import ModeRequest, TargetRequest
+from reconciler.service.servicefile import ServiceFile
 from tests.api.test_api import TOKEN, Api
 from tests.journal.test_chain_of_reasons import tell
 
@@ -82,6 +83,30 @@ def test_what_happens_reaches_who_looks_on_and_goes_on_after_a_break(
         assert got.acquire(timeout=10)
         watcher.join(10)
         assert said == [("target", 200), ("mode", "pause"), ("target", 300)]
+
+
+def test_a_stream_goes_on_at_a_new_start_that_has_another_token(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one listens before it has written its token down: a no of that moment is none."""
+    monkeypatch.setattr(remote, "AGAIN_S", 0.1)
+    file = ServiceFile(api.database)
+    file.write(api.server.url, TOKEN)
+    with closing(Client(database=api.database)) as rc:
+        seen = rc.stream(("target",), after=api.events())
+        api.door.set_target(TargetRequest(symbol="XBTUSD", contracts=200))
+        assert next(seen)["contracts"] == 200
+        port = api.server.port
+        api.server.stop()
+        api.server = ApiServer(api.door, api.database, bind("127.0.0.1", port), "another")
+        api.server.start()
+        later = threading.Timer(0.05, file.write, (api.server.url, "another"))
+        later.start()
+        api.door.set_target(TargetRequest(symbol="XBTUSD", contracts=300))
+        assert next(seen)["contracts"] == 300
+        later.join()
+    with closing(Client(api.server.url, TOKEN)) as rc, pytest.raises(Refused):
+        next(rc.stream(("target",)))  # it knows of no file that says which
 
 
 def test_rows_that_the_tables_lack_are_no_news_yet(
