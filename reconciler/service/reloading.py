@@ -17,7 +17,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.errors import ReconcilerError, Refused
 from reconciler.service.door import Reloaded
 from reconciler.service.options import Options
-from reconciler.service.standing import Adopted, gone
+from reconciler.service.standing import Adopted, gone, silenced
 from reconciler.service.strategies import Strategies
 from reconciler.service.telling import Say
 
@@ -129,7 +129,8 @@ class Reloader:
         told = list(became.events)
         named = {event.strategy for event in told}
         told += [one for one in gone(ledger, new.weights, now_us) if one.strategy not in named]
-        return [*told, Configured(at_us=now_us, settings=new.settings)], changed
+        ended = silenced(ledger, new.weights, now_us)
+        return [*told, *ended, Configured(at_us=now_us, settings=new.settings)], changed
 
 
 def in_words(done: Reloaded) -> dict[str, str]:

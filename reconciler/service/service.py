@@ -32,7 +32,7 @@ from reconciler.service.options import Options
 from reconciler.service.reloading import Read, Reloader
 from reconciler.service.servicefile import ServiceFile
 from reconciler.service.signalling import Desk
-from reconciler.service.standing import gone
+from reconciler.service.standing import gone, silenced
 from reconciler.service.strategies import Strategies
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.service.telling import Say, Teller
@@ -223,7 +223,8 @@ class Service(Asking, StrategyDoor):
                 Configured(at_us=now_us, settings=self.options.settings),
             ]
         )
-        engine.handle(gone(ledger, self.desk.weights, now_us))
+        weights = self.desk.weights
+        engine.handle([*gone(ledger, weights, now_us), *silenced(ledger, weights, now_us)])
         engine.handle(self.desk.rebalance(ledger, "the weights were changed before the start"))
         doubtful = [order.cl_ord_id for order in ledger.own_alive() if order.doubt is not None]
         self._say(

@@ -8,9 +8,10 @@ a configuration that is read again, until somebody starts it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
-from reconciler.core.events import StrategyChanged
+from reconciler.core.events import Signalled, StrategyChanged
 from reconciler.core.ledger import Ledger
 from reconciler.service.netting import Weights
 from reconciler.strategy.portfolio import known
@@ -46,6 +47,34 @@ def gone(ledger: Ledger, weights: Weights, at_us: int) -> list[StrategyChanged]:
         StrategyChanged(at_us=at_us, strategy=name, state="stopped", detail=GONE)
         for name, said in ledger.strategies.items()
         if said.detail != GONE and not known(weights.portfolios, weights.strategies, name)
+    ]
+
+
+def silenced(ledger: Ledger, weights: Weights, at_us: int) -> list[Signalled]:
+    """
+    The end of what was said by those that may not signal any more, table or source.
+
+    What they hold is let go; put back, they are asked anew: what they said in another market moves
+    nothing, least of all before they run.
+    """
+    if not weights.strategies and not weights.portfolios:
+        return []
+    left = [
+        one
+        for said in ledger.signals.values()
+        for one in said.values()
+        if one.strength and not weights.has_say(one.strategy)
+    ]
+    return [
+        Signalled(
+            at_us=at_us,
+            number=number,
+            strategy=one.strategy,
+            symbol=one.symbol,
+            strength=Decimal(0),
+            reason=GONE,
+        )
+        for number, one in enumerate(left, ledger.next_signal_number)
     ]
 
 

@@ -23,6 +23,7 @@ from reconciler.service.netting import Weights
 from reconciler.service.offline import OfflineDoor
 from reconciler.service.options import Options
 from reconciler.service.service import Service
+from reconciler.service.standing import silenced
 from reconciler.strategy.portfolio import Portfolio
 from reconciler.strategy.signals import Signal
 from tests.stories.teller import Teller, check_replay
@@ -109,6 +110,28 @@ def test_signals_that_come_together_are_one_target() -> None:
     assert desk.says(signal("A", "0.5"), signal("B", "-0.5")) == ["1 A +0.5", "2 B -0.5"]
     both = (signal("A", "0.6"), signal("B", "0.1"), signal("A", "1", "ETHUSD"))
     assert desk.says(*both)[3:] == ["ETHUSD +1000", "XBTUSD +700"]
+
+
+def test_who_was_taken_out_is_put_back_without_what_it_said_before() -> None:
+    """
+    It is let go, and its signals end with it: put back, it may be off, or think otherwise by now.
+
+    A configuration that names nobody at all is no word about anybody.
+    """
+    desk = Desk()
+    desk.says(signal("A", "0.5"), signal("B", "0.25"), signal("B", "1", "ETHUSD"))
+    with_both, desk.weights = desk.weights, Weights((portfolio(sources=("C",)),), ("A",))
+    assert silenced(desk.ledger, Weights(), desk.now_us) == []
+    ended = silenced(desk.ledger, desk.weights, desk.now_us)
+    assert [desk.in_words(event) for event in ended] == ["4 B +0", "5 B +0"]
+    for event in ended:
+        desk.event(event)
+    assert desk.says(why="taken out") == ["ETHUSD +0", "XBTUSD +500"]
+    assert silenced(desk.ledger, desk.weights, desk.now_us) == []
+    desk.weights = with_both
+    assert "XBTUSD +750" not in desk.says(why="put back")
+    assert desk.says(signal("B", "0.25")) == ["6 B +0.25", "XBTUSD +750"]
+    check_replay(desk)
 
 
 def test_a_first_word_of_zero_closes_nothing() -> None:
