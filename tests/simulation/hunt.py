@@ -43,6 +43,9 @@ SCENES = {
     "a_502_is_a_refusal": "gateways",
     "the_position_is_never_read": "people",
     "past_the_target_is_fine": "people",
+    "amends_are_not_counted": "a market that runs away",
+    "amends_have_no_budget": "a market that runs away",
+    "what_rests_does_not_hear_the_deadline": "a market that runs away",
 }
 #: Found late, after so many seeds and one: the suite begins with the seed that notices. Strategies
 #: have shares in lives from another number on.
@@ -102,10 +105,6 @@ UNSEEN = frozenset(
     {
         "late_rows_are_in_no_anchor",
         "what_rests_stays_beyond_a_limit",  # by tests/stories/test_guards_money.py
-        # Judged, and in 60 lives no order lived long enough in a market that ran away from it:
-        "amends_are_not_counted",
-        "amends_have_no_budget",
-        "what_rests_does_not_hear_the_deadline",
     }
 )
 assert FAULTS.keys() >= POLICIES | NETTING

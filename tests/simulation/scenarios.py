@@ -19,7 +19,7 @@ from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.doors import HTML, Feed
 from reconciler.simulation.oracle import Broken, Oracle
 from reconciler.simulation.retold import Retold
-from reconciler.simulation.weather import Weather
+from reconciler.simulation.weather import MANNERED_FROM, Weather
 from reconciler.simulation.world import World
 
 NOTICED_US = 10 * SECOND  # late rows included
@@ -77,7 +77,15 @@ WEATHERS: dict[str, dict[str, Any]] = {
         "target_us": 8 * SECOND,
         "storm_us": 240 * SECOND,
     },
+    "a market that runs away": {
+        "fill_at_once": 0.0,
+        "fill_mean_us": 600 * SECOND,
+        "quote_us": SECOND // 2,
+        "target_us": 60 * SECOND,
+        "storm_us": 300 * SECOND,
+    },
 }
+PATIENT = ("chase", "ladder", "by the deadline")  # policies that follow, with few amends
 
 
 class Close(Oracle):
@@ -123,6 +131,10 @@ def weather_of(name: str) -> Weather:
 
 def scenario(name: str, seed: int) -> World:
     """A world of this scenario."""
+    if name == "a market that runs away":
+        world = World(MANNERED_FROM + seed, weather=weather_of(name), oracle=Close)
+        world.manners = PATIENT
+        return world
     world = World(seed, weather=weather_of(name), oracle=Close)
     if name == "a proxy that gives up":
         gives_up(world)
