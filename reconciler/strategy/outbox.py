@@ -50,7 +50,7 @@ class Outbox(threading.Thread):
         self._refused = refused
         self._waiting = waiting
         self._on_crash = on_crash
-        self._items: deque[Change | tuple[str, str] | threading.Event] = deque()
+        self._items: deque[Change | tuple[str, str]] = deque()
         self._newest: dict[tuple[str, str], Signal] = {}
         self._filled = threading.Condition()
         self._over = False
@@ -75,15 +75,6 @@ class Outbox(threading.Thread):
         with self._filled:
             return self._filled.wait_for(lambda: not self._items and not self._busy, timeout_s)
 
-    def handed_over(self, timeout_s: float) -> bool:
-        """Wait until all that was put before now is handed over; False: it was not, in time."""
-        mark = threading.Event()
-        with self._filled:
-            self._items.append(mark)
-            self._filled.notify_all()
-            self._filled.wait_for(lambda: mark.is_set() or self._over, timeout_s)
-        return mark.is_set()
-
     def stop(self, timeout_s: float = 1) -> None:
         """Hand over nothing more."""
         with self._filled:
@@ -105,17 +96,12 @@ class Outbox(threading.Thread):
 
     def _next(self) -> Signal | Change | None:
         with self._filled:
-            while True:
-                self._filled.wait_for(lambda: self._items or self._over)
-                if self._over:
-                    return None
-                item = self._items.popleft()
-                if isinstance(item, threading.Event):
-                    item.set()  # somebody waits for what was before it
-                    self._filled.notify_all()
-                    continue
-                self._busy = True
-                return self._newest.pop(item) if isinstance(item, tuple) else item
+            self._filled.wait_for(lambda: self._items or self._over)
+            if self._over:
+                return None
+            item = self._items.popleft()
+            self._busy = True
+            return self._newest.pop(item) if isinstance(item, tuple) else item
 
     def _hand_over(self, one: Signal | Change) -> None:
         pause_s = AGAIN_AFTER_S

@@ -4,11 +4,10 @@ From a quote to a decision, and a hundred busy symbols.
     scripts/bench --market [--quick]
     scripts/bench --bars [--trades N]
 
-*Quote to decision* is told in `decision`. *A hundred
-symbols* are played by a process of its own over a real websocket, at a hundred quotes and five
-trades a second each; feed, market, bars of 15 s and 1 m and a strategy a symbol run here, as in the
-service, and their CPU time is taken. *Bars* are those of a million made-up trades against an
-independent one-pass builder.
+*Quote to decision* is told in `decision`. *A hundred symbols* are played by a process of its own
+over a real websocket, at a hundred quotes and five trades a second each; feed, market, bars of 15 s
+and 1 m and a strategy a symbol run here, as in the service, and their CPU time is taken. *Bars* are
+those of a million made-up trades against an independent one-pass builder.
 """
 
 from __future__ import annotations
@@ -34,13 +33,11 @@ from tests.bench.decision import quote_to_decision, wake_up
 from tests.bench.rounds import machine
 from tests.bench.sender import LOT, QUOTES_S, SYMBOLS, TRADES_S, play
 
-BETWEEN = 20  # quotes that change nobody's mind, before one that does
-
 LAGS_US: list[int] = []  # from a quote's leaving the venue to its tick in a strategy
 
 
 class Watching(Strategy):
-    """The same, and it looks at the clock: the venue's moment stands in the size of the bid."""
+    """Looks at the bid, and at the clock: the venue's moment stands in the size of the bid."""
 
     def on_tick(self, tick: Tick) -> None:
         if tick.trade is None and tick.bid is not None and tick.bid_contracts is not None:

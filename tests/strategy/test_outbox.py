@@ -123,15 +123,3 @@ def test_an_error_of_our_own_is_told_and_the_others_are_handed_over():
         away.outbox.put(says(1))
         assert not away.outbox.drained(0.05)
     assert away.taken == []
-
-
-def test_who_asks_is_told_when_all_before_it_is_handed_over():
-    """Not what comes after: somebody else may talk without end."""
-    with Desk() as desk:
-        desk.outbox.put(Change(strategy="a", state="stopped"))
-        assert not desk.outbox.handed_over(0.02)
-        desk.open.set()
-        assert desk.outbox.handed_over(10)
-        assert [one.state for one in desk.taken] == ["stopped"]
-        desk.outbox.stop()
-        assert not desk.outbox.handed_over(10)  # at once: it is over
