@@ -82,7 +82,9 @@ def _told(ask: Ask, done: Any) -> None:
         tell(ask, "", done)
         return
     until = f" until {done.until}" if done.until else ""
-    what = "target 0, until you resume" if done.did == "flattened" else done.did
+    what = done.did
+    if what == "flattened":
+        what, until = f"target 0, until {done.until or 'you resume'}", ""
     for symbol in done.symbols:
         position = done.positions.get(symbol, 0)
         tell(ask, f"{symbol}  {what}{until}; position {position:+d}", done)

@@ -105,6 +105,8 @@ def _lines(found: Found) -> list[str]:
 
 def _status_lines(row: Found) -> list[str]:
     waits = row["waiting_for"]
+    if waits.startswith("stopping:"):  # its last run waited for its own end, and that has come
+        waits = "`reconciler run`" if row["gap"] else ""
     lines = [
         f"{row['symbol']} is {row['state']} at {row['position']:+d}"
         + (f", and waits for {waits}" if waits else ", and waits for nothing")

@@ -192,6 +192,8 @@ def _still_stopped(ledger: Ledger, symbols: tuple[str, ...], did: str) -> str:
         return ""
     for symbol in symbols or tuple(ledger.books):
         book = ledger.books[symbol]
+        if did != "resumed" and book.position and symbol not in ledger.settings.named:
+            return f"{symbol} is no configured symbol: its position of {book.position:+d} stays"
         words = modes.in_words(ledger, book)
         if not words and did == "resumed":
             words = modes.only_reduces(ledger, book)

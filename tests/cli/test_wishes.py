@@ -141,6 +141,7 @@ def test_a_mode_is_recorded_with_its_author_its_reason_and_its_end(run, database
     assert run("freeze", "XBTUSD", "--until", "2h").out.startswith("XBTUSD  frozen until 20")
     assert run("flatten").code == 5  # nobody to confirm it
     assert run("flatten", "-y").out.count("target 0, until you resume; position +0") == 2
+    assert "target 0, until 20" in run("flatten", "XBTUSD", "-y", "--until", "2h").out
     assert run("resume", "-y").code == 0
     kept = rows(database, "SELECT mode, symbol, reason, until_us IS NULL FROM modes ORDER BY seq")
     assert kept == [
@@ -149,6 +150,7 @@ def test_a_mode_is_recorded_with_its_author_its_reason_and_its_end(run, database
         ("freeze", "ETHUSD", "", 1),
         ("freeze", "XBTUSD", "", 0),
         ("flatten", "", "", 1),
+        ("flatten", "XBTUSD", "", 0),
         ("resume", "", "", 1),
     ]
     assert all("cli" in by for (by,) in rows(database, "SELECT by FROM modes"))

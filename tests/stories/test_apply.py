@@ -344,6 +344,18 @@ def test_a_flatten_needs_nobody_s_leave_however_large_it_is() -> None:
     assert desk.targets == {"ETHUSD": 0, SYMBOL: 0}
 
 
+def test_a_flatten_says_which_position_stays_as_its_symbol_is_configured_no_more() -> None:
+    """Nobody may think that it is closed."""
+    desk = Desk(position=40)
+    for left, note in ((("ETHUSD", SYMBOL), ""), (("ETHUSD",), f"{SYMBOL} is no configured")):
+        desk.teller.event(e.Configured(at_us=desk.teller.now_us, settings=Settings(symbols=left)))
+        asked = ModeRequest(mode="flatten", by="me")
+        for event in commands.set_mode(desk.ledger, desk.teller.now_us, asked):
+            desk.teller.event(event)
+        said = commands.command_result(desk.ledger, "flattened", ()).note
+        assert said[: len(f"{SYMBOL} is no configured")] == note
+
+
 def test_the_same_refusal_is_kept_once_a_second_and_another_at_once() -> None:
     """Of each source by itself: one that knocks without end hides nobody else's."""
     desk, kept = Desk(), []
