@@ -166,19 +166,10 @@ class Exchange:
                 stub = {**row_of(known[-1]), "error": error}
             return 200, [stub]
         if form < 0.5:
-            self.show(
-                "execution",
-                "insert",
-                {
-                    "execID": f"reject-{len(self.executions)}-{self._agenda.now_us}",
-                    "orderID": known[-1].order_id if known else "0",
-                    "account": ACCOUNT,
-                    "execType": "CancelReject",
-                    "ordStatus": "Rejected",
-                    "ordRejReason": "Invalid orderID",
-                    "timestamp": iso(self.clock.now_us()),
-                },
-            )
+            exec_id = f"reject-{len(self.executions)}-{self._agenda.now_us}"
+            rejected = known[-1].order_id if known else "0"
+            row = wording.cancel_reject(ACCOUNT, exec_id, rejected, self.clock.now_us())
+            self.show("execution", "insert", row)
         if form < 0.7:
             return 200, []
         return (400, error) if known else (404, "Not Found")

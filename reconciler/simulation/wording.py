@@ -64,6 +64,19 @@ def error(message: str) -> bytes:
     return encode({"error": {"message": message, "name": "HTTPError"}})
 
 
+def cancel_reject(account: int, exec_id: str, order_id: str, at_us: int) -> Row:
+    """A row of the execution table: a cancel came too late, or of no order at all."""
+    return {
+        "execID": exec_id,
+        "orderID": order_id,
+        "account": account,
+        "execType": "CancelReject",
+        "ordStatus": "Rejected",
+        "ordRejReason": "Invalid orderID",
+        "timestamp": iso(at_us),
+    }
+
+
 def position(account: int, symbol: str, contracts: int, mark: Decimal, at_us: int) -> Row:
     """A row of the position table."""
     return {
