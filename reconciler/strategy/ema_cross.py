@@ -67,6 +67,7 @@ class EmaCross(Strategy):
         self._averages: dict[str, tuple[Average, Average]] = {}
         self._seen: dict[str, int] = {}
         self._last: dict[str, Bar | None] = {}
+        self._revised: dict[str, int] = {}
         for symbol in self.symbols:
             self._begin(symbol, self.market[symbol].bars(self.bar, self.needs().look_back))
             self._tell(symbol)
@@ -74,7 +75,8 @@ class EmaCross(Strategy):
     def on_bar_close(self, bar: Bar) -> None:
         bars = self._bars_to(bar)
         before = bars[-2] if len(bars) > 1 else None
-        if before == self._last[bar.symbol]:
+        revised = self.market[bar.symbol].revised(self.bar)
+        if before == self._last[bar.symbol] and revised == self._revised[bar.symbol]:
             self._take(bar)
         else:  # a gap was filled, or a trade came late: what was taken is not what was
             self._begin(bar.symbol, self._bars_to(bar, self.needs().look_back))
@@ -91,6 +93,7 @@ class EmaCross(Strategy):
     def _begin(self, symbol: str, bars: Sequence[Bar]) -> None:
         self._averages[symbol] = Average(self.fast), Average(self.slow)
         self._seen[symbol], self._last[symbol] = 0, None
+        self._revised[symbol] = self.market[symbol].revised(self.bar)
         for bar in bars:
             self._take(bar)
 

@@ -97,6 +97,10 @@ class SymbolMarket:
         """Up to *count* closed bars, oldest first; fewer where history does not reach."""
         return self._of(length).last(count)
 
+    def revised(self, length: str) -> int:
+        """How often a closed bar was changed, of whichever age."""
+        return self._of(length).revised
+
     def trades(self, count: int) -> list[Trade]:
         """Up to *count* of the newest trades, oldest first, as they came."""
         return list(self._trades)[-count:] if count > 0 else []

@@ -70,6 +70,7 @@ class Series:
         self.symbol = symbol
         self.length_us = length
         self.too_late = 0  # trades older than every bar that is kept
+        self.revised = 0  # how often a closed bar was changed
         self.covered = 0  # trades that the buckets of history have counted
         self.skipped = 0  # bars that were not made, as the clock leapt over more than are kept
         self.multiplier = 0
@@ -335,4 +336,5 @@ class Series:
         bar = self._closed[at]
         revised = msgspec.structs.replace(bar, revision=bar.revision + 1, **changes)
         self._closed[at] = revised
+        self.revised += 1
         return BarEvent("revised", revised)

@@ -114,6 +114,23 @@ def test_a_late_trade_moves_the_averages():
     assert late.signals[-1].reason == in_time.signals[-1].reason
 
 
+def test_a_trade_that_is_bars_late_moves_the_averages_too():
+    """The bars after it have trades of their own and stay: only an older one is another."""
+    late, in_time = ema(fast=2, slow=4), ema(fast=2, slow=4)
+    for told in (late, in_time):
+        told.join([100] * 16)
+        told.trade(104)
+    missed = Trade(SYMBOL, Decimal(180), 100, 1, late.now_us + 1)
+    in_time.take(missed)
+    for told in (late, in_time):
+        told.wait()
+        told.close(101, 102, 103)
+    late.take(missed)
+    for told in (late, in_time):
+        told.close(101)
+    assert late.signals[-1].reason == in_time.signals[-1].reason
+
+
 def test_buy_and_hold_says_it_once():
     """One opinion, for ever, for each of its symbols."""
     told = Teller(
