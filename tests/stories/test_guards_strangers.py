@@ -6,6 +6,7 @@ import msgspec
 
 from reconciler.core.events import Configured
 from reconciler.core.settings import Settings
+from reconciler.core.trouble import resolve
 from tests.stories.teller import SYMBOL, Teller, tell
 
 CANCELS = Settings(symbols=(SYMBOL,), foreign_orders="cancel")
@@ -137,6 +138,8 @@ def test_a_freeze_that_a_foreign_order_caused_keeps_its_incident_until_somebody_
     teller = Teller(Settings(symbols=(SYMBOL,), foreign_orders="freeze"))
     teller.do(["rests", "f1", "+50"])
     assert teller.event(Configured(at_us=teller.now_us, settings=CANCELS)) == ["cancel f1"]
+    no = resolve.objection(teller.ledger, "foreign_order", SYMBOL, "ignore")
+    assert "stays frozen" in no
     teller.do(["gone", "f1"])
     assert teller.book.frozen_by == "foreign_order"
     assert [*teller.ledger.incidents] == ["foreign_order XBTUSD"]

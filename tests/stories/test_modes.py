@@ -241,6 +241,15 @@ def test_the_end_of_a_person_s_freeze_ends_no_other(first: str) -> None:
     )
 
 
+def test_a_doubt_keeps_nothing_frozen_once_a_person_s_freeze_is_over() -> None:
+    """Its incident is open, and evidence ends it: nobody could thaw a symbol in its name."""
+    teller = Teller()
+    for line in ("target +100", "lost r1", "freeze XBTUSD for 5000"):
+        teller.do(line.split())
+    assert "ended freeze" in teller.wait(5_000)
+    assert (teller.book.frozen, [*teller.ledger.incidents]) == ("", ["in_doubt XBTUSD"])
+
+
 def test_a_foreign_order_that_came_during_a_person_s_freeze_freezes_after_it() -> None:
     """It came second, so the freeze was not in its name: it needs a decision all the same."""
     teller = Teller(Settings(symbols=(SYMBOL,), foreign_orders="freeze"))
