@@ -150,10 +150,22 @@ def _secrets(configs: Iterable[AppConfig]) -> Iterator[str]:
         yield from config.hidden
         # A strategy's parameter; the section of that name holds none, but where they are.
         yield from _called_secret(config.model_dump(by_alias=True, exclude={"secrets"}))
+        with suppress(Exception):  # of one that is configured no more; what is broken is told later
+            yield from _once_called_secret(config.database_path)
         with suppress(ReconcilerError):
             yield from config.credentials()
         if (found := ServiceFile(config.database_path).read()) is not None:
             yield found.token
+
+
+def _once_called_secret(database: Path) -> Iterator[str]:
+    from reconciler.journal import History
+
+    with History.open(database) as history:
+        for (parameters,) in history.query(
+            "SELECT DISTINCT parameters FROM strategy_states"
+        ).values:
+            yield from _called_secret(json.loads(parameters or "{}"))
 
 
 def _called_secret(value: object, called: bool = False) -> Iterator[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,17 @@ def test_secrets_in_lists_and_tables_of_a_strategy_are_secrets(home, run) -> Non
     found = "".join(parts(Path("b.tar.gz")).values())
     assert "canary" not in found
     assert "471100" not in found
+
+
+def test_what_a_strategy_had_that_is_configured_no_more_is_masked_in_every_text(
+    home, run, database
+) -> None:
+    """The journal remembers its parameters; a traceback may hold one of them."""
+    assert run("set", "XBTUSD", "300", "--reason", "with canary-5").code == 0
+    with closing(sqlite3.connect(database)) as db, db:
+        row = (1, 1, "one", "failed", "no door for canary-5", '{"x": {"token": "canary-5"}}')
+        db.execute("INSERT INTO strategy_states VALUES (?, ?, ?, ?, ?, ?)", row)
+    assert run("bundle", "--to", "b.tar.gz", "--no-replay").code == 0
+    found = parts(Path("b.tar.gz"))
+    assert "with **********" in found["main/v_targets.jsonl"]
+    assert "canary" not in "".join(found.values())
