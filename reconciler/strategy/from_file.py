@@ -55,7 +55,7 @@ class FromFile(Strategy):
                 self.warn(f"{self._path} cannot be read: {error.strerror}; what was said holds")
             return
         self._missing = False
-        seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        seen = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
         settled, self._looked = seen == self._looked, seen
         if seen == self._done or (wait and not settled):
             return
@@ -69,6 +69,8 @@ class FromFile(Strategy):
             self.signal(symbol, strength, reason)
 
     def _read(self) -> Strengths:
+        if not self._path.is_file():
+            raise ValueError("it is no plain file")  # to open a pipe may take for ever
         with self._path.open("rb") as file:
             raw = file.read(LARGEST + 1)
         if len(raw) > LARGEST:

@@ -26,7 +26,7 @@ from reconciler.strategy.portfolio import Portfolio, check
 
 MOST_BYTES = 1_000_000
 
-Signature = tuple[int, int, int]
+Signature = tuple[int, int, int, int]  # times of the content and of who may read it, size, number
 
 
 class WeightFiles:
@@ -74,7 +74,7 @@ def _signature(path: Path) -> Signature | None:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _with_file(portfolio: Portfolio) -> Portfolio:

@@ -240,6 +240,26 @@ def test_a_bad_file_is_told_and_changes_nothing(tmp_path, text, said):
     assert file.said == ["XBTUSD +1", "XBTUSD +2"]
 
 
+def test_a_pipe_in_the_place_of_the_file_is_told_and_not_waited_for(tmp_path):
+    """To open one takes until somebody writes: the strategy would have failed of it."""
+    file = File(tmp_path / "t.toml", "[targets]\nXBTUSD = 1\n")
+    file.path.unlink()
+    os.mkfifo(file.path)
+    file.told.wait(3)
+    assert file.told.warnings == [f"{file.path}: it is no plain file; nothing was changed"]
+    file.path.unlink()
+    file.write("[targets]\nXBTUSD = 2\n")
+    assert file.said == ["XBTUSD +1", "XBTUSD +2"]
+
+
+def test_a_file_of_the_same_size_and_age_is_another_one_all_the_same(tmp_path):
+    """Written in place by what keeps times, or only now allowed to be read."""
+    file = File(tmp_path / "t.toml", "[targets]\nXBTUSD = 1\n")
+    file.mtime -= 10**9
+    file.write("[targets]\nXBTUSD = 2\n")
+    assert file.said == ["XBTUSD +1", "XBTUSD +2"]
+
+
 def test_a_file_that_is_not_there_is_waited_for(tmp_path):
     """Missing at the start or gone later: told once each, and what was said holds."""
     file = File(tmp_path / "t.csv", None)
