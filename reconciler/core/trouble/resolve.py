@@ -49,9 +49,9 @@ def objection(ledger: Ledger, kind: str, symbol: str, decision: str) -> str:
     """Why *decision* does not decide such an incident now; "" if it does."""
     if kind in LASTING:
         return f"nobody decides it: {LASTING[kind]}"
-    frozen = freezes(ledger, kind, symbol)
-    if not symbol and frozen:
+    if not symbol:
         return "it freezes the account, which stays frozen: `resume` ends that, once it is safe"
+    frozen = freezes(ledger, kind, symbol)
     if decision == "ignore":
         return f"it freezes {symbol}, which stays frozen: adopt or trade back" if frozen else ""
     if not frozen:
