@@ -46,15 +46,15 @@ SECRET = re.compile(rf"(?i){NAMES}")
 #: What masks itself by its form: who may enter, in an address; a value that JSON calls a secret (in
 #: a text in JSON, too); a number of the venue's account.
 FORMS = (
-    (re.compile(r"(?<=://)[^\s\"'<>]+(?=@)"), MASK),
+    (re.compile(r"(?<=://)[^\s\"'<>]{1,500}(?=@)"), MASK),
     (
-        re.compile(rf"(?i)([?&#][^=&\s\"']*(?:{NAMES}|sig|auth|key)[^=&\s\"']*=)[^&\s\"']+"),
+        re.compile(rf"(?i)([?&#][\w.-]{{0,40}}?(?:{NAMES}|sig|auth|key)[\w.-]{{0,40}}=)[^&\s\"']+"),
         rf"\g<1>{MASK}",
     ),
     (
         re.compile(
-            rf'(?i)((\\*")[\w.-]*(?:{NAMES})[\w.-]*\2\s*:\s*)'
-            r"(?:\2.*?(?<!\\)\2|\[[^\]]*\]|-?[0-9]+)"
+            rf'(?i)((\\{{0,7}}")[\w.-]{{0,80}}?(?:{NAMES})[\w.-]{{0,80}}\2\s{{0,9}}:\s{{0,9}})'
+            r"(?:\2.*?(?<!\\)\2|\[[^\]]{0,9999}\]|-?[0-9]+)"
         ),
         rf"\g<1>\g<2>{MASK}\g<2>",
     ),
