@@ -150,6 +150,8 @@ def of_symbol_at(history: History, name: str, at_us: int) -> Found:
     found: Found = {"at_us": at_us, "status": _status(book)}
     if book.target is not None:
         found |= of_target(history, name, book.target.version)
+        # It was in force: what came of it nobody knew.
+        found["target"] |= {"outcome": None, "closed_at": None, "life_ms": None}
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import parse
-from reconciler.journal import History, past
+from reconciler.journal import History, past, tracing
 from tests.cli.conftest import Run
 from tests.journal.test_chain_of_reasons import tell
 from tests.stories.teller import Teller
@@ -117,6 +117,9 @@ def test_what_came_later_is_not_told_of_a_moment(run: Run, database: Path) -> No
         assert history.query("SELECT max(seq) FROM snapshots").values[0][0] is not None
     found = [past.ledger_at(database, at_us).ledger.books["XBTUSD"].target for at_us in moments]
     assert [target.contracts for target in found] == [100, 200, 300]
+    with History.open(database) as history:
+        first = tracing.of_symbol_at(history, "XBTUSD", moments[0])["target"]
+    assert (first["contracts"], first["outcome"], first["closed_at"]) == (100, None, None)
 
 
 def test_a_moment_when_nobody_wanted_anything_is_told_as_one(run: Run) -> None:
