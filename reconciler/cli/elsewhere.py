@@ -322,7 +322,7 @@ def _spec(config: AppConfig, name: str) -> Spec:
             if spec.runs != "process":
                 raise ConfigError(
                     f"strategy.{spec.name} runs inside the service",
-                    next_step='Write runs = "process" in its table: `reconciler config reload`.',
+                    next_step='Write runs = "process" in its table, then: reconciler config reload',
                     setting=f"strategy.{spec.name}.runs",
                 )
             return spec
