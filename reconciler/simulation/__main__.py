@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from reconciler.simulation.runs import fresh, live_many, muted_of, report
+from reconciler.simulation.runs import live_many, muted_of, report
 
 
 def main() -> int:
@@ -31,8 +31,7 @@ def main() -> int:
         return report(asked.seed, shrinking=not asked.no_shrink, muted=muted_of(asked.mute))
     if not asked.seeds and not asked.minutes:
         parser.error("say --seed, --seeds or --minutes")
-    first = fresh() if asked.first is None else asked.first
-    return live_many(first, asked.seeds, asked.minutes, asked.jobs, asked.failures)
+    return live_many(asked.first, asked.seeds, asked.minutes, asked.jobs, asked.failures)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.oracle import Broken
 from reconciler.simulation.realfile import FileJournal
 from reconciler.simulation.shrink import Muted, shrunk
-from reconciler.simulation.weather import WATCHED_FROM
+from reconciler.simulation.weather import NETTED_FROM, WATCHED_FROM
 from reconciler.simulation.world import World
 
 BATCH = 20
 TELL_EVERY_S = 30.0
 MOST_SHRUNK = 5  # of the failures of one run
+NETTED_EVERY = 4  # of so many batches of fresh lives one is of lives with strategies
 
 
 @dataclass(slots=True)
@@ -79,12 +80,18 @@ def live_batch(first: int, count: int = BATCH) -> list[Life]:
     return [live(seed) for seed in range(first, first + count)]
 
 
-def batches(first: int, seeds: int, until_s: float) -> Iterator[tuple[int, int]]:
+def netted(seed: int) -> int:
+    """The life with strategies that stands beside *seed*: as fresh as that one."""
+    return NETTED_FROM + seed % 10**9
+
+
+def batches(first: int, seeds: int, until_s: float, mixed: bool) -> Iterator[tuple[int, int]]:
     """First seeds and sizes of batches, until there were enough or time is up."""
     start = first
     while (seeds and start < first + seeds) or (until_s and time.monotonic() < until_s):
         count = min(BATCH, first + seeds - start) if seeds else BATCH
-        yield start, count
+        strategies = mixed and (start - first) // BATCH % NETTED_EVERY == NETTED_EVERY - 1
+        yield (netted(start) if strategies else start), count
         start += count
 
 
@@ -106,6 +113,7 @@ class Figures:
         """Count a life."""
         self.total.update(seeds=1, steps=one.steps, checks=one.checks, restarts=one.restarts)
         self.total.update(takeovers=one.takeovers, on_disk=one.on_disk)
+        self.total.update(netted=one.seed >= NETTED_FROM)
         self.processor_s += one.processor_s
         self.total["simulated_s"] += round(one.simulated_s)
         self.kinds[one.kind] += 1
@@ -131,6 +139,7 @@ class Figures:
             "seeds": f"{total['seeds']:,} (from {self.first})",
             "kinds": told(self.kinds),
             "on the real SQLite": f"{total['on_disk']:,}",
+            "with strategies": f"{total['netted']:,}",
             "simulated hours": f"{total['simulated_s'] / 3600:,.1f}",
             "steps": f"{total['steps']:,}",
             "invariants checked": f"{total['checks']:,}",
@@ -151,21 +160,23 @@ def told(counted: Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counted.most_common()) or "none"
 
 
-def live_many(first: int, seeds: int, minutes: float, jobs: int, failures: Path) -> int:
+def live_many(first: int | None, seeds: int, minutes: float, jobs: int, failures: Path) -> int:
     """
     Live many seeds; print the figures on the way and at the end.
 
     Args:
+        first: One after the other from here; without it fresh ones, with strategies and without.
         failures: Seeds that failed are written here, each with the command that repeats it.
 
     Returns:
         An exit code.
     """
-    figures = Figures(first, jobs)
+    start = fresh() if first is None else first
+    figures = Figures(start, jobs)
     until_s = figures.began_s + minutes * 60 if minutes else 0.0
     tell_s = figures.began_s + TELL_EVERY_S
-    print(f"seeds from {first}", flush=True)
-    for lives in lived(batches(first, seeds, until_s), jobs):
+    print(f"seeds from {start}", flush=True)
+    for lives in lived(batches(start, seeds, until_s, mixed=first is None), jobs):
         for one in lives:
             figures.take(one)
             if one.error:

@@ -59,6 +59,8 @@ class Resting:
     amends: int = 0
     timed: bool = True  # by the clock of this run
     late_us: int = 0  # since when it is of too soft a stage
+    amend: int = 0  # the request that asked for this price
+    before: Decimal | None = None  # the price that it had
 
 
 @dataclass(slots=True)
@@ -84,6 +86,8 @@ class Worked:
             self._begin(event)
         elif isinstance(event, e.Started):
             self._restarted(event.at_us)
+        elif isinstance(event, e.Answered):
+            self._answered(event)
         quote = getattr(event, "quote", None)
         if isinstance(quote, e.Quoted):
             self._quotes[quote.symbol] = quote
@@ -135,6 +139,14 @@ class Worked:
                     del self._orders[fact.symbol]
         elif isinstance(fact, d.WaitingFor) and (told := SLICE.match(fact.what)):
             self._is_not_behind(fact.symbol, int(told[1]) - 1, at_us)
+
+    def _answered(self, answer: e.Answered) -> None:
+        """An amend that came to nothing has left the price as it was."""
+        if answer.outcome in (e.Outcome.DONE, e.Outcome.IN_DOUBT):
+            return
+        for resting in self._orders.values():
+            if resting.amend == answer.request_id and resting.before is not None:
+                resting.price, resting.before = resting.before, None
 
     def _restarted(self, at_us: int) -> None:
         """Clocks of two runs are not compared."""
@@ -188,6 +200,7 @@ class Worked:
         self._price(amend.symbol, resting.side, amend.price, policy.rungs[amend.rung], policy)
         self._is_worth_it(amend, resting, policy, at_us)
         self._budget(amend, resting, policy)
+        resting.amend, resting.before = amend.request_id, resting.price
         resting.price, resting.priced_us, resting.timed = amend.price, at_us, True
         resting.rung, resting.version = amend.rung, amend.policy_version
 
