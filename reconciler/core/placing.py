@@ -49,8 +49,9 @@ def place(look: Look) -> None:
 def _may(look: Look, target: Target, policy: Policy) -> bool:
     """Whether there is a gap to work, and the gate is open."""
     ledger, book = look.ledger, look.book
-    if shares.may_cross(book) and not look.quote_is_fresh():
-        look.wants_quote = True  # strategies pass contracts to one another at the mark
+    if shares.may_cross(book):  # strategies pass contracts to one another at the mark
+        look.wants_quote = not look.quote_is_fresh()
+        look.wake(look.at_us + OTHERS_AGAIN_US)  # this quote has none that is young enough
     what = missing(ledger, book)
     if what:
         look.wait_for(what, opens_at_us(ledger, book))

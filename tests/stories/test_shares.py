@@ -140,8 +140,7 @@ def test_without_a_mark_they_wait_for_one() -> None:
     assert teller.book.quote.age_us == 90_000_000
     assert holdings(teller) == {"A": 50}
     teller.price_age_us = 0
-    teller.now_us += 1_000_000
-    teller.do(["position", "50"])
+    teller.wait(5_000)  # and nothing else happens
     assert holdings(teller) == {"B": 50}
     check_replay(teller)
 
