@@ -298,6 +298,15 @@ def test_a_loss_of_before_a_limit_was_off_is_not_held_against_who_turns_it_on(
     assert not teller.ledger.incidents
 
 
+@pytest.mark.parametrize("whose", [of_symbol, of_account])
+def test_a_reload_forgets_nothing_of_what_was_lost(whose: Callable[..., Settings]) -> None:
+    """A limit that was on and stays on, lowered below what is lost already, strikes."""
+    more, less = (whose(max_daily_loss_minor=most) for most in (9_000_000, 500_000))
+    story = "margin 900000000 900000000\n" + HELD.strip() + "\nmark 99\nwait 10_000"
+    teller = tell(story, settings=more)
+    assert "incident limit" in teller.event(Configured(at_us=teller.now_us, settings=less))
+
+
 def test_what_is_held_of_a_symbol_that_was_taken_out_keeps_no_limit_from_counting() -> None:
     """Nobody asks for its price any more: the others are counted without it."""
     teller = tell("margin 900000000 900000000", settings=of_account(max_daily_loss_minor=2_000_000))
