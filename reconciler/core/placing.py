@@ -75,7 +75,8 @@ def _size(look: Look, target: Target, path: Policy) -> Size | None:
             look.wait_for(late, again_us)
             return None
         goal = slices.goal(path, target, book.position, look.at_us)
-    goal = modes.reach(ledger, book, goal)
+    if target.contracts:  # the way to zero is within reach, a step of it too
+        goal = modes.reach(ledger, book, goal)
     size = sizing.next_size(ledger, book, goal)
     if not size.contracts:
         look.wait_for(size.why_not)

@@ -356,6 +356,14 @@ def test_a_target_that_is_flattened_at_its_end_is_flattened_in_slices() -> None:
     assert teller.lives(5_000) == ["place r2 -20 reduce"]
 
 
+def test_a_way_to_zero_under_a_flatten_is_taken_step_by_step() -> None:
+    """It leads where the flatten leads: nothing is ahead of it, and it gets there."""
+    teller = tell("flatten\ntarget 0 by mine -> place r1 -20 reduce", settings=TWAP, position=100)
+    teller.do(["traded", "r1", "20", "x1"])
+    trade(teller, teller.lives(101_000))
+    assert teller.book.position == 0
+
+
 times = st.integers(0, 200 * SECOND)
 
 
