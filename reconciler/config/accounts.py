@@ -111,7 +111,7 @@ def choose(found: Sequence[Layer], accounts: Sequence[str]) -> str:
             return accounts[0]
         raise UsageError(
             f"there are {len(accounts)} accounts: {listed}",
-            next_step="Say which with -a NAME; `run --all` runs them all, `accounts halt` halts them.",
+            next_step="Say which with -a NAME; `run --all` and `accounts halt` mean all of them.",
         )
     if said not in accounts:
         raise UsageError(
