@@ -17,7 +17,7 @@ from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.oracle import Broken
 from reconciler.simulation.realfile import FileJournal
 from reconciler.simulation.shrink import Muted, shrunk
-from reconciler.simulation.weather import NETTED_FROM, WATCHED_FROM
+from reconciler.simulation.weather import MANNERED_FROM, NETTED_FROM, WATCHED_FROM
 from reconciler.simulation.world import World
 
 BATCH = 20
@@ -83,6 +83,11 @@ def live_batch(first: int, count: int = BATCH) -> list[Life]:
 def netted(seed: int) -> int:
     """The life with strategies that stands beside *seed*: as fresh as that one."""
     return NETTED_FROM + seed % 10**9
+
+
+def older(seed: int) -> int:
+    """The life with limits of old that stands beside *seed*: as fresh as that one."""
+    return MANNERED_FROM + seed % 10**9
 
 
 def batches(first: int, seeds: int, until_s: float, mixed: bool) -> Iterator[tuple[int, int]]:

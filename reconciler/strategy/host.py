@@ -245,8 +245,8 @@ class Host:
         self._over.set()
         self._inbox.put([lambda _: None])
         worker = self._worker
-        if worker is not None and worker is not threading.current_thread():
-            worker.join(timeout_s)
+        if worker is not None and worker.is_alive() and worker is not threading.current_thread():
+            worker.join(timeout_s)  # one that takes the place of another may not have begun yet
         with self._lock:
             self._worker = None
         for one in (worker, *self._given_up):

@@ -193,17 +193,17 @@ def test_a_program_says_targets_and_waits_for_them(running: Reconciler) -> None:
     """The client of a script: set, wait, look; a repeat writes nothing; errors are of one tree."""
     with closing(Client(database=running.database)) as rc:
         xbt = rc.target("XBTUSD", source="script", policy="urgent")
-        assert xbt.set(600, reason="up").changed
-        assert not xbt.set(600, reason="up").changed
-        assert xbt.wait(timeout_s=30)["position"] == 600
+        assert xbt.set(300, reason="up").changed
+        assert not xbt.set(300, reason="up").changed
+        assert xbt.wait(timeout_s=30)["position"] == 300
         version = xbt.set(by=-100).version
         assert rows(running, f"SELECT contracts, key <> '' FROM targets WHERE version = {version} "
-                             "AND symbol = 'XBTUSD'") == [(500, 1)]  # fmt: skip
+                             "AND symbol = 'XBTUSD'") == [(200, 1)]  # fmt: skip
         with pytest.raises(StaleVersion):
             xbt.set(400, if_version=version - 1)
-        plan = rc.plan({"XBTUSD": 500, "ETHUSD": 7}, source="script")
+        plan = rc.plan({"XBTUSD": 200, "ETHUSD": 7}, source="script")
         assert [row["unchanged"] for row in plan.rows] == [False, False]  # another policy
-        assert sorted(one.contracts for one in plan.apply()) == [7, 500]
+        assert sorted(one.contracts for one in plan.apply()) == [7, 200]
         assert rc.set_many({"ETHUSD": 8}, source="script")[0].contracts == 8
         assert rc.pause("ETHUSD", reason="lunch").did == "paused"
         with pytest.raises(WaitTimeout, match="ETHUSD is still idle, waiting for resume: paused"):

@@ -313,6 +313,7 @@ def a_person_s_pause_is_not_heard(patch: Patch) -> None:
 @fault
 def reduce_only_is_not_heard(patch: Patch) -> None:
     patch.setattr(modes, "only_reduces", lambda ledger, book: "")
+    patch.setattr(modes, "reach", lambda ledger, book, target: target)
 
 
 @fault

@@ -19,6 +19,7 @@ from reconciler.simulation.runs import (
     live_batch,
     muted_of,
     netted,
+    older,
     story,
 )
 from reconciler.simulation.weather import BROKEN_EVERY, MIXED_FROM, NETTED_FROM, WATCHED_FROM
@@ -33,8 +34,11 @@ OPEN = {
     for line in SEEDS.with_name("open.txt").read_text().splitlines()
     if line[0] != "#"
 }
-PARTS, PART = 20, 64  # fresh seeds: of each 16 one is hours long, of each 50 one on a disk
-NETTED = 20  # and in each part so many with strategies, which are twice as dear: 1,680 lives in all
+PARTS, PART = 20, 45  # fresh seeds: of each 16 one is hours long, of each 50 one on a disk
+OLDER = (
+    50  # and in each part so many without tight limits and tables, which cost two thirds of those
+)
+NETTED = 5  # and so many with strategies, which are twice as dear: 2,000 lives in all
 SAMPLED, SAMPLE = 4, 25  # in so many parts so many are lived again in another process: a twentieth
 FROM = "RECONCILER_SEEDS_FROM"  # in the environment: lives that were, instead of fresh ones
 TRACES = """
@@ -94,6 +98,7 @@ def test_fresh_lives_keep_every_promise(part: int) -> None:
     figures = Figures(FIRST + part * PART, jobs=1)
     print(f"{FROM}={FIRST}")
     lives = live_batch(figures.first, PART) + live_batch(netted(FIRST + part * NETTED), NETTED)
+    lives += live_batch(older(FIRST + part * OLDER), OLDER)
     for life in lives:
         figures.take(life)
         if life.error and life.seed not in OPEN:
