@@ -21,6 +21,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 1_000_000  # bytes: a schedule of a thousand rows, each with its reason
+READ_AWAY = 4 * MAX_BODY  # so much of what is too large is read, and not kept
 OPEN = {"/healthz", "/readyz"}  # without a token
 #: No other method has a handler; of these a page in a browser may send POST without asking first.
 WRITING = {"POST", "PUT", "PATCH"}
@@ -95,7 +96,10 @@ def _headers(scope: Scope) -> dict[str, str]:
 async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
     too_large = Problem(413, "bad_request", f"The body is larger than {MAX_BODY} bytes.")
     length = headers.get("content-length", "0")
-    if length.isdigit() and int(length[:20]) > MAX_BODY:
+    if length.isdigit() and (announced := int(length[:20])) > MAX_BODY:
+        if announced <= READ_AWAY:  # or the answer is lost: who still sends is cut off before it
+            while (await receive()).get("more_body"):
+                pass
         raise too_large
     body = bytearray()
     while True:
