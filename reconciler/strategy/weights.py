@@ -14,6 +14,7 @@ be until two looks in a row find it the same: half a file may make sense, and me
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
@@ -66,7 +67,27 @@ class WeightFiles:
         found = tuple(_with_file(one) for one in self._portfolios)
         for one in found:
             check(one, self._strategies, self._symbols)
+        _check_together(found)
         return found
+
+
+def _check_together(portfolios: Sequence[Portfolio]) -> None:
+    """One target has one policy and one end: portfolios that share a symbol may not name two."""
+    said: dict[tuple[str, str], tuple[str, str]] = {}  # symbol, setting: its value, who says so
+    for one in portfolios:
+        named = {"policy": one.policy, "on_expiry": one.on_expiry}
+        for symbol, setting in itertools.product(one.symbols, named):
+            where, value = f"portfolio.{one.name}.{setting}", named[setting]
+            if not value:
+                continue
+            before, by = said.setdefault((symbol, setting), (value, where))
+            if before != value:
+                raise ConfigError(
+                    f"{where} = {value!r} and {by} = {before!r}: both trade {symbol}, whose target "
+                    "has one",
+                    next_step="Give both the same, or let only one of them say it.",
+                    setting=where,
+                )
 
 
 def _signature(path: Path) -> Signature | None:

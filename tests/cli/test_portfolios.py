@@ -102,6 +102,55 @@ def test_what_makes_no_sense_is_said_before_anything_runs(
     assert "portfolio.main" in ended.err
 
 
+SHARED = """
+[portfolio.main]
+strategies = { "Ema*" = 1 }
+symbols = { XBTUSD = 1 }
+policy = "passive"
+
+[portfolio.other]
+strategies = { "Ema*" = 1 }
+weights_file = "other.toml"
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "other"),
+    [("policy", "urgent", "passive"), ("on_expiry", "freeze", "hold")],
+)
+def test_portfolios_that_share_a_symbol_agree_on_how_it_is_worked(
+    home: Path, setting: str, value: str, other: str
+) -> None:
+    """Two policies of one target: one of them would not be followed, and nobody would say so."""
+    text = f"{STRATEGY}{SHARED}symbols = {{ XBTUSD = 2 }}\n{setting} = '{value}'\n"
+    text = text.replace("[portfolio.main]", "[portfolio.main]\non_expiry = 'hold'")
+    (home / "other.toml").write_text("")
+    path = written(home, text)
+    with pytest.raises(ConfigError) as refused:
+        wiring.weights(load([path], environ={}))
+    said = f"portfolio.other.{setting} = '{value}' and portfolio.main.{setting} = '{other}'"
+    assert refused.value.message.startswith(f"{said}: both trade XBTUSD")
+    assert "let only one of them say it" in refused.value.next_step
+    path.write_text(text.replace(f"{setting} = '{value}'", ""))
+    assert wiring.weights(load([path], environ={})).portfolios, "one that names none follows"
+    (home / "other.toml").write_text("[symbols]\nETHUSD = 2\n")
+    path.write_text("[exchange]\nsymbols = ['XBTUSD', 'ETHUSD']\n" + text)
+    assert wiring.weights(load([path], environ={})).portfolios, "they share nothing"
+
+
+def test_a_weights_file_may_not_bring_two_policies_to_one_symbol(home: Path) -> None:
+    """The weights before it stay in force."""
+    (home / "other.toml").write_text("[symbols]\nETHUSD = 2\n")
+    shared = f"{SHARED}symbols = {{ XBTUSD = 2 }}\npolicy = 'urgent'\n"
+    path = written(home, "[exchange]\nsymbols = ['XBTUSD', 'ETHUSD']\n" + STRATEGY + shared)
+    again = wiring.weights_again(load([path], environ={}))
+    assert again is not None
+    (home / "other.toml").write_text("")
+    assert again() is None, "it may still be being written"
+    with pytest.raises(ConfigError, match="both trade XBTUSD"):
+        again()
+
+
 def test_a_halt_needs_no_weights(run: Run, home: Path) -> None:
     """At 3 a.m. a file that is half written must not be in the way."""
     table = 'strategies = { "Ema*" = 1 }\nsymbols = { XBTUSD = 1 }\nweights_file = "no"'
