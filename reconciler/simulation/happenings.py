@@ -71,6 +71,7 @@ class Happenings:
             "stranger_us": self._stranger,
             "table_us": self._table,
             "doors_us": self._two_doors,
+            **self.world.people.happenings(),
         }
 
     def _again(self, name: str, mean_us: int, happen: Callable[[], None]) -> None:

@@ -25,6 +25,7 @@ from reconciler.simulation.memory import Step
 from reconciler.simulation.parts import Parts
 from reconciler.simulation.promises import NEVER, OVER, UNWANTED_US, Broken
 from reconciler.simulation.retold import Retold
+from reconciler.simulation.settled import Settled
 from reconciler.simulation.timetable import Timetable
 from reconciler.simulation.worked import Worked
 
@@ -63,8 +64,9 @@ class Oracle(AtTheWire):
         self.anchored_us: dict[str, int] = {}  # what others traded before is in the anchor
         self.retold = Retold()
         self.parts = Parts()
-        self.timetable = Timetable()
+        self.timetable = Timetable(world)
         self.worked = Worked(self)
+        self.settled = Settled(self)
         self.unwanted_us: dict[str, int] = {}  # since when an order must not be there
         self.watermark_us = 0
         self.filled: dict[str, int] = {}
@@ -103,6 +105,7 @@ class Oracle(AtTheWire):
                 self.f5_watermark_never_goes_back(event)
             elif isinstance(event, e.Adjusted):
                 self.moved[event.symbol] += event.contracts
+            self.settled.hear(event, decisions, facts)
             self.parts.hear(facts, self.position)
             for fact in facts:
                 self._fact(fact)

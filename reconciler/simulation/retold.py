@@ -29,7 +29,8 @@ class Retold:
         self._open: dict[str, bool] = {}
         self._clock: tuple[int, int] | None = None  # when, error
         self._throttled_us = 0
-        self._row: dict[str, int] = {}  # the newest position row
+        self.row: dict[str, int] = {}  # the newest position row
+        self.symbol_of: dict[int, str] = {}  # of incidents, by number
         self._stale: set[str] = set()  # symbols traded since their newest row
         self.freezes_strangers = False  # by the rule for foreign orders
         self.resting: dict[str, dict[str, int]] = {}  # of others: signed, by the venue's id
@@ -61,7 +62,7 @@ class Retold:
             case e.TargetSet():
                 self._want(event)
             case e.Resolved() if event.decision != "ignore":
-                self._frozen.clear()  # it may have been this one
+                self._frozen.discard(self.symbol_of.get(event.incident_id, ""))
             case e.StreamLost():
                 self._sync = False
             case e.Stopping():
@@ -88,7 +89,7 @@ class Retold:
             case e.PositionSeen():
                 symbol = event.symbol
                 if self._synced_once or event.venue_us >= self._row_us.get(symbol, 0):
-                    self._row[symbol], self._row_us[symbol] = event.contracts, event.venue_us
+                    self.row[symbol], self._row_us[symbol] = event.contracts, event.venue_us
                     self._stale.discard(symbol)
         if self._synced_once:  # before, it may be in the first position
             self._stale |= booked
@@ -138,6 +139,10 @@ class Retold:
         stopped = bool(self._stopping) or self._halted_all or symbol in self._halted
         return stopped or "pause" in self._in_force(symbol)
 
+    def is_halted(self, symbol: str) -> bool:
+        """Whether somebody said just that."""
+        return self._halted_all or symbol in self._halted
+
     def reach(self, symbol: str, target: int | None) -> int | None:
         """Where the position is to be led, if anybody wants one."""
         return 0 if target is not None and "flatten" in self._in_force(symbol) else target
@@ -177,6 +182,6 @@ class Retold:
             return "the clock is old"
         if at_us < self._throttled_us:
             return "the budget is spent"
-        if symbol in self._stale or self._row.get(symbol, 0) != position:
-            return f"the position row is {self._row.get(symbol, 0):+d}, planned from {position:+d}"
+        if symbol in self._stale or self.row.get(symbol, 0) != position:
+            return f"the position row is {self.row.get(symbol, 0):+d}, planned from {position:+d}"
         return ""

@@ -78,6 +78,8 @@ class Weather:
     table_us: int = 0
     doors_us: int = 0
     stranger_us: int = 0
+    drift_us: int = 0
+    resolve_us: int = 0
     target_us: int = 15 * SECOND
     quote_us: int = 3 * SECOND
     signal_us: int = 0  # of strategies
@@ -167,6 +169,9 @@ MANNERED_FROM = 2_000_000_000
 WATCHED_FROM = 3_000_000_000
 #: And from here on there are strategies and portfolios, and a book that is thin at times.
 NETTED_FROM = 4_000_000_000
+#: And from here on the position is moved at times and nothing ever tells why, a rule or a person
+#: settles that, and strategies are in one life of ten.
+PEOPLED_FROM = 5_000_000_000
 #: Of so many seeds one is quiet, and one at a venue that breaks what is assumed of it: by number
 #: and not by chance, so that many seeds have the hours and steps that they are meant to have.
 QUIET_EVERY = 16
@@ -183,7 +188,7 @@ def draw(seed: int, rng: random.Random) -> Weather:
     if seed % QUIET_EVERY == 6:
         return quiet(rng)
     if seed % BROKEN_EVERY == 11:
-        return broken(rng)
+        return _decided(broken(rng), seed)
     weather = long_storm(rng)
     if seed >= MANNERED_FROM and rng.random() < 0.4:  # nobody comes: policies have to try harder
         weather.fill_at_once, weather.fill_mean_us = 0.0, 30 * SECOND
@@ -194,7 +199,22 @@ def draw(seed: int, rng: random.Random) -> Weather:
     if seed >= NETTED_FROM:
         weather.signal_us = rng.choice((0, 0, 1, 5, 15)) * SECOND
         weather.thin = rng.random() < 0.5
+    if seed >= PEOPLED_FROM:
+        _peopled(weather, rng)
     return weather
+
+
+def _decided(weather: Weather, seed: int) -> Weather:
+    """Whatever a venue does that is not assumed of it: somebody has an opinion."""
+    weather.resolve_us = 15 * SECOND if seed >= PEOPLED_FROM else 0
+    return weather
+
+
+def _peopled(weather: Weather, rng: random.Random) -> None:
+    weather.drift_us = rng.choice((0, 60, 30)) * SECOND
+    weather.resolve_us = rng.choice((0, 40, 10)) * SECOND
+    if rng.random() < 0.8:
+        weather.signal_us = 0
 
 
 def _watched(weather: Weather, rng: random.Random) -> None:

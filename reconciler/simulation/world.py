@@ -31,6 +31,7 @@ from reconciler.simulation.happenings import Happenings
 from reconciler.simulation.memory import MemoryJournal
 from reconciler.simulation.network import Network
 from reconciler.simulation.oracle import Broken, Oracle
+from reconciler.simulation.people import People
 from reconciler.simulation.process import CRASH_POINTS, Process
 from reconciler.simulation.realfile import FileJournal
 from reconciler.simulation.weather import Weather
@@ -73,6 +74,7 @@ class World:
         self.mixed = seed >= swarm.MIXED_FROM
         self.mannered = seed >= swarm.MANNERED_FROM
         self.watched = seed >= swarm.WATCHED_FROM
+        self.peopled = seed >= swarm.PEOPLED_FROM
         self.manners = manners.ALL if seed >= swarm.NETTED_FROM else manners.NAMES
         self.agenda = Agenda(weather.starts_us)
         self.began_us = self.agenda.now_us
@@ -117,9 +119,11 @@ class World:
         if self.watched and self.draws.of("foreign").random() < 0.2:
             self.settings = replace(self.settings, foreign_orders="freeze")
             self.oracle.retold.freezes_strangers = True
+        self.people = People(self)
         self.finished = False
         self.healed_us = self.healed_steps = self.converge_us = 0
         self.gap: int | None = None  # of all symbols, when it last took too long
+        self.slow = False  # since then a limit of orders a minute was in the way
         self.seconds_to_converge = 0
         self.restarts = self.takeovers = 0
         self.happenings = Happenings(self)
@@ -174,6 +178,7 @@ class World:
             self.weather.beat_us,
         )
         self.oracle.r3_acknowledged_is_durable(process.engine.ledger)
+        self.oracle.settled.none_is_lost(process.engine.ledger)
         self.desks.attach(process)
         if self.draws.strikes("crash_again", self.weather.crash_again):
             process.crash_at = self.draws.one("crash_again at", CRASH_POINTS[1:3])
@@ -255,6 +260,7 @@ class World:
             self.process.crash_at = ""
             self.process.paused_until_us = 0
         self.desks.heal()
+        self.people.heal()
         self.later(9 * SECOND, self._last_targets)
         self.later(40 * SECOND, self.happenings.resume)
         self.later(75 * SECOND, self.happenings.resume)
@@ -282,6 +288,7 @@ class World:
             self.later(4 * SECOND, self._finish)
             return
         self.converge_us = self.converge_us or self.patience_us()
+        self.slow = self.slow or self._waits_for_minutes()
         if passed_us > self.converge_us and self._comes_nearer():
             self.converge_us += 60 * SECOND  # small slices, and so many orders a minute
         if passed_us > self.converge_us:
@@ -298,8 +305,14 @@ class World:
         books = self.process.engine.ledger.books.values()
         gap = sum(abs(b.target.contracts - b.position) for b in books if b.target is not None)
         before, self.gap = self.gap, gap
-        slow = any(b.waiting_for.startswith("limits.max_orders_per_minute") for b in books)
+        slow, self.slow = self.slow, False
         return slow and (before is None or gap < before)
+
+    def _waits_for_minutes(self) -> bool:
+        """Whether a limit of orders a minute is in the way now; in the end it lets one go again."""
+        assert self.process is not None
+        books = self.process.engine.ledger.books.values()
+        return any(book.waiting_for.startswith("limits.max_orders_per_minute") for book in books)
 
     def patience_us(self) -> int:
         """How long every symbol may take to its target."""
