@@ -175,6 +175,7 @@ class Process:
         self.crash_at = ""
         self.deposed = False  # suspended, and another has taken its place
         self.ready = False
+        self.turns = 0  # of its loop
         self.begun: Callable[[], None] = lambda: None  # once it has started
         self.paused_until_us = 0
         self.beat_us = beat_us
@@ -242,6 +243,7 @@ class Process:
 
     def wait(self, timeout_s: float) -> list[tuple[_Key, int]]:
         """Let the world go on until there is something to do."""
+        self.turns += 1
         agenda = self.agenda
         until_us = self.clock.world_us(self.clock.now_us() + round(timeout_s * SECOND))
         while not self.ready and not self._world_is_over():

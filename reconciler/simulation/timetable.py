@@ -21,8 +21,8 @@ from reconciler.simulation.promises import Broken
 if TYPE_CHECKING:
     from reconciler.simulation.draws import Draws
     from reconciler.simulation.process import Process
+    from reconciler.simulation.world import World
 
-LATE_US = 2 * SECOND  # of a run that goes on: a turn of its loop is shorter
 NAMES = ("day", "night")
 IF = "in the place of version"  # the reason of a target that says what it replaces
 
@@ -54,12 +54,13 @@ def rows(draws: Draws, now_us: int, symbols: tuple[str, ...]) -> tuple[Entry, ..
 class Timetable:
     """Judges one life's schedules, and who may replace what."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
+        self._world = world
         self.turns = 0  # rows that had theirs: a life without any proves nothing
         self.pairs = 0
         self._rows: dict[str, tuple[e.ScheduleRow, ...]] = {}
         self._done: Counter[str] = Counter()
-        self._due_since_us: dict[str, int] = {}  # seen by this run, of the next row of each
+        self._due_since: dict[str, int] = {}  # the turn of this run that saw it
         self._stopping = False
         self._version: Counter[str] = Counter()
         self._set_us: dict[str, int] = {}
@@ -70,7 +71,7 @@ class Timetable:
         match event:
             case e.Started():
                 self._stopping = False
-                self._due_since_us.clear()
+                self._due_since.clear()
             case e.Stopping():
                 self._stopping = True
             case e.ScheduleSet():
@@ -91,7 +92,7 @@ class Timetable:
             raise Broken("schedule", f"{name} was taken with rows at {moments}")
         self._rows.pop(name, None)
         self._done.pop(name, None)
-        self._due_since_us.pop(name, None)
+        self._due_since.pop(name, None)
         if event.rows:
             self._rows[name] = event.rows
 
@@ -107,7 +108,7 @@ class Timetable:
             raise Broken("schedule", f"{event.schedule} came before its time")
         self.turns += 1
         self._done[name] += 1
-        self._due_since_us.pop(name, None)
+        self._due_since.pop(name, None)
         newer = self._is_overtaken(row, name, number, event.at_us)
         if newer and isinstance(event, e.TargetSet):
             raise Broken("schedule", f"{event.schedule} overruled what was said after it")
@@ -127,12 +128,19 @@ class Timetable:
         )
 
     def _none_is_late(self, at_us: int) -> None:
+        """
+        What a turn of the loop sees due has its turn in that one; at a start, in the first.
+
+        The moments inside events are no measure: what has queued up while the process was suspended
+        is recorded in one turn, and is seconds apart.
+        """
+        assert self._world.process is not None
+        turn = self._world.process.turns
         for name, table in self._rows.items():
             done = self._done[name]
             if done == len(table) or table[done].due_us > at_us or self._stopping:
                 continue
-            since_us = self._due_since_us.setdefault(name, at_us)
-            if at_us - since_us > LATE_US:
+            if turn > self._due_since.setdefault(name, turn) + 1:
                 raise Broken("schedule", f"{name}/{done} is due, and nothing comes of it")
 
     # -- who replaces what -------------------------------------------------------------------------
