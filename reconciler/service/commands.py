@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from reconciler.core.events import Adjusted, AnyEvent, Halted, ModeSet, Resumed
 from reconciler.core.ledger import NEVER_US, Book, Ledger
 from reconciler.core.lifecycle import State
@@ -86,7 +88,8 @@ def _zero(ledger: Ledger, now_us: int, asked: ModeRequest) -> list[AnyEvent]:
             source=legible(asked.by),
             reason=legible(asked.reason) or "flatten",
         )
-        out = targeting.wanted_of(request, "hold", now_us)._replace(way_out=True)
+        plain = targeting.wanted_of(request, "hold", now_us)
+        out = msgspec.structs.replace(plain, way_out=True)
         event = intake.accept(ledger, out, now_us).event
         events += [event] if event is not None else []
     return events

@@ -45,8 +45,8 @@ class Weights:
     ) -> None:
         self.portfolios = portfolios
         self.strategies = strategies
-        self.netter = Netter(portfolios)
         self.named = frozenset(strategies)
+        self.netter = Netter(portfolios, self.has_say)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Weights):
@@ -54,7 +54,11 @@ class Weights:
         return (self.portfolios, self.strategies) == (other.portfolios, other.strategies)
 
     def has_say(self, strategy: str) -> bool:
-        """Whether it is configured, or some portfolio's source: a pattern of weights is no say."""
+        """
+        Whether it is configured, or some portfolio's source: a pattern of weights is no say.
+
+        Who was taken out has none, whatever he said before.
+        """
         return strategy in self.named or known(self.portfolios, (), strategy)
 
 
@@ -78,16 +82,15 @@ class Followed(msgspec.Struct, frozen=True):
     events: list[AnyEvent]
     finish: Callable[[Ledger], dict[str, TargetVersion]]  # by symbol: those that were set
     refused: dict[str, str]  # by symbol: why its target stayed as it was
-    numbers: dict[str, int]  # by "strategy symbol": of the signal in force
 
 
 def checked(signal: Signal, weights: Weights, ledger: Ledger) -> Signal:
     """
-    The signal in exact numbers.
+    What came from outside, in exact numbers.
 
     Raises:
         UsageError: Its strength or price is no finite number, or a text is none.
-        UnknownStrategy, UnknownSymbol: Nobody of this name may signal, or nothing is called so.
+        UnknownStrategy, UnknownSymbol: As of `check_say`.
     """
     check_words(strategy=signal.strategy, reason=signal.reason)
     try:
@@ -97,21 +100,33 @@ def checked(signal: Signal, weights: Weights, ledger: Ledger) -> Signal:
             f"signal of {signal.strategy[:80]!r} for {signal.symbol[:40]!r}: {bad}",
             next_step="The signal in force stays.",
         ) from None
-    named = signal.strategy in weights.named or IDENTIFIER.fullmatch(signal.strategy)
-    if not (named and weights.has_say(signal.strategy)):
-        there = ", ".join(weights.strategies) or "none"
-        raise UnknownStrategy(
-            f"{signal.strategy[:80]!r} is no strategy that may signal here (configured: {there})",
-            strategy=signal.strategy[:80],
-        )
-    if signal.symbol not in ledger.settings.named:
-        symbols = ", ".join(ledger.settings.symbols) or "none"
-        raise UnknownSymbol(
-            f"{signal.symbol[:40]!r} is not one of the configured symbols ({symbols})",
-            symbol=signal.symbol[:40],
-        )
+    check_say(signal, weights, ledger)
     reason = legible(signal.reason)
     return msgspec.structs.replace(signal, strength=strength, price=price, reason=reason)
+
+
+def check_say(signal: Signal, weights: Weights, ledger: Ledger) -> None:
+    """
+    Of a strategy in the service nothing else is to be checked: `Strategy.signal` made it exact.
+
+    Raises:
+        UnknownStrategy, UnknownSymbol: Nobody of this name may signal, or nothing is called so.
+    """
+    strategy, symbol = signal.strategy, signal.symbol
+    if strategy not in weights.named and not (
+        IDENTIFIER.fullmatch(strategy) and weights.has_say(strategy)
+    ):
+        there = ", ".join(weights.strategies) or "none"
+        raise UnknownStrategy(
+            f"{strategy[:80]!r} is no strategy that may signal here (configured: {there})",
+            strategy=strategy[:80],
+        )
+    if symbol not in ledger.settings.named:
+        symbols = ", ".join(ledger.settings.symbols) or "none"
+        raise UnknownSymbol(
+            f"{symbol[:40]!r} is not one of the configured symbols ({symbols})",
+            symbol=symbol[:40],
+        )
 
 
 def follow(
@@ -147,20 +162,19 @@ def follow(
     def finish(after: Ledger) -> dict[str, TargetVersion]:
         return {symbol: _version(after, symbol, done) for symbol, done in accepted.items()}
 
-    return Followed(batch.events, finish, batch.refused, batch.numbers)
+    return Followed(batch.events, finish, batch.refused)
 
 
 class _Batch:
     """Signals that are taken at once, and what follows from them so far."""
 
     __slots__ = (
-        "accepted", "at_us", "events", "ledger", "numbers", "refused", "repeated", "spoken", "why",
+        "accepted", "at_us", "events", "ledger", "refused", "repeated", "spoken", "why",
     )  # fmt: skip
 
     def __init__(self, ledger: Ledger, at_us: int, why: str) -> None:
         self.ledger, self.at_us, self.why = ledger, at_us, why
         self.events: list[AnyEvent] = []
-        self.numbers: dict[str, int] = {}  # as in `Followed`
         self.spoken: dict[str, list[Signalled]] = {}  # what is new, by symbol
         self.repeated: set[str] = set()  # symbols of which something was said again
         self.accepted: dict[str, intake.Accepted] = {}
@@ -168,44 +182,40 @@ class _Batch:
 
     def hear(self, signal: Signal) -> None:
         """Take in one: an event, unless it says again what is in force."""
-        name = f"{signal.strategy} {signal.symbol}"
-        before = self.ledger.signals.get(signal.symbol, NO_SIGNALS).get(signal.strategy)
-        if before is not None and before.strength == signal.strength:
-            self.numbers[name] = before.number
-            self.repeated.add(signal.symbol)
+        strategy, symbol, strength = signal.strategy, signal.symbol, signal.strength
+        before = self.ledger.signals.get(symbol, NO_SIGNALS).get(strategy)
+        if before is not None and before.strength == strength:
+            self.repeated.add(symbol)
             return
         event = Signalled(
             at_us=self.at_us,
             number=self.ledger.next_signal_number + len(self.events),
-            strategy=signal.strategy,
-            symbol=signal.symbol,
-            strength=signal.strength,
+            strategy=strategy,
+            symbol=symbol,
+            strength=strength,
             reason=signal.reason,
             price=signal.price,
         )
         self.events.append(event)
-        self.numbers[name] = event.number
-        self.spoken.setdefault(signal.symbol, []).append(event)
+        self.spoken.setdefault(symbol, []).append(event)
 
-    def in_force(self, symbol: str, weights: Weights) -> dict[str, Signalled]:
-        """By strategy. Who was taken out has no say, whatever a pattern fits."""
-        found = {
-            strategy: one
-            for strategy, one in self.ledger.signals.get(symbol, NO_SIGNALS).items()
-            if weights.has_say(strategy)
-        }
-        for event in self.spoken.get(symbol, ()):
+    def in_force(self, symbol: str) -> Mapping[str, Signalled]:
+        """By strategy."""
+        before = self.ledger.signals.get(symbol, NO_SIGNALS)
+        if symbol not in self.spoken:
+            return before
+        found = dict(before)
+        for event in self.spoken[symbol]:
             found[event.strategy] = event
         return found
 
     def is_due(self, book: Book, netted: Netted) -> bool:
         """Whether a target is to be asked for. What ran out comes back by being spoken of alone."""
-        speaks = book.symbol in self.spoken or book.symbol in self.repeated
-        if book.netted_expired:
-            return speaks
-        if (self.spoken or self.why) and _is_news(book, netted):
+        if not book.netted_expired and (self.spoken or self.why) and _is_news(book, netted):
             return True
-        return speaks and _ran_down(book, netted, self.at_us)
+        if netted.symbol not in self.spoken and netted.symbol not in self.repeated:
+            return False
+        return book.netted_expired or _ran_down(book, netted, self.at_us)
 
     def ask(self, target: intake.Wanted, netted: Netted, memory: Memory) -> None:
         """Have a target checked as anybody's; a refusal is recorded once."""
@@ -227,7 +237,11 @@ class _Batch:
 
 
 def answer(
-    signal: Signal, followed: Followed, targets: Mapping[str, TargetVersion], before: int
+    signal: Signal,
+    followed: Followed,
+    targets: Mapping[str, TargetVersion],
+    before: int,
+    after: Ledger,
 ) -> SignalResult:
     """
     What to say to whoever gave *signal*.
@@ -235,8 +249,9 @@ def answer(
     Args:
         targets: What `Followed.finish` said.
         before: Number of the next signal when the batch began: one from there on is new.
+        after: With all of it recorded.
     """
-    number = followed.numbers[f"{signal.strategy} {signal.symbol}"]
+    number = after.signals[signal.symbol][signal.strategy].number
     return SignalResult(
         strategy=signal.strategy,
         symbol=signal.symbol,
@@ -265,15 +280,16 @@ def _netted(batch: _Batch, weights: Weights, memory: Memory) -> list[Netted]:
     if batch.spoken or batch.why:  # repeats alone set no target that was missing
         memory.unsettled = unsettled
     if netter.is_capped:
-        signals = {s: batch.in_force(s, weights) for s in sorted({*ledger.signals, *batch.spoken})}
+        signals = {s: batch.in_force(s) for s in sorted({*ledger.signals, *batch.spoken})}
         lots = {book.symbol: lot for book, lot in books}
         found = netter.net(signals, lots, {book.symbol: book.netted for book, _ in books})
         return list(found.values())
-    each = [
-        netter.net_one(book.symbol, batch.in_force(book.symbol, weights), lot, book.netted)
-        for book, lot in books
-    ]
-    return [netted for netted in each if netted is not None]
+    each = []
+    for book, lot in books:
+        netted = netter.net_one(book.symbol, batch.in_force(book.symbol), lot, book.netted)
+        if netted is not None:
+            each.append(netted)
+    return each
 
 
 def _looked_at(batch: _Batch, weights: Weights, memory: Memory) -> Iterable[str]:
@@ -316,7 +332,7 @@ def _wanted(netted: Netted, batch: _Batch, on_expiry: str) -> intake.Wanted:
         symbol=netted.symbol,
         contracts=netted.contracts,
         by=None,
-        source=legible(f"portfolio {terms.names}".strip()),
+        source=legible(terms.source),
         reason=legible("; ".join(said) or batch.why or "said again"),
         policy=terms.policy,
         on_expiry=terms.on_expiry or on_expiry,

@@ -180,7 +180,7 @@ class OfflineDoor:
                 ledger, [checked], options.weights, options.on_expiry, now_us, netting.Memory()
             )
             return followed.events, lambda after: netting.answer(
-                checked, followed, followed.finish(after), before
+                checked, followed, followed.finish(after), before, after
             )
 
         return self._write(make)

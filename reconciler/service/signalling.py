@@ -106,9 +106,11 @@ class Desk:
         said = []
         for signal in signals:
             try:
-                said.append(netting.checked(signal, self.weights, ledger))
+                netting.check_say(signal, self.weights, ledger)
             except ReconcilerError as refusal:
                 refused(signal, refusal)
+            else:
+                said.append(signal)
         return self._follow(ledger, said).events
 
     def adopt(self, weights: Weights, read_weights: ReadWeights | None, why: str) -> None:
@@ -157,7 +159,7 @@ class Desk:
         def finish(after: Ledger) -> None:
             targets = followed.finish(after)
             for ticket in newest.values():
-                ticket.result = netting.answer(ticket.signal, followed, targets, before)
+                ticket.result = netting.answer(ticket.signal, followed, targets, before, after)
 
         return followed.events, finish
 

@@ -18,10 +18,11 @@ Pure: signals, weights and the shares in force in, targets out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from functools import partial
 from math import lcm
 from typing import NamedTuple
 
@@ -69,7 +70,7 @@ class Terms(NamedTuple):
     """What the portfolios that have a say in a symbol's target agree on."""
 
     portfolios: tuple[Portfolio, ...]
-    names: str  # with a plus between them
+    source: str  # of the targets that follow: their names, with a plus between them
     policy: str  # the first that is named
     on_expiry: str  # the first that is named
     ttl_s: int | None  # the shortest
@@ -79,7 +80,7 @@ class Terms(NamedTuple):
         lives = [one.ttl_s for one in portfolios if one.ttl_s is not None]
         return cls(
             portfolios=portfolios,
-            names="+".join(one.name for one in portfolios),
+            source=f"portfolio {'+'.join(one.name for one in portfolios)}".strip(),
             policy=next((one.policy for one in portfolios if one.policy), ""),
             on_expiry=next((one.on_expiry for one in portfolios if one.on_expiry), ""),
             ttl_s=min(lives, default=None),
@@ -121,6 +122,28 @@ class Asked(msgspec.Struct, frozen=True):
     allowed: dict[int, int | Fraction]  # by number of the portfolio: what its caps let through
 
 
+class Factors(dict[str, "Factor | None"]):
+    """
+    What each strategy counts in one portfolio for one symbol, worked out when first asked for.
+
+    None: a strategy that is not the portfolio's.
+    """
+
+    __slots__ = ("_make", "most_contracts", "number")
+
+    def __init__(
+        self, number: int, most_contracts: int | None, make: Callable[[str], Factor | None]
+    ) -> None:
+        super().__init__()
+        self.number = number  # of the portfolio
+        self.most_contracts = most_contracts  # of its net in this symbol
+        self._make = make
+
+    def __missing__(self, strategy: str) -> Factor | None:
+        made = self[strategy] = self._make(strategy)
+        return made
+
+
 NOTHING = Asked(1, [], {})
 
 
@@ -133,9 +156,15 @@ class Netter:
 
     Args:
         portfolios: With names of their own.
+        has_say: Whether a strategy counts at all, whatever a pattern of weights fits.
     """
 
-    def __init__(self, portfolios: Iterable[Portfolio]) -> None:
+    def __init__(
+        self,
+        portfolios: Iterable[Portfolio],
+        has_say: Callable[[str], bool] = lambda strategy: True,
+    ) -> None:
+        self._has_say = has_say
         self.portfolios = sorted(portfolios, key=lambda portfolio: portfolio.name)
         self._weight_parts = _denominator(
             number
@@ -146,7 +175,7 @@ class Netter:
             size for one in self.portfolios for size in one.symbols.values()
         )
         self._parts = self._weight_parts * self._size_parts
-        self._factors: dict[tuple[int, str, str], Factor | None] = {}
+        self._factors: dict[str, tuple[Factors, ...]] = {}  # by symbol
         self._agreed: dict[tuple[int, ...], Terms] = {}
         #: Whether a cap goes over all symbols: what one of them gets depends on the others.
         self.is_capped = any(one.max_gross is not None for one in self.portfolios)
@@ -210,33 +239,33 @@ class Netter:
 
     def _asked(self, symbol: str, said: Mapping[str, Signalled], lot: int) -> Asked:
         """What each strategy asks for after its own cap, and what the symbol's caps let through."""
-        exact = []
-        for name in sorted(said):
-            signal = said[name]
+        strength_parts, exact = 1, []
+        for _, signal in sorted(said.items()):
             above, below = signal.strength.as_integer_ratio()
-            exact.append((name, signal.number, above, below))
-        strength_parts = lcm(*[below for _, _, _, below in exact])
+            if below != 1:
+                strength_parts = lcm(strength_parts, below)
+            exact.append((signal, above, below))
         unit = strength_parts * self._parts
         asks: list[Ask] = []
         allowed: dict[int, int | Fraction] = {}
-        for number, portfolio in enumerate(self.portfolios):
-            mine = []
-            for name, signal_number, above, below in exact:
-                factor = self._factor(number, name, symbol)
+        for factors in self._factors_of(symbol):
+            total, heard = 0, False
+            for signal, above, below in exact:
+                factor = factors[signal.strategy]
                 if factor is None:
                     continue
                 strength = above * (strength_parts // below) * factor.weight
                 if factor.most is not None:
                     strength = _within(factor.most * strength_parts, strength)
-                mine.append(Ask(strength * factor.size, name, signal_number, factor.told))
-            if not mine:
+                parts, heard = strength * factor.size, True
+                asks.append(Ask(parts, signal.strategy, signal.number, factor.told))
+                total += parts
+            if not heard:
                 continue
-            asks += mine
-            total = sum([ask.contracts for ask in mine])
-            if (most := portfolio.max_contracts.get(symbol)) is not None:
+            if (most := factors.most_contracts) is not None:
                 most -= most % lot  # else rounding to the lot would go beyond it
                 total = _within(most * unit, total)
-            allowed[number] = total
+            allowed[factors.number] = total
         return Asked(unit, asks, allowed)
 
     def _terms(self, asked: Asked) -> Terms:
@@ -247,24 +276,31 @@ class Netter:
             self._agreed[key] = found
         return found
 
-    def _factor(self, number: int, strategy: str, symbol: str) -> Factor | None:
-        """None: a strategy or a symbol that is not the portfolio's."""
-        key = (number, strategy, symbol)
-        try:
-            return self._factors[key]
-        except KeyError:
-            portfolio = self.portfolios[number]
-            weight, size = portfolio.weight_of(strategy), portfolio.symbols.get(symbol)
-            most = portfolio.max_strength
-            self._factors[key] = None
-            if weight is not None and size is not None:
-                self._factors[key] = Factor(
-                    weight=_parts(weight, self._weight_parts),
-                    most=None if most is None else _parts(most, self._weight_parts),
-                    size=_parts(size, self._size_parts),
-                    told=f"{portfolio.name}: {_plain(weight)} x {_plain(size)}",
+    def _factors_of(self, symbol: str) -> tuple[Factors, ...]:
+        """Of each portfolio that has a say in it."""
+        found = self._factors.get(symbol)
+        if found is None:
+            found = self._factors[symbol] = tuple(
+                Factors(
+                    number,
+                    portfolio.max_contracts.get(symbol),
+                    partial(self._factor, portfolio, portfolio.symbols[symbol]),
                 )
-        return self._factors[key]
+                for number, portfolio in enumerate(self.portfolios)
+                if symbol in portfolio.symbols
+            )
+        return found
+
+    def _factor(self, portfolio: Portfolio, size: Decimal, strategy: str) -> Factor | None:
+        weight, most = portfolio.weight_of(strategy), portfolio.max_strength
+        if weight is None or not self._has_say(strategy):
+            return None
+        return Factor(
+            weight=_parts(weight, self._weight_parts),
+            most=None if most is None else _parts(most, self._weight_parts),
+            size=_parts(size, self._size_parts),
+            told=f"{portfolio.name}: {_plain(weight)} x {_plain(size)}",
+        )
 
 
 def _denominator(numbers: Iterable[Decimal | None]) -> int:

@@ -15,7 +15,7 @@ import gc
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +37,7 @@ from reconciler.service.door import TargetRequest
 from reconciler.service.engine import Engine
 from reconciler.service.handover import Handover
 from reconciler.service.loop import Loop
-from reconciler.service.netting import Memory, Weights, checked, follow
+from reconciler.service.netting import Memory, Weights, check_say, follow
 from reconciler.service.targeting import set_target
 from reconciler.strategy.base import Strategy
 from reconciler.strategy.history import Joiner
@@ -168,12 +168,13 @@ class Way:
             self.strategies(self.decode(quote(symbol, near)))
         self.said.clear()
 
-    def net(self, signals: Iterable[Signal]) -> list[AnyEvent]:
+    def net(self, signals: Collection[Signal]) -> list[AnyEvent]:
         """What is to be recorded: the signal, and the target that follows."""
         ledger = self.account.ledger
-        said = [checked(signal, self.weights, ledger) for signal in signals]
+        for signal in signals:
+            check_say(signal, self.weights, ledger)
         now_us = self.account.teller.now_us
-        return follow(ledger, said, self.weights, "hold", now_us, self.memory).events
+        return follow(ledger, signals, self.weights, "hold", now_us, self.memory).events
 
 
 def weights(them: Sequence[Spec]) -> Weights:

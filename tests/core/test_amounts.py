@@ -183,10 +183,11 @@ def test_without_a_contract_nothing_can_be_counted() -> None:
 
 
 def wanted(**form: object) -> Wanted:
-    return Wanted(
+    blank = Wanted(
         symbol=SYMBOL, contracts=None, by=None, source="story", reason="", policy="",
         on_expiry="hold", expires_us=None, if_version=None, key="",
-    )._replace(**form)  # fmt: skip
+    )  # fmt: skip
+    return msgspec.structs.replace(blank, **form)
 
 
 def test_the_form_that_was_asked_in_is_recorded_with_the_contracts() -> None:

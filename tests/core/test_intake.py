@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from reconciler.core.ledger import Ledger
@@ -40,7 +41,7 @@ def wanted(contracts: int | None = 300, by: int | None = None, **more: object) -
         if_version=None,
         key="",
     )
-    return asked._replace(**more)
+    return msgspec.structs.replace(asked, **more)
 
 
 class Door:
@@ -65,7 +66,7 @@ def test_a_target_becomes_an_event_with_all_that_was_said() -> None:
     """The first target is version 1, replaces nothing, and keeps each word."""
     door = Door()
     said = wanted(-300, source="bot", reason="signal", policy="urgent", expires_us=9, key="k1")
-    accepted = door.ask(said._replace(on_expiry="freeze", if_version=0))
+    accepted = door.ask(msgspec.structs.replace(said, on_expiry="freeze", if_version=0))
     assert accepted[1:] == (-300, None, 1, "")
     event = accepted.event
     assert event is not None

@@ -99,8 +99,7 @@ def test_the_same_strength_again_writes_nothing() -> None:
     desk = Desk()
     desk.says(signal("A", "0.5"))
     assert desk.says(signal("A", "0.50", reason="still", price=Decimal(7))) == []
-    assert desk.followed is not None
-    assert desk.followed.numbers == {"A XBTUSD": 1}
+    assert desk.ledger.signals["XBTUSD"]["A"].number == 1
     assert desk.says(signal("A", "0.6")) == ["2 A +0.6", "XBTUSD +600"]
 
 

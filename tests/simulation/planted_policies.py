@@ -198,9 +198,9 @@ def a_batch_takes_its_first_signal(patch: Patch) -> None:
 @fault
 def a_target_names_old_signals(patch: Patch) -> None:
     def make(whole: Any) -> Any:
-        def in_force(self: Any, symbol: str, weights: Any) -> Any:
+        def in_force(self: Any, symbol: str) -> Any:
             before = self.ledger.signals.get(symbol, {})
-            return {k: before.get(k, v) for k, v in whole(self, symbol, weights).items()}
+            return {k: before.get(k, v) for k, v in whole(self, symbol).items()}
 
         return in_force
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from reconciler.core.events import Share
@@ -25,7 +26,7 @@ def wanted(contracts: int, confirm: int | None = None, **more: object) -> intake
         key="",
         confirm=confirm,
     )
-    return blank._replace(**more)
+    return msgspec.structs.replace(blank, **more)
 
 
 def teller(**limits: int) -> Teller:

@@ -247,7 +247,7 @@ def test_portfolios_add_up() -> None:
         (1000, "main: 1 x 1000"),
         (-100, "small: -0.5 x 200"),
     ]
-    assert found.terms.names == "main+small"
+    assert found.terms.source == "portfolio main+small"
 
 
 def test_shares_that_hardly_move_are_left_alone() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
 from reconciler.core.events import Quoted, Share, TargetSet
 from reconciler.core.ledger import Book, Ledger
 from reconciler.core.limits import usual
@@ -29,7 +31,7 @@ MOST_CONTRACTS = 2**63 - 1  # what a column of the journal can hold
 LONGEST_TEXT = 500
 
 
-class Wanted(NamedTuple):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody asked for, in exactly one form: contracts, by, notional or percent."""
 
     symbol: str
