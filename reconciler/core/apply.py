@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.core import doubt, fills, orders
+from reconciler.core import doubt, fills, orders, review
 from reconciler.core.events import (
     OVER,
     Adjusted,
@@ -380,6 +380,12 @@ def _adjusted(turn: Turn, event: Adjusted) -> None:
     mismatch.remember(book, event)
 
 
+def _target_set(turn: Turn, event: TargetSet) -> None:
+    """What ran out before it was replaced has run out, though nobody had looked since."""
+    review.expire_target(turn, turn.ledger.book(event.symbol))
+    wishes.set_target(turn, event)
+
+
 def _tick(turn: Turn, event: Tick) -> None:
     for number in sorted(turn.ledger.requests, key=int):
         if turn.at_us < turn.ledger.requests[number].asked_us + NO_ANSWER_US:
@@ -410,7 +416,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     OrderRead: _order_read,
     Throttled: _throttled,
     DeadManAcked: _dead_man,
-    TargetSet: wishes.set_target,
+    TargetSet: _target_set,
     TargetRefused: wishes.refused,
     Signalled: wishes.signalled,
     StrategyChanged: wishes.strategy_changed,

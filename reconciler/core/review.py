@@ -23,7 +23,7 @@ def review(turn: Turn, book: Book) -> None:
     """Bring *book* up to now."""
     for order in book.own_orders():
         _order(turn, book, order)
-    _expire_target(turn, book)
+    expire_target(turn, book)
     _watch_position(turn, book)
     if book.state is State.FILLED:
         _settle(turn, book)
@@ -59,7 +59,7 @@ def missing_fills_us(ledger: Ledger, order: Order) -> int:
     return max(order.over_us or ledger.at_us, ledger.synced_us) + MISSING_FILLS_US
 
 
-def _expire_target(turn: Turn, book: Book) -> None:
+def expire_target(turn: Turn, book: Book) -> None:
     target = book.target
     if target is None or target.expires_us is None or turn.at_us < target.expires_us:
         return

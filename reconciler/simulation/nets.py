@@ -85,7 +85,8 @@ class Nets:
                 self._chain(choice)
         for fact in facts:
             if isinstance(fact, d.TargetClosed) and fact.outcome == "expired":
-                if (fact.symbol, fact.version) in self._shares:
+                newest = fact.version == self.oracle.versions.get(fact.symbol)
+                if newest and (fact.symbol, fact.version) in self._shares:
                     self._ran_out.add(fact.symbol)
 
     def committed(self, events: Iterable[e.AnyEvent]) -> None:

@@ -144,7 +144,7 @@ class Oracle(AtTheWire):
         elif isinstance(fact, d.PositionMoved):
             self.position[fact.symbol] = fact.contracts
         elif isinstance(fact, d.TargetClosed):
-            if fact.outcome == "expired":
+            if fact.outcome == "expired" and fact.version == self.versions.get(fact.symbol):
                 self.note_target(fact.symbol, fact.now)
         elif isinstance(fact, d.IncidentOpened):
             self.incidents[str(fact.type)] += 1

@@ -124,6 +124,8 @@ class Worked:
 
     def _learn(self, fact: d.AnyFact, at_us: int) -> None:
         if isinstance(fact, d.TargetClosed) and fact.outcome == "expired":
+            if fact.version != self.oracle.versions.get(fact.symbol):
+                return  # another has come in that very moment
             way = self._ways.pop(fact.symbol)
             if fact.now is not None:
                 self._ways[fact.symbol] = Way(fact.now, way.policy, at_us)

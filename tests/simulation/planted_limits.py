@@ -160,7 +160,7 @@ forgotten("a restart forgets what was lost", _losses_so_far)
 
 @fault
 def a_target_never_runs_out(patch: Patch) -> None:
-    patch.setattr(review, "_expire_target", lambda turn, book: None)
+    patch.setattr(review, "expire_target", lambda turn, book: None)
 
 
 @fault

@@ -188,6 +188,17 @@ def test_a_target_that_expires_and_freezes_asks_a_person() -> None:
     """)
 
 
+def test_a_target_that_ran_out_while_nobody_looked_has_run_out() -> None:
+    """A process that was suspended wakes with the next target in its hands: that came too late."""
+    teller = tell("target +100 for 10000 freeze -> place r1 +100\nok r1")
+    teller.now_us += 12_000_000
+    said = teller.do(["target", "+50"])
+    assert "incident target_expired" in said
+    assert teller.book.frozen_by == "target_expired"
+    assert teller.book.target is not None
+    assert (teller.book.target.contracts, teller.book.version) == (50, 2)  # it waits for a person
+
+
 def test_a_closed_market_is_waited_for() -> None:
     """Nothing is placed while the venue takes no orders."""
     tell("market closed\ntarget +100 = idle ~ market to open\nmarket open -> place r1 +100")
