@@ -52,7 +52,6 @@ ERRORS: dict[str, type[ReconcilerError]] = {
 }
 ERRORS |= {
     "bad_request": errors.UsageError,
-    "unauthorized": errors.Refused,
     "forbidden": errors.Refused,
     "recovering": errors.Unreachable,
     "too_many_requests": errors.Unreachable,

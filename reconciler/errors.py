@@ -6,6 +6,7 @@ ReconcilerError           1   an error we did not foresee: make a bundle, report
 ├── ConfigError           3   correct the configuration, then start again
 ├── NotFound              4   look at the listing, name one that exists
 ├── Refused               5   a rule said no; nothing changed
+│   ├── Unauthorized          use the token of the service that runs now
 │   ├── StaleVersion          read the target again, then decide again
 │   ├── LimitExceeded         lower the target, or change the limits
 │   ├── Halted                find out why, then resume
@@ -99,6 +100,13 @@ class Refused(ReconcilerError):
     code = "refused"
     exit_code = 5
     advice = "Nothing was changed."
+
+
+class Unauthorized(Refused):
+    """The service knows no such token: use that of the one that runs now."""
+
+    code = "unauthorized"
+    advice = "A service has a new token each time it starts: use that of the one that runs now."
 
 
 class StaleVersion(Refused):

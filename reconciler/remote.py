@@ -25,7 +25,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reconciler.client import HttpDoor
-from reconciler.errors import InDoubt, NotFound, Refused, Unreachable, UsageError, WaitTimeout
+from reconciler.errors import (
+    InDoubt,
+    NotFound,
+    Unauthorized,
+    Unreachable,
+    UsageError,
+    WaitTimeout,
+)
 from reconciler.service.door import (
     CommandResult,
     Decided,
@@ -55,7 +62,8 @@ class Client:
     Args:
         url: Of the service; else RECONCILER_API_URL, else this machine's usual one.
         token: That it knows; else RECONCILER_TOKEN.
-        database: Its journal, instead of both: the service that runs on it is found.
+        database: Its journal, instead of both: the service that runs on it is found, and found
+            again once it was started anew, which gives it another token.
         timeout_s: How long an answer may take.
     """
 
@@ -110,7 +118,7 @@ class Client:
     ) -> tuple[TargetVersion, ...]:
         """Set several targets, or none. With *prune*, all others are set to zero."""
         request = _several(targets, source, reason, prune)
-        return self._again(lambda: self.door.set_targets(request)).targets
+        return self._again(lambda door: door.set_targets(request)).targets
 
     def plan(
         self,
@@ -121,11 +129,12 @@ class Client:
         prune: bool = False,
     ) -> Plan:
         """What these targets would lead to; `Plan.apply` sets them."""
-        return Plan(self, self.door.plan(_several(targets, source, reason, prune)))
+        request = _several(targets, source, reason, prune)
+        return Plan(self, self._once(lambda door: door.plan(request)))
 
     def forget(self, symbol: str, *, reason: str = "") -> TargetVersion:
         """Want nothing of a symbol any more; what is held stays, and is unwatched."""
-        return self.door.forget_target(symbol, by=_me(), reason=reason)
+        return self._once(lambda door: door.forget_target(symbol, by=_me(), reason=reason))
 
     # -- modes ---------------------------------------------------------------------------------
 
@@ -148,26 +157,28 @@ class Client:
     def halt(self, *symbols: str, reason: str = "", until: str = "") -> CommandResult:
         """Cancel own orders and send nothing more."""
         return self._again(
-            lambda: self.door.halt(by=_me(), reason=reason, symbols=symbols, until=until)
+            lambda door: door.halt(by=_me(), reason=reason, symbols=symbols, until=until)
         )
 
     def resume(self, *symbols: str, reason: str = "", adopt: bool = False) -> CommandResult:
         """End a halt, a freeze or a mode."""
-        return self.door.resume(by=_me(), reason=reason, symbols=symbols, adopt=adopt)
+        return self._once(
+            lambda door: door.resume(by=_me(), reason=reason, symbols=symbols, adopt=adopt)
+        )
 
     def resolve(self, incident: str, decision: str, *, reason: str) -> Decided:
         """Decide an incident: ``adopt``, ``trade_back`` or ``ignore``; see `Door.resolve`."""
-        return self.door.resolve(incident, decision, by=_me(), reason=reason)
+        return self._once(lambda door: door.resolve(incident, decision, by=_me(), reason=reason))
 
     def _mode(self, mode: str, symbols: tuple[str, ...], reason: str, until: str) -> CommandResult:
         request = ModeRequest(mode=mode, by=_me(), reason=reason, symbols=symbols, until=until)
-        return self._again(lambda: self.door.set_mode(request))
+        return self._again(lambda door: door.set_mode(request))
 
     # -- look ----------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
         """The whole account; see `Door.status`."""
-        return self.door.status()
+        return self._once(lambda door: door.status())
 
     def symbol(self, name: str) -> dict[str, Any]:
         """One symbol of it: state, target, position, gap, working, waiting_for…"""
@@ -188,14 +199,17 @@ class Client:
         """
         found, cursor = Rows(), ""
         if kind in OF_NOW and not params.get("history"):
-            return Rows(self.door.page(kind, **params)[0][: limit or None])
+            return Rows(self._page(kind, params)[0][: limit or None])
         while True:
             most = min(page, limit - len(found)) if limit else page
-            more = {"cursor": cursor} if cursor else {}
-            rows, cursor = self.door.page(kind, limit=most, **params, **more)
+            asked = {"limit": most, **params} | ({"cursor": cursor} if cursor else {})
+            rows, cursor = self._page(kind, asked)
             found += rows
             if not cursor or len(found) == limit:
                 return found
+
+    def _page(self, kind: str, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
+        return self._once(lambda door: door.page(kind, **asked))
 
     def orders(self, *, limit: int = 50, **params: Any) -> Rows:
         """Orders of ours; see `rows`."""
@@ -229,7 +243,7 @@ class Client:
             name: Its id; a symbol's name.
             at: Of a symbol: as it was known then (ISO 8601).
         """
-        return self.door.why(name, at)
+        return self._once(lambda door: door.why(name, at))
 
     def stream(
         self,
@@ -256,17 +270,11 @@ class Client:
                     after = number
                     if kind:
                         yield {"kind": kind, **row}
-            except (Unreachable, Refused) as error:
+            except (Unreachable, Unauthorized) as error:
                 time.sleep(AGAIN_S)  # a new start listens before it writes down its token
                 before, door = door, self._door_of_now(door)
-                if door is before and isinstance(error, Refused):
+                if door is before and isinstance(error, Unauthorized):
                     raise
-
-    def _door_of_now(self, door: HttpDoor) -> HttpDoor:
-        found = ServiceFile(self._database).read() if self._database is not None else None
-        if found is None or (found.url, found.token) == (door.url, door.token):
-            return door
-        return HttpDoor(found.url, found.token, self._timeout_s)
 
     def wait(self, *symbols: str, timeout_s: float | None = None) -> None:
         """
@@ -295,15 +303,34 @@ class Client:
         """Let go of the connection."""
         self.door.close()
 
-    @staticmethod
-    def _again(ask: Callable[[], T]) -> T:
+    def _once(self, ask: Callable[[HttpDoor], T]) -> T:
+        """Ask; if that was a service that is no more, and did nothing, ask the one of now."""
+        door = self.door
+        try:
+            return ask(door)
+        except (Unreachable, Unauthorized) as error:
+            if isinstance(error, Unauthorized):
+                time.sleep(LOOK_S)  # a new start listens before it writes down its token
+            if self._door_of_now(door) is door:
+                raise
+        return ask(self.door)
+
+    def _again(self, ask: Callable[[HttpDoor], T]) -> T:
         """Ask what is harmless when it is repeated; the last doubt is told."""
         for _ in range(TRIES - 1):
             try:
-                return ask()
+                return self._once(ask)
             except InDoubt:
                 time.sleep(LOOK_S)
-        return ask()
+        return self._once(ask)
+
+    def _door_of_now(self, door: HttpDoor) -> HttpDoor:
+        """That of the service that runs on the journal now; *door* itself, if it is that."""
+        found = ServiceFile(self._database).read() if self._database is not None else None
+        if found is None or (found.url, found.token) == (door.url, door.token):
+            return door
+        self.door = HttpDoor(found.url, found.token, self._timeout_s)
+        return self.door
 
 
 class Target:
@@ -350,7 +377,7 @@ class Target:
             price=_exact(price),
             confirm=confirm,
         )
-        return self._client._again(lambda: self._client.door.set_target(request))
+        return self._client._again(lambda door: door.set_target(request))
 
     def wait(self, timeout_s: float | None = None) -> dict[str, Any]:
         """Wait until the position is the target; the symbol's status then."""
@@ -380,7 +407,7 @@ class Plan:
             PlanExpired, PlanMoved: Make the plan again.
             InDoubt: No answer came: look at the targets before you plan again.
         """
-        return self._client.door.apply_plan(self.plan_id).targets
+        return self._client._once(lambda door: door.apply_plan(self.plan_id)).targets
 
 
 def _several(targets: Mapping[str, int], source: str, reason: str, prune: bool) -> TargetsRequest:

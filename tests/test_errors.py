@@ -17,6 +17,7 @@ EXIT_CODES = {
     "ConfigError": 3,
     "NotFound": 4,
     "Refused": 5,
+    "Unauthorized": 5,
     "StaleVersion": 5,
     "LimitExceeded": 5,
     "Halted": 5,

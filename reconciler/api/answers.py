@@ -14,6 +14,7 @@ from reconciler.errors import ReconcilerError
 STATUS: Mapping[str, int] = {
     "usage": 400,
     "config": 422,
+    "unauthorized": 401,
     "not_found": 404,
     "halted": 409,
     "not_leader": 409,

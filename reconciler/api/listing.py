@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ LISTS = {
         *("signals", "shares", "fill_shares", "refusals", "modes", "incidents"),
     )
 } | {"holdings": "v_strategies"}
-CSV, LINES = "text/csv", "application/x-ndjson"
+JSON, CSV, LINES = FORMS = "application/json", "text/csv", "application/x-ndjson"
+WEIGHT = re.compile(r"q\s*=\s*([01](?:\.[0-9]{0,3})?)")
 
 
 class Listings:
@@ -61,8 +63,8 @@ class Listings:
             raise Problem(400, "bad_request", f"limit is a number from 1 to {MOST_ROWS}.")
         symbol = request.query.get("symbol")
         with History.open(self._database) as history:
-            if symbol is not None and symbol not in history.symbols():
-                self._require_symbol(symbol)
+            if symbol is not None:
+                require_symbol(self._door, history, symbol)
             found, following = history.page(
                 LISTS.get(kind, f"v_{kind}"),
                 symbol=[symbol] if symbol else (),
@@ -94,8 +96,8 @@ class Listings:
         symbol = request.query.get("symbol")
         with History.open(self._database) as history:
             now = {row["symbol"]: row["state"] for row in history.status().dicts()}
-            if symbol is not None and symbol not in now:
-                self._require_symbol(symbol)
+            if symbol is not None:
+                require_symbol(self._door, history, symbol)
             counts = tracing.counted(history, symbol)
         return Answer(
             200,
@@ -116,10 +118,13 @@ class Listings:
             },
         )
 
-    def _require_symbol(self, name: str) -> None:
-        """One of which nothing is stored yet is known to the service, or to nobody."""
-        if name not in [row["symbol"] for row in ask(self._door.status)["symbols"]]:
-            raise no_symbol(name)
+
+def require_symbol(door: Door, history: History, name: str) -> None:
+    """One of which nothing is stored yet is known to the service, or to nobody."""
+    if name in history.symbols():
+        return
+    if name not in [row["symbol"] for row in ask(door.status)["symbols"]]:
+        raise no_symbol(name)
 
 
 def no_symbol(name: str) -> NotFound:
@@ -128,16 +133,34 @@ def no_symbol(name: str) -> NotFound:
 
 
 def _in_form(found: Rows, following: str, accept: str) -> Answer:
-    """Rows as JSON, or as CSV or lines of JSON where those are asked for by name."""
+    """Rows as JSON, as CSV or as lines of JSON."""
     rows = [exact(row) for row in found.dicts()]
     headers = {"x-next-cursor": following} if following else {}
-    wanted = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
-    if CSV in wanted:
+    form = _wanted(accept)
+    if form == CSV:
         return Answer(200, Text(CSV, csv_of(found.columns, rows)), headers)
-    if LINES in wanted:
+    if form == LINES:
         lines = "".join(json.dumps(row, default=str) + "\n" for row in rows)
         return Answer(200, Text(LINES, lines), headers)
     return Answer(200, {"rows": rows, "next": following or None})
+
+
+def _wanted(accept: str) -> str:
+    """The form that is wanted most. Who wants none of ours is given JSON: better than nothing."""
+    kinds: dict[str, Decimal] = {}
+    for one in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in one.split(";"))
+        weights = [found[1] for found in map(WEIGHT.fullmatch, parameters) if found]
+        kinds[kind] = Decimal(weights[0]) if weights else Decimal(1)
+
+    def rank(form: str) -> tuple[Decimal, int]:
+        """That of the nearest name that includes it; of two alike, the nearer one counts."""
+        names = ("*/*", f"{form.partition('/')[0]}/*", form)
+        near = max((place for place, name in enumerate(names) if name in kinds), default=0)
+        weight = kinds.get(names[near], Decimal(0))
+        return weight, near if weight else 0
+
+    return max(FORMS, key=rank)
 
 
 def _moment(text: str | None, name: str) -> int | None:

@@ -17,9 +17,11 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from reconciler.api.answers import Answer, Live, Problem
+from reconciler.api.listing import require_symbol
 from reconciler.api.reading import Handler, Request, known
 from reconciler.errors import ReconcilerError
-from reconciler.journal import news
+from reconciler.journal import History, news
+from reconciler.service.door import Door
 
 T = TypeVar("T")
 #: Runs a function that blocks in a thread.
@@ -35,10 +37,10 @@ class Seat:
 
 
 class Stream:
-    """The handler, over a journal."""
+    """The handler, over a journal; the door knows the symbols that are not in it yet."""
 
-    def __init__(self, database: Path) -> None:
-        self._database = database
+    def __init__(self, door: Door, database: Path) -> None:
+        self._door, self._database = door, database
         self._seats: WeakSet[Seat] = WeakSet()  # one whose stream never begins is not kept
         self._lock = threading.Lock()
 
@@ -55,6 +57,9 @@ class Stream:
         if after is None:
             after = news.look(self._database, kinds, None).after
         symbol = request.query.get("symbol", "")
+        if symbol:
+            with History.open(self._database) as history:
+                require_symbol(self._door, history, symbol)
         seat = self._taken()
         return Answer(200, Live(lambda to: self._lines(seat, kinds, symbol, after, to)))
 

@@ -47,7 +47,7 @@ class Routes:
             ("POST", f"{base}/backup", self.backup),
             ("POST", f"{base}/reload", self.reload),
             *self._listings.table(base),
-            *Stream(self._database).table(base),
+            *Stream(self._door, self._database).table(base),
             *StrategyRoutes(self._door).table(base),
         ]
 

@@ -30,6 +30,7 @@ from reconciler.errors import (
     NotFound,
     ReconcilerError,
     Refused,
+    Unauthorized,
     Unreachable,
 )
 from reconciler.service.leases import LEASE_US
@@ -222,9 +223,9 @@ class Elsewhere:
             self._overtake(error)
             raise
         except ReconcilerError as error:
-            if isinstance(error, Unreachable) or error.code in ("refused", "failed"):
+            if isinstance(error, Unreachable | Unauthorized) or error.code in ("refused", "failed"):
                 self._let_go()
-            if "token" in error.message:  # of a run before: the next try finds the new one
+            if isinstance(error, Unauthorized):  # of a run before: the next try finds the new one
                 raise Unreachable(error.message) from None
             raise
 

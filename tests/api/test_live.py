@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from reconciler.api import live
 from reconciler.api.answers import Problem
 from reconciler.api.reading import Request
 from reconciler.api.server import ApiServer, bind
-from reconciler.errors import Refused, UsageError
+from reconciler.client import HttpDoor
+from reconciler.errors import Refused, Unauthorized, UsageError
 from reconciler.journal import news
 from reconciler.remote import Client
 from reconciler.service.door import ModeRequest, TargetRequest
@@ -109,6 +110,42 @@ def test_a_stream_goes_on_at_a_new_start_that_has_another_token(
         next(rc.stream(("target",)))  # it knows of no file that says which
 
 
+def test_a_client_finds_the_service_that_was_started_again(api: Api) -> None:
+    """Another port and another token: whatever it is asked next, it asks the one of now."""
+    file = ServiceFile(api.database)
+    file.write(api.server.url, TOKEN)
+    asked: list[tuple[Callable[[Client], object], object]] = [
+        (lambda rc: rc.symbol("XBTUSD")["symbol"], "XBTUSD"),
+        (lambda rc: rc.target("XBTUSD", source="t").set(300).contracts, 300),
+        (lambda rc: rc.set_many({"XBTUSD": 400}, source="t")[0].contracts, 400),
+        (lambda rc: rc.plan({"XBTUSD": 500}).changed, 1),
+        (lambda rc: rc.rows("targets")[0]["contracts"], 400),
+        (lambda rc: rc.targets(limit=1)[0]["contracts"], 400),
+        (lambda rc: rc.pause("XBTUSD", reason="r").did, "paused"),
+        (lambda rc: rc.resume("XBTUSD", reason="r").did, "resumed"),
+        (lambda rc: rc.halt("XBTUSD", reason="r").did, "halted"),
+        (lambda rc: rc.forget("XBTUSD").contracts, 400),
+        (lambda rc: rc.why("XBTUSD")["status"]["symbol"], "XBTUSD"),
+    ]
+    with closing(Client(database=api.database)) as rc:
+        before = rc.door
+        assert rc.status()["symbols"]
+        api.server.stop()
+        api.server = ApiServer(api.door, api.database, bind("127.0.0.1", 0), "new")
+        file.write(api.server.url, "new")
+        api.server.start()
+        for ask, answer in asked:
+            rc.door = before
+            assert ask(rc) == answer
+        rc.door = HttpDoor(api.server.url, "old")
+        assert rc.status()["symbols"]
+        file.remove()
+        rc.door = HttpDoor(api.server.url, "old")
+        with pytest.raises(Unauthorized, match="token is missing or wrong") as error:
+            rc.status()  # nothing says where to find another
+        assert (error.value.code, error.value.exit_code) == ("unauthorized", 5)
+
+
 def test_rows_that_the_tables_lack_are_no_news_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,15 +176,16 @@ def test_a_stream_that_cannot_be_is_refused(api: Api, monkeypatch: pytest.Monkey
             next(rc.stream(("weather",)))
     assert api.ask("GET", "/api/v1/stream?kind=fill").status == 400
     assert api.ask("GET", "/api/v1/stream", Last_Event_ID="-1").status == 400
+    nobody = api.ask("GET", "/api/v1/stream?symbol=NOPE")
+    assert (nobody.status, nobody.json["fields"]) == (404, {"symbol": "NOPE"})
     assert api.ask("GET", "/api/v1/stream", Authorization="").status == 401
     monkeypatch.setattr(live, "MOST_AT_ONCE", 0)
     assert api.ask("GET", "/api/v1/stream").status == 429
 
 
-def test_those_who_ask_in_one_moment_find_no_more_places_than_there_are(tmp_path: Path) -> None:
+def test_those_who_ask_in_one_moment_find_no_more_places_than_there_are(api: Api) -> None:
     """A place is taken with the question, not with the first line; who goes before leaves it."""
-    tell(tmp_path / "journal.db")
-    stream = live.Stream(tmp_path / "journal.db")
+    stream = live.Stream(api.door, api.database)
     asked = Request({}, {}, {}, b"")
     answers = [stream.stream(asked) for _ in range(live.MOST_AT_ONCE)]
     with pytest.raises(Problem, match="8 streams are open"):
