@@ -215,7 +215,8 @@ def modes_now(ledger: Ledger) -> list[dict[str, Any]]:
         if whose.mode:
             found.append(_mode(symbol, whose.mode, whose.mode_why, whose.mode_until_us))
         if whose.frozen_until_us is not None:  # without an end it is an incident, and no more
-            found.append(_mode(symbol, modes.FREEZE, whose.frozen, whose.frozen_until_us))
+            why = modes.why_frozen(ledger, whose)
+            found.append(_mode(symbol, modes.FREEZE, why, whose.frozen_until_us))
     return found
 
 

@@ -8,9 +8,17 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from reconciler.core.events import AnyEvent, Quoted, TargetRefused, TargetSet
-from reconciler.core.ledger import Ledger
+from reconciler.core.ledger import Book, Ledger
 from reconciler.core.targets import intake
-from reconciler.core.targets.modes import in_words, only_reduces, reach
+from reconciler.core.targets.modes import (
+    FLATTEN,
+    PAUSE,
+    REDUCE_ONLY,
+    in_words,
+    only_by_hand,
+    only_reduces,
+    reach,
+)
 from reconciler.errors import NotFound, ReconcilerError, Refused, UsageError
 from reconciler.service.door import TargetRequest, TargetsRequest, TargetVersion, TargetVersions
 from reconciler.service.moments import decimal, iso, moment_us
@@ -107,11 +115,28 @@ def _stands_in_the_way(ledger: Ledger, symbol: str, contracts: int) -> str:
     words = in_words(ledger, book)
     if words:
         what = words.removeprefix("resume: ").removeprefix("a decision: ")
-        return f"{what}; nothing is sent before `reconciler resume`"
+        return f"{what}; nothing is sent before {_its_end(ledger, book, PAUSE)}"
     why = only_reduces(ledger, book)
     if why and contracts != reach(ledger, book, contracts):
-        return f"{why}; only what leads toward zero is worked before `reconciler resume`"
+        end = _its_end(ledger, book, FLATTEN, REDUCE_ONLY)
+        return f"{why}; only what leads toward zero is worked before {end}"
     return ""
+
+
+def _its_end(ledger: Ledger, book: Book, *modes: str) -> str:
+    """What ends all halts, freezes and those modes that are in force: a person, or time."""
+    ends_us: list[int | None] = []
+    for whose in (ledger, book):
+        if whose.halted:
+            ends_us.append(whose.halted_until_us)
+        if whose.frozen:
+            ends_us.append(whose.frozen_until_us if only_by_hand(ledger, whose) else None)
+        if whose.mode in modes:
+            ends_us.append(whose.mode_until_us)
+    known_us = [end_us for end_us in ends_us if end_us is not None]
+    if len(known_us) < len(ends_us):
+        return "`reconciler resume`"
+    return f"{iso(max(known_us))}, when that ends by itself, or `reconciler resume`"
 
 
 def _is_anothers(ledger: Ledger, symbol: str) -> str:

@@ -312,6 +312,28 @@ def test_a_target_that_cannot_be_worked_is_recorded_with_a_note() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("said", "ends_us"),
+    [
+        ("pause for 5000", 5_000_000), ("reduce_only XBTUSD for 5000", 5_000_000),
+        ("freeze for 5000", 5_000_000), ("halt for 5000\npause XBTUSD for 9000", 9_000_000),
+        ("halt for 5000\npause", None), ("freeze XBTUSD for 5000\nliquidation -60 y1", None),
+        ("pause for 5000\nreduce_only XBTUSD", 5_000_000),
+    ],
+)  # fmt: skip
+def test_a_note_says_when_what_stands_in_the_way_ends_by_itself(
+    said: str, ends_us: int | None
+) -> None:
+    """Nobody gets up at night to resume what is over at four; what has no end is not waited for."""
+    desk = Desk()
+    began_us = desk.teller.now_us
+    for line in said.splitlines():
+        desk.teller.do(line.split())
+    note = desk.set(TargetsRequest(targets=(want(100),))).targets[0].note
+    end = f"{iso(began_us + ends_us)}, when that ends by itself, or " if ends_us else ""
+    assert note.endswith(f" before {end}`reconciler resume`")
+
+
 def test_a_flatten_closes_what_is_held_or_wanted_and_lets_nothing_open() -> None:
     """In one commit: the mode, and targets of zero; what is neither held nor wanted has none."""
     desk = Desk(position=40)

@@ -202,6 +202,8 @@ def test_a_freeze_by_a_person_may_have_an_end() -> None:
         """
     )
     assert (teller.book.frozen, teller.ledger.frozen, teller.ledger.incidents) == ("", "", {})
+    ends = [fact.why for fact in teller.facts if isinstance(fact, d.ModeEnded)]
+    assert ends == ["drill (story)"] * 2
 
 
 @pytest.mark.parametrize("whose", ["", " XBTUSD"])
@@ -232,8 +234,10 @@ def test_the_end_of_a_person_s_freeze_ends_no_other(first: str) -> None:
     for line in both if first == "a person" else both[::-1]:
         teller.do(line.split())
     teller.do(["position", "+40"])
-    words = teller.book.frozen
+    words, number = teller.book.frozen, teller.ledger.incidents["by_hand XBTUSD"]
     assert "ended freeze" in teller.wait(5_000)
+    (ended,) = [fact for fact in teller.facts if isinstance(fact, d.ModeEnded)]
+    assert ended.why == f"by_hand (INC-{number})", "and not the words of the other one"
     assert (teller.book.frozen == words) == (first == "the venue")
     assert (teller.book.frozen_by, [*teller.ledger.incidents]) == (
         "liquidation",

@@ -55,6 +55,18 @@ def only_reduces(ledger: Ledger, book: Book) -> str:
     return ""
 
 
+def why_frozen(ledger: Ledger, whose: Ledger | Book) -> str:
+    """What was said of a freeze by hand; beside one whose words are kept instead: where it is."""
+    if only_by_hand(ledger, whose):
+        return whose.frozen
+    return f"{BY_HAND} (INC-{ledger.incidents[_by_hand(whose)]})"
+
+
+def only_by_hand(ledger: Ledger, whose: Ledger | Book) -> bool:
+    """Whether nothing but a person has frozen it."""
+    return all(kind == BY_HAND for _, kind in resolve.reasons(ledger, whose))
+
+
 def flattens(ledger: Ledger, book: Book) -> bool:
     """Whether the position has to be zero, whatever is wanted."""
     return FLATTEN in (ledger.mode, book.mode)
@@ -156,7 +168,7 @@ def end_due(turn: Turn) -> None:
 
 def _thaw(turn: Turn, whose: Ledger | Book) -> None:
     """The end of a freeze by hand. One that has another reason, too, stays."""
-    _tell_end(turn, whose, FREEZE, whose.frozen)
+    _tell_end(turn, whose, FREEZE, why_frozen(turn.ledger, whose))
     symbol = whose.symbol if isinstance(whose, Book) else ""
     turn.close_incidents(symbol, "its end has come", "core", BY_HAND)
     if not isinstance(whose, Book) or whose.frozen_by == BY_HAND:

@@ -113,16 +113,20 @@ def resolve(turn: Turn, event: Resolved) -> None:
 
 def thaw(ledger: Ledger, whose: Ledger | Book) -> None:
     """End the freeze of a symbol or of the account, unless there is another reason for one."""
+    number, by = min(reasons(ledger, whose), default=(0, ""))
+    whose.frozen = f"{by} (INC-{number})" if by else ""
+    if isinstance(whose, Book):
+        whose.frozen_by = by
+
+
+def reasons(ledger: Ledger, whose: Ledger | Book) -> list[tuple[int, str]]:
+    """Number and kind of each incident that freezes the symbol, or the account."""
     of_it = whose.symbol if isinstance(whose, Book) else ""
-    left = [
+    return [
         (number, kind)
         for kind, symbol, number in _incidents(ledger)
         if symbol == of_it and freezes(ledger, kind, symbol)
     ]
-    number, by = min(left, default=(0, ""))
-    whose.frozen = f"{by} (INC-{number})" if by else ""
-    if isinstance(whose, Book):
-        whose.frozen_by = by
 
 
 def _incidents(ledger: Ledger) -> Iterator[tuple[str, str, int]]:
