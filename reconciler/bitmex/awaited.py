@@ -33,6 +33,8 @@ class Awaited:
 
     def missed(self, now_us: int) -> bool:
         """Whether the stream should have shown one of them by now."""
+        if not self._until_us:
+            return False
         for order_id in list(self._until_us):
             if self._shows(order_id):
                 del self._until_us[order_id]

@@ -43,11 +43,14 @@ class Bucket:
 
     def refill(self, now_us: int) -> None:
         """Let the time since the last call count."""
-        passed_us = max(now_us - self.at_us, 0)
-        self.left = min(
-            self.limit * ONE, self.left + passed_us * self.limit * ONE // self.period_us
-        )
-        self.at_us = max(now_us, self.at_us)
+        full = self.limit * ONE
+        passed_us = now_us - self.at_us
+        if passed_us > 0:
+            self.at_us = now_us
+            if self.left < full:
+                self.left += passed_us * full // self.period_us
+        if self.left > full:
+            self.left = full
 
     def spend(self, now_us: int) -> None:
         """A request is being written."""
@@ -73,7 +76,9 @@ class Bucket:
 
     def free_us(self, *, order: bool) -> int:
         """When, after `at_us`, one request above what is kept is there."""
-        missing = max(self._needed(order) - self.left, 0)
+        missing = self._needed(order) - self.left
+        if missing <= 0:
+            return self.at_us
         return self.at_us - (-missing * self.period_us // (self.limit * ONE))
 
 

@@ -35,6 +35,8 @@ class VenueClock:
         self._lower: deque[Bound] = deque()
         self._upper: deque[Bound] = deque()
         self._told: ClockMeasured | None = None
+        self._found_us: int | None = None  # of which moment `_found` is; None: of none
+        self._found: tuple[int, int] | None = None
 
     def dated(self, date_us: int, sent_us: int, received_us: int, early_us: int = 0) -> None:
         """
@@ -61,6 +63,12 @@ class VenueClock:
 
     def interval(self, now_us: int) -> tuple[int, int] | None:
         """Least and greatest offset, None while not both are known."""
+        if now_us != self._found_us:  # every turn of the loop asks for the same moment thrice
+            self._found_us, self._found = now_us, self._left(now_us)
+        return self._found
+
+    def _left(self, now_us: int) -> tuple[int, int] | None:
+        """What all words leave of the interval."""
         least = self.least_us(now_us)
         if least is None or not self._upper:
             return None
@@ -121,6 +129,7 @@ class VenueClock:
 
     def _add(self, at_us: int, least: int, greatest: int | None) -> None:
         lower, upper = self._lower, self._upper
+        self._found_us = None
         while lower and lower[-1][1] - _drift(at_us - lower[-1][0]) <= least:
             lower.pop()
         lower.append((at_us, least))
@@ -128,7 +137,7 @@ class VenueClock:
             while upper and upper[-1][1] + _drift(at_us - upper[-1][0]) >= greatest:
                 upper.pop()
             upper.append((at_us, greatest))
-        interval = self.interval(at_us)
+        interval = self._left(at_us)
         if interval is not None and interval[0] > interval[1]:
             lower.clear()
             upper.clear()

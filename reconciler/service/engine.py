@@ -80,7 +80,8 @@ class Engine:
     def handle(self, events: Iterable[AnyEvent]) -> None:
         """Take in *events* in this order, and whatever they lead to at once."""
         pending = deque(events)
-        self._due_us = None
+        if pending:
+            self._due_us = None
         while pending and not self.failed:
             steps = self._step_all(pending)
             self._record(steps)

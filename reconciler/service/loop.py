@@ -191,21 +191,23 @@ class Loop:
                     events.extend(key.data())
             if events:
                 engine.handle(events)
-            self._run_calls(engine)
+            if self._calls:
+                self._run_calls(engine)
             engine.use_quotes()
             now_us = self.now_us()
             if engine.due_us() <= now_us:
                 self._keep_time(engine, now_us)
-            if venue is not None and now_us >= next_beat_us:
-                engine.handle(venue.tick(now_us))
             if now_us >= next_beat_us:
                 next_beat_us = now_us + self.beat_us
+                if venue is not None:
+                    engine.handle(venue.tick(now_us))
             overdue = now_us >= next_idle_us + 5 * IDLE_US  # it is never quiet: now, then
             if now_us >= next_idle_us and (overdue or not ready):
                 next_idle_us = now_us + IDLE_US
                 if self.housekeeping is not None:
                     self.housekeeping()
-            self._answer_waiters(engine.ledger, now_us)
+            if self._until:
+                self._answer_waiters(engine.ledger, now_us)
             if self._crash is not None:
                 raise self._crash
 
@@ -244,8 +246,6 @@ class Loop:
             engine.handle([event])
 
     def _answer_waiters(self, ledger: Ledger, now_us: int) -> None:
-        if not self._until:
-            return
         still = []
         for condition, answer, end_us in self._until:
             if condition(ledger):

@@ -244,15 +244,16 @@ class Process:
     def wait(self, timeout_s: float) -> list[tuple[_Key, int]]:
         """Let the world go on until there is something to do."""
         self.turns += 1
-        agenda = self.agenda
+        agenda, is_over = self.agenda, self._world_is_over
         until_us = self.clock.world_us(self.clock.now_us() + round(timeout_s * SECOND))
-        while not self.ready and not self._world_is_over():
+        while not self.ready and not is_over():
             if agenda.due_us() > until_us:
                 agenda.now_us = max(agenda.now_us, until_us)
                 break
             agenda.next()
-            self._interrupt("while waiting")
-        while agenda.now_us < self.paused_until_us and not self._world_is_over():
+            if self.crash_at:
+                self._interrupt("while waiting")
+        while agenda.now_us < self.paused_until_us and not is_over():
             if agenda.due_us() > self.paused_until_us:
                 agenda.now_us = self.paused_until_us
                 break
