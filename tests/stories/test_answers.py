@@ -199,6 +199,21 @@ def test_an_amend_that_found_nothing_is_looked_up() -> None:
     tell(AMENDED + "amend nothing r1 -> read r1 = working\nread r1 filled 100 = filled")
 
 
+def test_no_amend_is_repeated_before_the_look_up_says_what_became_of_the_order() -> None:
+    """It is most likely over: another amend would find nothing either, and cost a request."""
+    tell(
+        AMENDED
+        + """
+        amend nothing r1        -> read r1                    = working
+        wait 6_000                                            = working
+        read r1 failed                                        # while nobody knows, nobody amends
+        wait 1_999
+        wait 1                  -> read r1
+        read r1 new 0           -> amend r1 @ 101.0           = working
+        """
+    )
+
+
 def test_an_amend_races_a_fill() -> None:
     """A fill during an amend is booked; the amend asked for no quantity, so none comes back."""
     tell(
