@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -86,9 +87,12 @@ EVENTS: Final[Mapping[str, str]] = {
 }
 
 FIXED: Final = ("ts", "level", "event", "run_id", "account", "symbol", "seq")
-SECRET_KEYS: Final = frozenset(
-    {"api_key", "api_secret", "secret", "token", "authorization", "signature", "password"}
+#: In names of keys, variables and parameters whose values open doors.
+SECRET_NAMES: Final = (
+    "secret|token|passw|pass_?phrase|pass_?code|credential|private|api_?key|[a-z]_key"
 )
+SECRET: Final = re.compile(rf"(?i){SECRET_NAMES}|^(?:authorization|signature)$")
+SHORTEST_SECRET: Final = 6  # a shorter text is no secret: masked everywhere, it would mask words
 MASK: Final = "**********"
 
 
@@ -149,15 +153,15 @@ def _is_plain(character: str) -> bool:
     return character.isprintable() and unicodedata.category(character) not in {"Cf", "Cs", "Zl"}
 
 
-def masked(value: object, hidden: Iterable[str]) -> object:
-    """*value* without the texts in *hidden*, however deep they are."""
+def masked(value: object, hidden: Iterable[str] = ()) -> object:
+    """*value* without the texts in *hidden*, and without what is called a secret, however deep."""
     if isinstance(value, str):
         for secret in hidden:
             value = value.replace(secret, MASK)
         return value
     if isinstance(value, Mapping):
         return {
-            str(key): MASK if _is_secret(str(key)) else masked(item, hidden)
+            str(key): MASK if is_secret(str(key)) else masked(item, hidden)
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
@@ -166,14 +170,27 @@ def masked(value: object, hidden: Iterable[str]) -> object:
 
 
 @functools.lru_cache(maxsize=1_000)
-def _is_secret(key: str) -> bool:
-    return key.lower() in SECRET_KEYS
+def is_secret(name: str) -> bool:
+    """Whether a key, a variable or a parameter is called as what opens doors is called."""
+    return SECRET.search(name) is not None
+
+
+def called_secret(value: object, *, called: bool = False) -> Iterator[str]:
+    """The texts and numbers in *value* under names that say that they are secret, however deep."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from called_secret(one, called=called or is_secret(str(name)))
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from called_secret(one, called=called)
+    elif called and not isinstance(value, bool) and len(str(value)) >= SHORTEST_SECRET:
+        yield str(value)
 
 
 def _masking(hidden: tuple[str, ...]) -> structlog.types.Processor:
     def mask(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in event.items():
-            if _is_secret(key):
+            if is_secret(key):
                 event[key] = MASK
             elif type(value) is str:  # nearly all of them
                 for secret in hidden:

@@ -14,7 +14,7 @@ import platform
 import re
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,12 +26,11 @@ import typer
 from reconciler.cli import parse
 from reconciler.cli.app import Ask, command
 from reconciler.errors import ReconcilerError, UsageError
+from reconciler.logs import MASK, SECRET_NAMES, called_secret
 
 if TYPE_CHECKING:
     from reconciler.config import AppConfig
 
-MASK = "**********"
-SHORTEST = 6  # a variable's value that is taken for a secret: a flag is none
 NESTED = 3  # a report's JSON, in an event's, in a row's
 MOST_EVENTS = 20_000  # the newest
 MOST_ROWS = 10_000  # of a listing
@@ -40,20 +39,19 @@ LISTINGS = (
     "v_status", "v_targets", "v_orders", "v_fills", "v_transitions", "v_incidents", "v_refusals",
     "v_modes", "v_schedules", "v_runs",
 )  # fmt: skip
-#: Names of variables and parameters whose values open doors.
-NAMES = "secret|token|passw|pass_?phrase|pass_?code|credential|private|api_?key|[a-z]_key"
-SECRET = re.compile(rf"(?i){NAMES}")
 #: What masks itself by its form: who may enter, in an address; a value that JSON calls a secret (in
 #: a text in JSON, too); a number of the venue's account.
 FORMS = (
     (re.compile(r"(?<=://)[^\s\"'<>]{1,500}(?=@)"), MASK),
     (
-        re.compile(rf"(?i)([?&#][\w.-]{{0,40}}?(?:{NAMES}|sig|auth|key)[\w.-]{{0,40}}=)[^&\s\"']+"),
+        re.compile(
+            rf"(?i)([?&#][\w.-]{{0,40}}?(?:{SECRET_NAMES}|sig|auth|key)[\w.-]{{0,40}}=)[^&\s\"']+"
+        ),
         rf"\g<1>{MASK}",
     ),
     (
         re.compile(
-            rf'(?i)((\\{{0,7}}")[\w.-]{{0,80}}?(?:{NAMES})[\w.-]{{0,80}}\2\s{{0,9}}:\s{{0,9}})'
+            rf'(?i)((\\{{0,7}}")[\w.-]{{0,80}}?(?:{SECRET_NAMES})[\w.-]{{0,80}}\2\s{{0,9}}:\s{{0,9}})'
             r"(?:\2.*?(?<!\\)\2|\[[^\]]{0,9999}\]|-?[0-9]+)"
         ),
         rf"\g<1>\g<2>{MASK}\g<2>",
@@ -144,12 +142,9 @@ def _secrets(configs: Iterable[AppConfig]) -> Iterator[str]:
     from reconciler.service.servicefile import ServiceFile
 
     for name, value in os.environ.items():
-        if SECRET.search(name) and len(value) >= SHORTEST:
-            yield value
+        yield from called_secret({name: value})
     for config in configs:
         yield from config.hidden
-        # A strategy's parameter; the section of that name holds none, but where they are.
-        yield from _called_secret(config.model_dump(by_alias=True, exclude={"secrets"}))
         with suppress(Exception):  # of one that is configured no more; what is broken is told later
             yield from _once_called_secret(config.database_path)
         with suppress(ReconcilerError):
@@ -165,19 +160,7 @@ def _once_called_secret(database: Path) -> Iterator[str]:
         for (parameters,) in history.query(
             "SELECT DISTINCT parameters FROM strategy_states"
         ).values:
-            yield from _called_secret(json.loads(parameters or "{}"))
-
-
-def _called_secret(value: object, called: bool = False) -> Iterator[str]:
-    """Texts and numbers under names that say so, however deep."""
-    if isinstance(value, Mapping):
-        for name, one in value.items():
-            yield from _called_secret(one, called or bool(SECRET.search(name)))
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _called_secret(one, called)
-    elif called and not isinstance(value, bool) and len(str(value)) >= SHORTEST:
-        yield str(value)
+            yield from called_secret(json.loads(parameters or "{}"))
 
 
 # -- parts ---------------------------------------------------------------------------------------
@@ -219,12 +202,8 @@ def _of_account(config: AppConfig, since_us: int, *, replay: bool) -> dict[str, 
 
 
 def _settings(config: AppConfig) -> str:
-    """Each setting, with where it was written; what is called a secret is masked, too."""
-    lines = []
-    for name, value, origin in config.rows():
-        hidden = SECRET.search(name) and value != '""'
-        lines.append(f"{name} = {MASK if hidden else value}   {origin}\n")
-    return "".join(lines)
+    """Each setting, with where it was written; secrets are masked there already."""
+    return "".join(f"{name} = {value}   {origin}\n" for name, value, origin in config.rows())
 
 
 def _service(config: AppConfig) -> str:

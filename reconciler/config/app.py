@@ -19,9 +19,10 @@ from pydantic_settings import (
 
 from reconciler.core import settings as core
 from reconciler.errors import ConfigError
+from reconciler.logs import MASK, called_secret, masked
 
 from .kinds import Section, micro, split_listen
-from .layers import MASK, Names, dotted
+from .layers import Names, dotted
 from .limits import Limits
 from .policies import Policy, policies_of
 from .portfolios import Portfolio
@@ -78,9 +79,11 @@ class AppConfig(BaseSettings):
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """The values that may be seen nowhere."""
+        """The values that may be seen nowhere: keys, and parameters that are called as keys are."""
         found = (self.exchange.api_key, self.exchange.api_secret)
-        return tuple(secret.get_secret_value() for secret in found if secret is not None)
+        keys = [secret.get_secret_value() for secret in found if secret is not None]
+        parameters = [one.parameters for one in self.strategy.values()]
+        return (*keys, *called_secret(parameters))
 
     def credentials(self) -> tuple[str, str]:
         """
@@ -146,7 +149,10 @@ class AppConfig(BaseSettings):
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Name, value as it would be written in a file, and origin of each setting in force."""
-        for name, value in _leaves(self.model_dump(by_alias=True)):
+        values = self.model_dump(by_alias=True)
+        for strategy in values["strategy"].values():
+            strategy["parameters"] = masked(strategy["parameters"])
+        for name, value in _leaves(values):
             if name == "database.url" and not value:
                 value = f"sqlite:///{self.database_path}"
             yield name, shown(value), self._origin_of(name)

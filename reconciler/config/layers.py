@@ -22,7 +22,6 @@ from reconciler.errors import ConfigError
 Names: TypeAlias = "dict[str, Names | None]"
 
 PREFIX = "RECONCILER_"
-MASK = "**********"
 #: Variables that begin like a setting and are none.
 OTHERS = frozenset({"RECONCILER_CONFIG", "RECONCILER_API_URL", "RECONCILER_TOKEN"})
 #: Environment of the venue -> how its credentials' variables begin.

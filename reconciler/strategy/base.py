@@ -33,6 +33,7 @@ import msgspec
 
 from reconciler.errors import ConfigError
 from reconciler.feed import TABLES
+from reconciler.logs import MASK, is_secret, masked
 from reconciler.strategy.bars import length_us
 from reconciler.strategy.signals import Signal
 
@@ -331,7 +332,8 @@ def _bounds_of(hint: Any) -> tuple[Any, list[tuple[str, Callable[[Any, Any], boo
 
 
 def shown_parameters(strategy: Strategy) -> dict[str, Any]:
-    """Every parameter with the value in force, for the journal and for people."""
+    """Every parameter with the value in force, for the journal and for people: no secret."""
     return {
-        name: msgspec.to_builtins(getattr(strategy, name)) for name in parameters_of(type(strategy))
+        name: MASK if is_secret(name) else masked(msgspec.to_builtins(getattr(strategy, name)))
+        for name in parameters_of(type(strategy))
     }

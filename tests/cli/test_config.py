@@ -249,6 +249,22 @@ def test_secrets_are_shown_nowhere(file, run, monkeypatch):
         for form in ("table", "json"):
             ended = run("-c", str(path), *words, "-o", form, "-vv")
             assert CANARY not in ended.out + ended.err
+    strategy = "[strategy.one]\nclass = 'random'\nsymbols = ['XBTUSD']\n[strategy.one.parameters]\n"
+    called = file(
+        f"{strategy}seed = 5\nAPI_Token = '{CANARY}'\nhosts = [{{ password = '{CANARY}' }}]\n"
+        f"[strategy.one.parameters.mail]\npass_phrase = '{CANARY}'\nto = 'ann'\n",
+        "called.toml",
+    )
+    config = load([called], environ={})
+    assert (config.hidden, config.strategy["one"].parameters["API_Token"]) == (
+        (CANARY,) * 3,
+        CANARY,
+    )
+    for words in (("config", "show"), ("strategies", "check")):
+        for form in ("table", "json"):
+            ended = run("-c", str(called), *words, "-o", form)
+            assert CANARY not in ended.out + ended.err
+            assert "**********" in ended.out or words[0] == "strategies"
     broken = file(f"[exchange]\napi_secret = ['{CANARY}']\n", "broken.toml")
     assert CANARY not in run("-c", str(broken), "config", "check", "-vv").err
     monkeypatch.setenv("RECONCILER_EXCHANGE__API_SECRETT", CANARY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from decimal import Decimal
@@ -12,6 +13,7 @@ import pytest
 from reconciler.core.decisions import FillShared
 from reconciler.errors import ConfigError, NotFound, Refused
 from reconciler.feed import History, Joined, Lost, Trade
+from reconciler.logs import MASK
 from reconciler.strategy import Needs, Strategy
 from reconciler.strategy.base import CALLBACKS, BadSignal, price_of, strength_of
 from reconciler.strategy.registry import Spec, check_distinct, load
@@ -482,6 +484,24 @@ def test_instances_come_and_go_while_the_others_run():
     told.trade(101)
     assert (told.signals, list(told.runner.instances)) == ([], ["Says_ETHUSD_1"])
     assert [change.strategy for change in told.changes] == ["Follows_XBTUSD_1", "Says_ETHUSD_1"]
+
+
+class Guest(Strategy):
+    """Has the key of somebody else's door."""
+
+    api_token: str = "canary"
+    hosts: tuple[dict[str, str], ...] = ({"password": "canary", "name": "a"},)
+    size: int = 2
+
+
+def test_a_secret_of_a_strategy_is_neither_shown_nor_recorded():
+    """It works with it; the journal and those who look are given the other parameters."""
+    told = Teller(spec(Guest))
+    told.join()
+    assert told.runner.instance(spec(Guest).identifier).strategy.api_token == "canary"
+    hidden = {"api_token": MASK, "hosts": [{"password": MASK, "name": "a"}], "size": 2}
+    assert json.loads(told.changes[-1].parameters) == hidden
+    assert json.loads(told.runner.table()[0]["parameters"]) == hidden
 
 
 def test_other_parameters_are_those_of_the_next_life():
