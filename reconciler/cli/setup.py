@@ -18,7 +18,7 @@ config = group("config", "The settings in force: check, show, path.")
 def check(ask: Ask) -> None:
     """Check the configuration, credentials included, without connecting to anything."""
     from reconciler.cli import wiring
-    from reconciler.config.limits import out_of_reach
+    from reconciler.config.limits import counted_longer
 
     configs = list(ask.accounts().values())
     notes: list[str] = []
@@ -32,7 +32,7 @@ def check(ask: Ask) -> None:
                 setting="database.url",
             )
         whose = f"account {settings.exchange.account}: " if settings.accounts else ""
-        notes += [whose + note for note in out_of_reach(settings.core_settings())]
+        notes += [whose + note for note in counted_longer(settings.core_settings())]
     for note in notes:
         ask.note(f"note: {note}")
     if ask.form in {"json", "jsonl"}:

@@ -81,30 +81,27 @@ class Limits(Section):
     account: AccountLimits = AccountLimits()
 
 
-def out_of_reach(settings: core.Settings) -> Iterator[str]:
-    """Throttles that never strike, as a limit of a minute is reached before: one sentence each."""
-    whole = settings.whole
+def counted_longer(settings: core.Settings) -> Iterator[str]:
+    """
+    Throttles that look further back than `runaway_s`: one sentence each.
+
+    A limit of a minute lets so few orders pass that they would never strike.
+    """
     own = {"limits": settings.limits} if set(settings.symbols) - {*settings.symbol_limits} else {}
     own |= {f"limits.symbol.{symbol}": one for symbol, one in settings.symbol_limits.items()}
     for name, one in own.items():
-        by = name
-        if whole.max_orders_per_minute < one.max_orders_per_minute:
-            by = "limits.account"
-        a_minute = min(whole.max_orders_per_minute, one.max_orders_per_minute)
-        yield from _never(name, by, one.runaway_orders, a_minute, one.runaway_us)
-    if settings.account_limits.runaway_orders is not None and settings.symbols:
-        each = [settings.limits_of(symbol) for symbol in settings.symbols]
-        together = sum(one.max_orders_per_minute for one in each)
-        by = "limits.account" if whole.max_orders_per_minute <= together else "limits"
-        longest_us = max(one.runaway_us for one in each)
-        a_minute = min(whole.max_orders_per_minute, together)
-        yield from _never("limits.account", by, whole.runaway_orders, a_minute, longest_us)
+        within_us = core.Rules(one, settings.whole, settings.orders_per_minute).runaway_us
+        yield from _longer(name, one.runaway_orders, within_us, one.runaway_us)
+    if settings.account_limits.runaway_orders is not None:
+        rules = [settings.rules_of(symbol) for symbol in settings.symbols]
+        within_us = max((one.runaway_of_all_us for one in rules), default=0)
+        asked_us = max((one.limits.runaway_us for one in rules), default=0)
+        yield from _longer("limits.account", settings.whole.runaway_orders, within_us, asked_us)
 
 
-def _never(name: str, by: str, orders: int, a_minute: int, within_us: int) -> Iterator[str]:
-    most = a_minute * -(-within_us // 60_000_000)
-    if orders > most:
+def _longer(name: str, orders: int, within_us: int, asked_us: int) -> Iterator[str]:
+    if within_us > asked_us:
         yield (
-            f"{name}.runaway_orders = {orders} never strikes: {by}.max_orders_per_minute lets"
-            f" {most} orders pass in {within_us // 1_000_000} s. Set it below that."
+            f"{name}.runaway_orders = {orders} is counted over {within_us // 1_000_000} s: in "
+            f"{asked_us // 1_000_000} s max_orders_per_minute hardly lets so many pass"
         )

@@ -183,16 +183,31 @@ class Rules:
         whole: The account's.
         of_losses: Whether a loss of it counts.
         of_money: Whether one of them needs the value of what the symbol holds.
+        runaway_us: How far back the throttle looks, for orders of the symbol.
+        runaway_of_all_us: The same for orders of the account.
     """
 
-    __slots__ = ("limits", "of_losses", "of_money", "whole")
+    __slots__ = ("limits", "of_losses", "of_money", "runaway_of_all_us", "runaway_us", "whole")
 
-    def __init__(self, limits: Limits, whole: Whole) -> None:
+    def __init__(self, limits: Limits, whole: Whole, a_minute: int) -> None:
         self.limits = limits
         self.whole = whole
+        own = min(limits.max_orders_per_minute, whole.max_orders_per_minute)
+        of_all = min(a_minute, whole.max_orders_per_minute)
+        self.runaway_us = _reached_within_us(limits.runaway_orders, limits.runaway_us, own)
+        self.runaway_of_all_us = _reached_within_us(whole.runaway_orders, limits.runaway_us, of_all)
         own = limits.max_daily_loss_minor or limits.max_drawdown_minor
         self.of_losses = bool(own) or whole.of_losses
         self.of_money = self.of_losses or bool(limits.min_liquidation_bps)
+
+
+def _reached_within_us(orders: int, within_us: int, a_minute: int) -> int:
+    """
+    *within_us*; longer, where so few *a_minute* are allowed that *orders* would never be reached.
+
+    Then they are if nine tenths of what is allowed are used, for as long as that takes.
+    """
+    return max(within_us, orders * 60_000_000 * 10 // (max(a_minute, 1) * 9))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -218,7 +233,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """All that orders of *symbol* have to keep."""
         rules = self._rules.get(symbol)
         if rules is None:
-            rules = self._rules[symbol] = Rules(self.limits_of(symbol), self.whole)
+            rules = self._rules[symbol] = Rules(
+                self.limits_of(symbol), self.whole, self.orders_per_minute
+            )
         return rules
 
     @cached_property
@@ -234,6 +251,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return Whole(
             *(getattr(self.limits, k) if v is None else v for k, v in zip(names, said, strict=True))
         )
+
+    @cached_property
+    def orders_per_minute(self) -> int:
+        """As many as the limits of the symbols allow together."""
+        return sum(self.limits_of(symbol).max_orders_per_minute for symbol in self.symbols)
 
     @cached_property
     def of_margin(self) -> bool:

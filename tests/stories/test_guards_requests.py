@@ -216,3 +216,59 @@ def test_a_restart_does_not_begin_the_count_anew() -> None:
     teller.start()
     assert "place r3 +10" in teller.synced(0)
     assert "incident runaway" in teller.do(["rejected", "r3"])
+
+
+def test_an_order_that_is_out_may_yet_be_filled() -> None:
+    """The last that is allowed is judged when it is over: it was the one that came through."""
+    tell(
+        """
+        target +10              -> place r1 +10
+        rejected r1
+        wait 1000               -> place r2 +10
+        rejected r2
+        wait 2000               -> place r3 +10
+        ok r3                                                 = working
+        fill r3 +10 x1
+        row r3 filled
+        position +10                                          = idle
+        """,
+        settings=world(runaway_orders=3),
+    )
+
+
+@pytest.mark.parametrize("whose", ["", SYMBOL])
+def test_what_is_frozen_already_is_no_runaway(whose: str) -> None:
+    """It has stopped; another reason would need another decision."""
+    teller = Teller(world(runaway_orders=1))
+    teller.do(["target", "+10"])
+    teller.do(["freeze", *whose.split()])
+    teller.do(["rejected", "r1"])
+    assert [name.split()[0] for name in teller.ledger.incidents] == ["by_hand"]
+
+
+@pytest.mark.parametrize(("every_ms", "struck"), [(10_000, 12), (13_000, 0)])
+@pytest.mark.parametrize("symbols", [(SYMBOL,), ("ETHUSD", SYMBOL)])
+def test_a_throttle_that_few_orders_a_minute_never_reach_looks_further_back(
+    symbols: tuple[str, ...], every_ms: int, struck: int
+) -> None:
+    """Six a minute are no twelve in a minute: it strikes after two minutes at nearly that rate."""
+    account = AccountLimits(runaway_orders=12, max_orders_per_minute=6)
+    own = Limits(
+        max_orders_per_minute=6 // len(symbols),
+        runaway_orders=12 if len(symbols) == 1 else 0,
+        runaway_us=60_000_000,
+    )
+    teller = Teller(Settings(symbols=symbols, limits=own, account_limits=account))
+    for number in range(1, 19):
+        teller.symbol = symbols[number % len(symbols)]
+        teller.do(["target", str(number)])
+        teller.do(["rejected", f"r{number}"])
+        if teller.book.frozen or teller.ledger.frozen:
+            break
+        assert "place" not in " ".join(teller.lives(900))
+        teller.target(teller.book.position)
+        teller.lives(every_ms - 900)
+    else:
+        number = 0
+    assert number == struck
+    assert not struck or f"{struck} orders in 3 min" in teller.book.frozen + teller.ledger.frozen

@@ -66,7 +66,7 @@ def configured(ledger: Ledger, before: Settings) -> None:
         if settings.rules_of(symbol).of_losses and not before.rules_of(symbol).of_losses:
             book.result.forget()
             book.quote = book.mark = None  # nobody has looked lately: the next mark is of now
-    if settings.whole.of_losses and not before.whole.of_losses:
+    if not before.whole.of_losses:
         for name in sorted(ledger.results):
             ledger.results[name].forget()
 
@@ -185,19 +185,20 @@ def _runaway(turn: Turn, book: Book, rules: Rules) -> None:
     if book.state is not State.IDLE or book.frozen or ledger.frozen:
         return
     limits, most = rules.limits, rules.whole.runaway_orders
-    since_us = turn.at_us - limits.runaway_us
-    own = _since(book, since_us)
+    own = _since(book, turn.at_us - rules.runaway_us)
     if limits.runaway_orders and own >= limits.runaway_orders:
-        turn.freeze(book, "runaway", _ran(book.symbol, own, limits, "limits.runaway_orders"))
+        said = _ran(book.symbol, own, rules.runaway_us, "limits.runaway_orders")
+        turn.freeze(book, "runaway", said)
         return
+    since_us = turn.at_us - rules.runaway_of_all_us
     whole = sum(_since(other, since_us) for other in ledger.books.values())
     if most and whole >= most:
-        said = _ran("all symbols", whole, limits, "limits.account.runaway_orders")
-        turn.freeze_account("runaway", said)
+        rule = "limits.account.runaway_orders"
+        turn.freeze_account("runaway", _ran("all symbols", whole, rules.runaway_of_all_us, rule))
 
 
-def _ran(whose: str, orders: int, limits: Limits, rule: str) -> str:
-    minutes = limits.runaway_us // 60_000_000
+def _ran(whose: str, orders: int, within_us: int, rule: str) -> str:
+    minutes = -(-within_us // 60_000_000)
     return f"{whose}: {orders} orders in {minutes} min, and nothing filled ({rule})"
 
 

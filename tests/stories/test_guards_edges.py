@@ -1,0 +1,120 @@
+"""
+Stories of limits of money at their edges: one that is off, changed, or can't be told; told once.
+
+The world is that of `test_guards_money`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from reconciler.core.decisions import WaitingFor
+from reconciler.core.events import Configured, Quoted
+from reconciler.core.settings import Settings
+from tests.stories.teller import Teller, tell
+from tests.stories.test_guards_money import HELD, of_account, of_symbol
+
+
+def configured(teller: Teller, settings: Settings) -> list[str]:
+    return teller.event(Configured(at_us=teller.now_us, settings=settings))
+
+
+def marks_wanted(teller: Teller, milliseconds: int) -> int:
+    """How often a price was asked for in so long a time."""
+    before = len(teller.history)
+    teller.wait(milliseconds)
+    return sum(isinstance(event, Quoted) for event, _ in teller.history[before:])
+
+
+# -- off, or of something that is not there --------------------------------------------------------
+
+
+def test_a_reload_of_something_else_lets_go_of_no_distance_to_liquidation() -> None:
+    """The mark that it was told by is still the newest: nobody forgets it in the middle of this."""
+    settings = of_symbol(min_liquidation_bps=500)
+    teller = tell("target +200\ndanger at 99 -> incident limit", settings=settings, position=100)
+    more = of_symbol(min_liquidation_bps=500, max_order_contracts=500)
+    assert configured(teller, more) == []
+    assert "limits.min_liquidation_bps" in teller.book.waiting_for
+
+
+def test_a_distance_to_liquidation_that_nobody_asks_for_stops_nobody() -> None:
+    """Beyond it, even: the limit is off, and the venue will do what it does."""
+    tell("danger at 101\ntarget +200 -> place r1 +100", settings=of_symbol(), position=100)
+    settings = of_symbol(max_daily_loss_minor=10**9)
+    tell("danger at 101\ntarget +200 -> place r1 +100", settings=settings, position=100)
+
+
+def test_a_liquidation_price_of_no_position_is_none() -> None:
+    """A row may carry the price of what was held before."""
+    settings = of_symbol(min_liquidation_bps=500)
+    tell("danger at 99\ntarget +10 -> place r1 +10", settings=settings)
+
+
+def test_a_liquidation_price_before_any_mark_is_waited_with() -> None:
+    """There is nothing to tell the distance from yet."""
+    teller = Teller(of_symbol(min_liquidation_bps=500), position=100)
+    teller.book.quote = teller.book.mark = None
+    row = msgspec.structs.replace(teller.position_row(100), liquidation_price=teller.bid)
+    assert teller.event(row) == ["incident limit"], "once the mark that it asks for has come"
+
+
+def test_margin_below_nothing_stops_nobody_who_has_no_limit_of_it() -> None:
+    """What is asked for is a limit of losses, and nothing is lost."""
+    settings = of_account(max_daily_loss_minor=10**9)
+    tell("margin 1000 -5\ntarget +10 -> place r1 +10", settings=settings)
+
+
+def test_a_symbol_whose_contract_is_not_known_keeps_no_account_from_counting() -> None:
+    """A row of something that was never configured is no reason to stop."""
+    teller = Teller(of_account(max_daily_loss_minor=1_000_000))
+    teller.event(teller.position_row(5, symbol="DOGEUSD"))
+    teller.do(["margin", "1000000000", "900000000"])
+    assert teller.do(["margin", "999000000", "900000000"]) == ["incident limit"]
+
+
+def test_nobody_asks_for_the_price_of_what_is_no_longer_configured() -> None:
+    """None would come, and it would be asked for without end."""
+    teller = tell(HELD, settings=of_symbol(max_daily_loss_minor=10**9))
+    assert marks_wanted(teller, 25_000) == 2
+    limits = teller.settings.limits
+    configured(teller, Settings(symbols=("ETHUSD",), limits=limits))
+    assert marks_wanted(teller, 25_000) == 0
+
+
+# -- changed ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("least", "then"), [(18, ["closed 1"]), (30, [])])
+def test_a_least_margin_that_was_changed_is_judged_anew(least: int, then: list[str]) -> None:
+    """Lowered to what is there it lets go, without a tenth more; the words are the new one's."""
+    teller = tell("margin 1000 190 -> incident limit", settings=of_account(min_margin_percent=20))
+    assert configured(teller, of_account(min_margin_percent=least)) == then
+    words = [hit.words for hit in teller.ledger.hits.values()]
+    assert words == (
+        [] if then else ["limits.account.min_margin_percent of XBt = 30: there is 19.0"]
+    )
+
+
+# -- told once -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows"),
+    [
+        (of_account(max_drawdown_minor=1_000), ("9000 9000", "7000 7000", "6000 6000")),
+        (of_account(min_margin_percent=20), ("1000 190", "1000 180", "1000 120")),
+    ],
+)
+def test_a_limit_that_was_reached_is_told_once(settings: Settings, rows: tuple[str, ...]) -> None:
+    """It gets worse with every row: what a symbol waits for says what it said when it was hit."""
+    teller = Teller(settings)
+    for row in rows[:2]:
+        teller.do(["margin", *row.split()])
+    teller.do(["target", "+10"])
+    waits, before = teller.book.waiting_for, len(teller.facts)
+    assert "limits." in waits
+    teller.do(["margin", *rows[2].split()])
+    assert teller.book.waiting_for == waits
+    assert not any(isinstance(fact, WaitingFor) for fact in teller.facts[before:])
