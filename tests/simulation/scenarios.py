@@ -11,15 +11,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from reconciler.bitmex.answers import Failure, Reply
 from reconciler.core import decisions as d
 from reconciler.core import events as e
+from reconciler.core.settings import AccountLimits, Limits
 from reconciler.core.step import Outcome
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.doors import HTML, Feed
 from reconciler.simulation.oracle import Broken, Oracle
 from reconciler.simulation.retold import Retold
-from reconciler.simulation.weather import MANNERED_FROM, Weather
+from reconciler.simulation.weather import MANNERED_FROM, WATCHED_FROM, Weather
 from reconciler.simulation.world import World
 
 NOTICED_US = 10 * SECOND  # late rows included
@@ -84,7 +87,22 @@ WEATHERS: dict[str, dict[str, Any]] = {
         "target_us": 60 * SECOND,
         "storm_us": 300 * SECOND,
     },
+    "a loss while an order rests": {  # of which a part has filled: two symbols, in single contracts
+        "fill_at_once": 0.0,
+        "fill_mean_us": 20 * SECOND,
+        "quote_us": SECOND // 2,
+        "target_us": 30 * SECOND,
+        "symbols": 2,
+        "lot": 1,
+    },
 }
+#: One or two ticks of a small position.
+LOSING = Limits(
+    max_position_contracts=1_000,
+    max_order_contracts=300,
+    price_collar_bps=200,
+    max_daily_loss_minor=1_000_000,
+)
 PATIENT = ("chase", "ladder", "by the deadline")  # policies that follow, with few amends
 
 
@@ -116,7 +134,7 @@ class Close(Oracle):
         """V1: a target is called held only when the venue has said so, after the last fill."""
         self.checks += 1
         seen, symbol = self.seen, fact.symbol
-        agreed = symbol not in seen._stale and seen._row.get(symbol, 0) == fact.position
+        agreed = symbol not in seen._stale and seen.row.get(symbol, 0) == fact.position
         if not (seen._sync and agreed):
             raise Broken("V1", f"{symbol} is called held at {fact.position:+d}, and nobody knows")
 
@@ -134,6 +152,13 @@ def scenario(name: str, seed: int) -> World:
     if name == "a market that runs away":
         world = World(MANNERED_FROM + seed, weather=weather_of(name), oracle=Close)
         world.manners = PATIENT
+        return world
+    if name == "a loss while an order rests":
+        world = World(WATCHED_FROM + seed, weather=weather_of(name), oracle=Close)
+        world.manners = ("passive", "post", "share")
+        world.settings = replace(
+            world.settings, limits=LOSING, account_limits=AccountLimits(), foreign_orders="count"
+        )
         return world
     world = World(seed, weather=weather_of(name), oracle=Close)
     if name == "a proxy that gives up":
