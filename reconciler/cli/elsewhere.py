@@ -69,7 +69,8 @@ class Elsewhere:
         self._last_fill = 0
         self._run, self._who = secrets.token_hex(8), f"{socket.gethostname()} pid {os.getpid()}"
         self._numbers = count(1)  # of what is said, whichever way it takes
-        self._overtaken: AlreadyRuns | None = None
+        self._unwanted: Refused | None = None  # the service's word: another runs it, or nobody may
+        self._told: dict[str, str] = {}  # by symbol: how it was refused last
 
     def run(self) -> None:
         """
@@ -78,6 +79,7 @@ class Elsewhere:
         Raises:
             Refused: The strategy has failed.
             AlreadyRuns: Another process runs it.
+            Refused, UnknownStrategy: Its table at the service says no, or is not there any more.
             Unreachable: No service answered at the start.
         """
         from reconciler.strategy.host import Host
@@ -112,7 +114,7 @@ class Elsewhere:
             if self._feed is not None:
                 self._feed.close(1)
             host.stop()
-            if self._state == "running" and self._overtaken is None:
+            if self._state == "running" and self._unwanted is None:
                 detail = "its process was ended; its last signal holds"
                 outbox.put(Change(strategy=self._spec.identifier, state="stopped", detail=detail))
             outbox.drained(5)
@@ -120,8 +122,8 @@ class Elsewhere:
             for door in (self._door, self._reader):
                 if door is not None:
                     door.close()
-        if self._overtaken is not None:
-            raise self._overtaken
+        if self._unwanted is not None:
+            raise self._unwanted
         if self._failed:
             raise Refused(
                 f"{self._spec.identifier} has failed: {self._failed}",
@@ -154,13 +156,15 @@ class Elsewhere:
         """Hold the name for some more seconds; without it there is nothing to do here."""
         try:
             self._hold()
-        except AlreadyRuns as error:
-            self._overtake(error)
+        except Unauthorized:  # it was started again
+            self._let_go_of_reader()
+        except Refused as error:
+            self._end(error)
         except ReconcilerError:  # the service is away: the next time
             self._let_go_of_reader()
 
-    def _overtake(self, error: AlreadyRuns) -> None:
-        self._overtaken = error
+    def _end(self, error: Refused) -> None:
+        self._unwanted = error
         self._over.set()
 
     def _signals(self) -> list[Signal]:
@@ -209,6 +213,7 @@ class Elsewhere:
         try:
             if isinstance(one, Signal):
                 self._reach().signal(one)
+                self._told.pop(one.symbol, None)
                 return
             assert one.state in ("running", "stopped", "failed")
             self._reach().report_strategy(
@@ -220,7 +225,7 @@ class Elsewhere:
                 )
             )
         except AlreadyRuns as error:
-            self._overtake(error)
+            self._end(error)
             raise
         except ReconcilerError as error:
             if isinstance(error, Unreachable | Unauthorized) or error.code in ("refused", "failed"):
@@ -289,8 +294,14 @@ class Elsewhere:
             self._over.set()
 
     def _refused(self, one: Signal | Change, error: ReconcilerError) -> None:
+        """Tell it once: a strategy says the same once a second, and so would its refusal."""
         values = {"symbol": one.symbol} if isinstance(one, Signal) else {"state": one.state}
-        self._say("warning", "signal.refused", strategy=one.strategy, error=str(error), **values)
+        key = " ".join(values.values())
+        if self._told.get(key) != str(error):
+            self._told[key] = str(error)
+            self._say(
+                "warning", "signal.refused", strategy=one.strategy, error=str(error), **values
+            )
 
     _waits = ""
 
@@ -315,7 +326,7 @@ def _spec(config: AppConfig, name: str) -> Spec:
 
     Raises:
         NotFound: There is none.
-        ConfigError: The service runs it itself.
+        ConfigError: The service runs it itself, or nobody is to run it.
     """
     specs = wiring.strategies(config)
     for spec in specs:
@@ -325,6 +336,12 @@ def _spec(config: AppConfig, name: str) -> Spec:
                     f"strategy.{spec.name} runs inside the service",
                     next_step='Write runs = "process" in its table, then: reconciler config reload',
                     setting=f"strategy.{spec.name}.runs",
+                )
+            if not spec.enabled:
+                raise ConfigError(
+                    f"strategy.{spec.name} has enabled = false",
+                    next_step="Write enabled = true in its table, then: reconciler config reload",
+                    setting=f"strategy.{spec.name}.enabled",
                 )
             return spec
     known = ", ".join(spec.name for spec in specs) or "none"

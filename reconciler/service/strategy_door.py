@@ -6,14 +6,17 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from reconciler.core.events import StrategyChanged
 from reconciler.core.ledger import Ledger
 from reconciler.core.portfolio import shares
-from reconciler.errors import AlreadyRuns, NotFound, UsageError
+from reconciler.errors import AlreadyRuns, NotFound, Refused, UnknownStrategy, UsageError
 from reconciler.service.door import StrategyReport
 from reconciler.service.leases import Leases
 from reconciler.service.netting import IDENTIFIER
-from reconciler.service.standing import GONE
+from reconciler.service.signalling import Desk
+from reconciler.service.standing import GONE, OFF
 from reconciler.service.strategies import LEVEL, NAME, Strategies
 from reconciler.service.telling import Say
 from reconciler.service.words import legible
@@ -34,6 +37,7 @@ class StrategyDoor:
     _loop: Loop
     _strategies: Strategies | None
     _say: Say
+    desk: Desk
     leases: Leases
 
     def strategies(self) -> list[dict[str, Any]]:
@@ -55,18 +59,43 @@ class StrategyDoor:
     def hold_strategy(self, strategy: str, run: str, who: str = "", number: int = 0) -> None:
         """See `Door.hold_strategy`."""
         self._refuse_own(strategy)
+        self._refuse_unwanted(strategy)
         if not RUN.fullmatch(run):
             raise UsageError(f"{run[:40]!r} names no run: 1 to 80 of A-Z a-z 0-9 _ . -")
         self.leases.hold(strategy, run, legible(who)[:LONGEST_WHO], number)
 
     def lost_strategies(self, ledger: Ledger) -> list[StrategyChanged]:
-        """In the loop, once a second: those whose process is not heard of, or is again."""
-        elsewhere = [spec.identifier for spec in self._specs() if spec.runs != "service"]
-        own = [spec.identifier for spec in self._specs() if spec.runs == "service"]
-        changes = self.leases.changes(ledger, elsewhere, own)
+        """In the loop, once a second: those whose process is lost, or back, or switched off."""
+        far = [spec for spec in self._specs() if spec.runs != "service"]
+        on = [spec.identifier for spec in far if spec.enabled]
+        others = [spec.identifier for spec in self._specs() if spec.identifier not in on]
+        changes = self.leases.changes(ledger, on, others)
+        changes += self._switched_off(ledger, [spec for spec in far if not spec.enabled])
         for one in changes:
             self._say(LEVEL[one.state], NAME[one.state], strategy=one.strategy, detail=one.detail)
         return changes
+
+    def _switched_off(self, ledger: Ledger, off: Sequence[Spec]) -> list[StrategyChanged]:
+        """Those that run as far as is known, and may not any more: their last signals hold."""
+        known = [ledger.strategies.get(spec.identifier) for spec in off]
+        return [
+            msgspec.structs.replace(one, at_us=self._loop.now_us(), state="stopped", detail=OFF)
+            for one in known
+            if one is not None and one.state == "running"
+        ]
+
+    def _refuse_unwanted(self, identifier: str) -> None:
+        """A process that nobody wants (any more) is told so once a second, and ends."""
+        if any(s.identifier == identifier and not s.enabled for s in self._specs()):
+            raise Refused(
+                f"{identifier} has enabled = false in its table",
+                next_step="Write enabled = true there, then: reconciler config reload",
+                strategy=identifier,
+            )
+        if not self.desk.weights.has_say(identifier):
+            raise UnknownStrategy(
+                f"{identifier} is in no table and no portfolio's source", strategy=identifier
+            )
 
     def _refuse_own(self, identifier: str) -> None:
         if not IDENTIFIER.fullmatch(identifier):

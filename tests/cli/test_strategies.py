@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+from reconciler.cli.app import Ask
+from reconciler.cli.elsewhere import Elsewhere
+from reconciler.errors import ReconcilerError, Refused, Unauthorized, UnknownStrategy, Unreachable
+from reconciler.strategy.signals import Signal
 
 SAME = '[strategy.{}]\nclass = "buy_and_hold"\nsymbols = ["XBTUSD"]\n'
 
@@ -99,3 +105,49 @@ def test_what_needs_a_service_says_so(run, written):
     assert 'Write runs = "process" in its table' in inside.err
     nobody = run("strategy", "run", "b")
     assert (nobody.code, "There are: a." in nobody.err) == (4, True)
+
+
+class Service:
+    """A service that answers a process as it is told to."""
+
+    def __init__(self, error: ReconcilerError | None) -> None:
+        self.error = error
+
+    def hold_strategy(self, *_: str) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+PROCESS = SAME.format("far") + 'runs = "process"\n'
+
+
+def test_a_process_ends_when_its_service_wants_it_no_more(run, written):
+    """Its table is gone or says no: nothing here is worth a line a second. Away is not gone."""
+    written(PROCESS + "enabled = false\n")
+    off = run("strategy", "run", "far")
+    assert (off.code, "strategy.far has enabled = false" in off.err) == (3, True)
+    written(PROCESS)
+    for error, ends in (
+        (None, False), (Unreachable("away"), False), (Unauthorized("a new start"), False),
+        (UnknownStrategy("taken out"), True), (Refused("enabled = false"), True),
+    ):  # fmt: skip
+        far = Elsewhere(Ask(), "far", for_s=None)
+        far._reader = Service(error)
+        far._hold_on()
+        assert (far._over.is_set(), far._unwanted) == (ends, error if ends else None)
+
+
+def test_a_refusal_that_is_repeated_is_told_once(run, written, capsys):
+    """A strategy says the same once a second; another refusal, or another symbol, is news."""
+    written(PROCESS)
+    far = Elsewhere(Ask(), "far", for_s=None)
+
+    def refused(symbol: str, why: str) -> int:
+        far._refused(Signal(strategy="Far", symbol=symbol, strength=Decimal(1)), Refused(why))
+        return capsys.readouterr().err.count("signal.refused")
+
+    said = [("XBTUSD", "a"), ("XBTUSD", "a"), ("ETHUSD", "a"), ("XBTUSD", "b"), ("XBTUSD", "b")]
+    assert [refused(symbol, why) for symbol, why in said] == [1, 0, 1, 1, 0]

@@ -10,20 +10,30 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from reconciler.core.decisions import FillShared
 from reconciler.core.events import Signalled, StrategyChanged, Synced, Tick
 from reconciler.core.ledger import Ledger
-from reconciler.errors import AlreadyRuns, ConfigError, NotFound, Refused, UsageError
+from reconciler.errors import (
+    AlreadyRuns,
+    ConfigError,
+    NotFound,
+    Refused,
+    UnknownStrategy,
+    UsageError,
+)
 from reconciler.feed import History, Joined, Trade
 from reconciler.service import interval
 from reconciler.service.door import StrategyReport
+from reconciler.service.leases import Leases
 from reconciler.service.netting import Weights
 from reconciler.service.standing import GONE, MOVED, OFF, gone
 from reconciler.service.strategies import Strategies
 from reconciler.service.strategy_door import StrategyDoor
 from reconciler.strategy import Needs, Strategy
+from reconciler.strategy.portfolio import Portfolio
 from reconciler.strategy.registry import Spec
 
 AT_US = 1_790_000_000_000_000
@@ -504,6 +514,10 @@ class Door(StrategyDoor):
         self._strategies, self.house = house.strategies, house
         self._say = lambda level, event, **values: house.said.append((level, event, values))
         self._loop = SimpleNamespace(now_us=lambda: AT_US, ask=self.ask)
+        source = Portfolio(name="all", strategies={}, symbols={}, sources=("Program_*",))
+        named = tuple(spec.identifier for spec in house.strategies.specs)
+        self.desk = SimpleNamespace(weights=Weights((source,), named))
+        self.leases = Leases(lambda: AT_US)
 
     def ask(self, make):
         events, finish = make(self.house.ledger)
@@ -548,6 +562,25 @@ def test_a_report_from_elsewhere_is_recorded():
             door.report_strategy(StrategyReport(strategy="a b", state="failed"))
         door.report_strategy(StrategyReport(strategy="Stranger_1", state="running"))
         assert door.strategies()[2]["runs"] == "elsewhere"
+
+
+def test_a_process_that_nobody_wants_is_refused_and_one_switched_off_is_told_as_that():
+    """Its table says no, or there is none and no source: told at its next hold, within a second."""
+    far = echo("far", 2, runs="process")
+    with House(far) as house:
+        door, name = Door(house), far.identifier
+        door.hold_strategy(name, "run-1")
+        door.hold_strategy("Program_1", "run-2")  # some portfolio's source
+        door.report_strategy(StrategyReport(strategy=name, state="running", run="run-1"))
+        house.adopt(msgspec.structs.replace(far, enabled=False))
+        with pytest.raises(Refused, match="has enabled = false in its table"):
+            door.hold_strategy(name, "run-1")
+        (off,) = door.lost_strategies(house.ledger)
+        assert (off.strategy, off.state, off.detail) == (name, "stopped", "enabled = false")
+        house.ledger.strategies[name] = off
+        assert door.lost_strategies(house.ledger) == []
+        with pytest.raises(UnknownStrategy, match="is in no table and no portfolio's source"):
+            door.hold_strategy("Nobody_1", "run-3")
 
 
 def test_every_thread_ends_with_the_service():
