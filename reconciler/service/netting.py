@@ -267,12 +267,13 @@ def _netted(batch: _Batch, weights: Weights, memory: Memory) -> list[Netted]:
     if not weights.portfolios:
         return []  # whoever took all of them away has not said what to do: targets stay
     ledger, netter = batch.ledger, weights.netter
+    named = ledger.settings.named
     books: list[tuple[Book, int]] = []  # with their lots
     unsettled: set[str] = set()
     for symbol in sorted(_looked_at(batch, weights, memory)):
-        book = ledger.books.get(symbol)
-        if symbol not in ledger.settings.named:
+        if symbol not in named:
             continue
+        book = ledger.books.get(symbol)
         if book is None or book.instrument is None:
             unsettled.add(symbol)
         else:

@@ -308,13 +308,14 @@ class Runner:
                 self._fail(instance, call.name, outcome.error)
             elif outcome.loaded is not None:
                 self._loaded(instance, outcome.loaded)
-            elif not all(map(instance.may_say, list(instance.said.values()))):
+            elif instance.said and not all(map(instance.may_say, list(instance.said.values()))):
                 self._fail(instance, call.name, BadSignal("it spoke as somebody else"))
             else:
                 if call.name == "on_start":
                     instance.state, instance.detail = "running", ""
                     self._tell(instance)
-                self._send(instance)
+                if instance.said:
+                    self._send(instance)
             if call.name == LOAD:
                 self._tell_if_loaded()
 
@@ -327,13 +328,13 @@ class Runner:
         """What a callback said counts now that it has come back."""
         for symbol in list(instance.said):  # a thread of the strategy's may be saying more
             signal = instance.said.pop(symbol)
-            before = instance.signals.get(signal.symbol)
-            instance.signals[signal.symbol] = signal
+            before = instance.signals.get(symbol)
+            instance.signals[symbol] = signal
             now_us = self.market.venue_us
             repeats = before is not None and before.strength == signal.strength
-            if repeats and now_us - instance.told_us.get(signal.symbol, 0) < REPEAT_US:
+            if repeats and now_us - instance.told_us.get(symbol, 0) < REPEAT_US:
                 continue  # no news; but now and then, to show that it still thinks so
-            instance.told_us[signal.symbol] = now_us
+            instance.told_us[symbol] = now_us
             self._on_signal(signal)
 
     def _load(self, instance: Instance) -> Loaded:
