@@ -64,6 +64,7 @@ LATE = {
     "a_restart_renews_the_minute": WATCHED_FROM + 26,
     "a_row_comes_due_again": WATCHED_FROM + 1,
     "a_row_overrules_what_was_said_since": WATCHED_FROM + 1,
+    "a_row_waits_until_something_else_happens": WATCHED_FROM + 1,
     "a_stranger_freezes_nothing": WATCHED_FROM + 1,
     "a_target_never_runs_out": WATCHED_FROM + 15,
     "guards without _hits": WATCHED_FROM + 5,

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from reconciler.core import apply, review
 from reconciler.core.events import Started
-from reconciler.core.ledger import Ledger
+from reconciler.core.ledger import NEVER_US, Ledger
 from reconciler.core.limits import guards, sizing, watch
 from reconciler.core.limits.results import Tally
 from reconciler.core.settings import Settings
@@ -219,6 +219,12 @@ def rows_that_came_due_in_a_crash_are_lost(patch: Patch) -> None:
         return started
 
     patch.setitem(apply._HANDLERS, Started, make(apply._HANDLERS[Started]))
+
+
+@fault
+def a_row_waits_until_something_else_happens(patch: Patch) -> None:
+    """Nobody is woken for it."""
+    patch.setattr(schedules, "next_due_us", lambda ledger: NEVER_US)
 
 
 @fault
