@@ -30,8 +30,11 @@ LONGEST_S = 20  # for one test: a mutant that never ends is noticed, too
 
 
 def functions(module: ModuleType) -> Iterator[FunctionType]:
-    """Every function of *module*, and of its classes."""
+    """Every function of *module*, of its classes, and of its tables."""
     for thing in list(vars(module).values()):
+        if isinstance(thing, dict):
+            own = (one for one in thing.values() if isinstance(one, FunctionType))
+            yield from (one for one in own if one.__code__.co_filename == module.__file__)
         if getattr(thing, "__module__", "") != module.__name__:
             continue
         inside = vars(thing).values() if isinstance(thing, type) else (thing,)
@@ -44,19 +47,25 @@ def functions(module: ModuleType) -> Iterator[FunctionType]:
 
 def codes(whole: CodeType) -> dict[str, CodeType]:
     """The code of every function in the code of a module, by its qualified name."""
-    found = {}
+    found: dict[str, CodeType] = {}
     for constant in whole.co_consts:
         if isinstance(constant, CodeType):
-            found[constant.co_qualname] = constant
+            found[named(constant)] = constant
             found.update(codes(constant))
     return found
+
+
+def named(code: CodeType) -> str:
+    """A name that no other code of the module has: of lambdas, with the line."""
+    line = code.co_firstlineno if code.co_name == "<lambda>" else ""
+    return f"{code.co_qualname} {line}"
 
 
 def plant(module: ModuleType, mutant: Mutant) -> None:
     """Have *module* do as *mutant* says, whoever has imported its functions already."""
     changed = codes(compile(mutant.text, str(module.__file__), "exec"))
     for function in functions(module):
-        function.__code__ = changed[function.__qualname__]
+        function.__code__ = changed[named(function.__code__)]
     for thing in vars(module).values():
         if isinstance(thing, _lru_cache_wrapper):
             thing.cache_clear()  # what the code before has found

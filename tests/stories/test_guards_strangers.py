@@ -143,3 +143,34 @@ def test_a_freeze_that_a_foreign_order_caused_keeps_its_incident_until_somebody_
     teller.do(["gone", "f1"])
     assert teller.book.frozen_by == "foreign_order"
     assert [*teller.ledger.incidents] == ["foreign_order XBTUSD"]
+
+
+def test_one_that_is_gone_ends_nothing_while_another_rests() -> None:
+    """The incident tells of all of them; and of what is gone nothing is remembered."""
+    teller = tell(
+        """
+        rests f1 +50            -> cancel f1, incident foreign_order
+        rests f2 -20            -> cancel f2
+        gone f1
+        gone f2                 -> closed 1
+        """,
+        settings=CANCELS,
+    )
+    assert named(teller, "f3", "by-hand-7") == ["cancel f3", "incident foreign_order"]
+    assert teller.book.foreign_names == {"f3": "by-hand-7"}
+    teller.do(["gone", "f3"])
+    assert teller.book.foreign_names == {}
+
+
+def test_what_was_frozen_already_stays_frozen_for_a_foreign_order() -> None:
+    """By hand, with an end: the order came and went meanwhile, and a person has to look."""
+    tell(
+        """
+        freeze XBTUSD for 5000  -> incident by_hand
+        rests f1 +50            -> incident foreign_order
+        gone f1
+        wait 5000               -> ended freeze, closed 1
+        target +100                                     = idle ~ frozen: foreign_order (INC-2)
+        """,
+        settings=Settings(symbols=(SYMBOL,), foreign_orders="freeze"),
+    )

@@ -306,14 +306,13 @@ def fitted(ledger: Ledger, book: Book, size: Size, price: Decimal, rules: Rules)
             why = f"limits.max_order_notional_minor = {limits.max_order_notional_minor}"
     if limits.max_position_notional_minor:
         minor = limits.max_position_notional_minor
-        most = (worth.most_contracts(instrument, minor, book.mark) or 0) if book.mark else 0
+        assert book.mark is not None  # the price was held against it
+        most = worth.most_contracts(instrument, minor, book.mark) or 0
         ask = Ask(rules, size.contracts, price, False)
         room = most - worst_end(ledger, book, ask) + abs(size.contracts)
         if room < allowed:
             allowed = room
             why = f"room below limits.max_position_notional_minor = {minor}"
-    if not why:
-        return size
     side = 1 if size.contracts > 0 else -1
     lots = max(0, allowed) // instrument.lot * instrument.lot
     return Size(side * lots, False, "" if lots else f"{why}: none of {size.contracts:+d} fits")
@@ -328,7 +327,8 @@ def worst_end(ledger: Ledger, book: Book, ask: Ask) -> int:
 
 def margin_of(ledger: Ledger, book: Book) -> MarginSeen | None:
     """The balances that the symbol is settled in, if they were told since the stream was lost."""
-    currency = book.instrument.settle_currency if book.instrument is not None else ""
+    assert book.instrument is not None  # or the gate were shut
+    currency = book.instrument.settle_currency
     return ledger.margins[currency] if currency in ledger.margins_told else None
 
 

@@ -80,4 +80,4 @@ def restart(book: Book) -> None:
 def _may_be_cancelled(ledger: Ledger, book: Book, order_id: str) -> bool:
     family = ledger.run.id_family if ledger.run is not None else ""
     name = book.foreign_names.get(order_id, "")
-    return bool(family) and not name.startswith(family)
+    return not name.startswith(family)  # "": whose it is can't be told, and it is let be
