@@ -75,6 +75,7 @@ def book_execution(turn: Turn, book: Book, row: ExecutionSeen, order: Order | No
     if order is not None:
         book.futile_us = []
     if book.position != before:
+        book.moved_venue_us = max(book.moved_venue_us, row.venue_us)
         results.paid(book, row.cost_minor + row.fee_minor)
         shares.share_fill(turn, book, row, order)
     turn.touch(book)
@@ -113,6 +114,8 @@ def see_position(turn: Turn, book: Book, row: PositionSeen) -> None:
     """Remember what the venue says, and whether it says so after the newest execution."""
     if book.anchor is None and row.source is Source.READ:
         book.anchor_read = row.contracts, row.venue_us
+    if row.contracts != book.venue_position:
+        book.moved_venue_us = max(book.moved_venue_us, row.venue_us)
     book.venue_position = row.contracts
     book.liquidation_price = row.liquidation_price
     book.venue_position_venue_us = max(book.venue_position_venue_us, row.venue_us)

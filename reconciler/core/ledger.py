@@ -190,6 +190,7 @@ class Book(msgspec.Struct, kw_only=True):
     venue_position_venue_us: int = 0
     confirmed: bool = False  # the venue's row came after the newest execution
     differs_since_us: int | None = None  # the row and the books have disagreed since
+    moved_venue_us: int = 0  # venue time of what last moved one of the two
     repairs: int = 0  # resyncs asked for because of that
     position_id: int = 0  # the look-up that is out, or 0
     position_read_again_us: int = 0

@@ -6,6 +6,7 @@ from reconciler.core.decisions import ReadOrder, ReadPosition
 from reconciler.core.ledger import Order
 from reconciler.core.lifecycle import State
 from reconciler.core.look import Look
+from reconciler.core.trouble import mismatch
 
 
 def look_up(look: Look, order: Order) -> None:
@@ -71,6 +72,7 @@ def check_position(look: Look) -> None:
             _want_resync(look, f"{book.symbol} has no first position")
         return
     if book.frozen:
+        _explain(look)
         return
     if book.state not in (State.IDLE, State.FILLED):
         return
@@ -94,6 +96,18 @@ def check_position(look: Look) -> None:
             reason=f"is it {book.position:+d}?",
         )
     )
+
+
+def _explain(look: Look) -> None:
+    """While it is frozen, read all again if the difference is another: somebody will decide it."""
+    ledger, book = look.ledger, look.book
+    if book.differs_since_us is None or mismatch.is_unexplained(ledger, book):
+        return
+    again_us = book.differs_since_us + look.timing.position_grace_us
+    if look.at_us < again_us:
+        look.wake(again_us)
+    else:
+        _want_resync(look, f"position of {book.symbol} differs anew")
 
 
 def _want_resync(look: Look, why: str) -> None:

@@ -14,6 +14,7 @@ from reconciler.core.policy.policies import is_gap, policy_of
 from reconciler.core.portfolio import shares
 from reconciler.core.settings import Policy
 from reconciler.core.targets import modes
+from reconciler.core.trouble import mismatch
 from reconciler.core.turn import Turn
 
 MISSING_FILLS_US = 10_000_000
@@ -89,7 +90,11 @@ def expire_target(turn: Turn, book: Book) -> None:
 
 
 def _watch_position(turn: Turn, book: Book) -> None:
-    """A difference that outlives a repair freezes the symbol, with both figures shown."""
+    """
+    A difference that outlives a repair freezes the symbol, with both figures shown.
+
+    Not one that is younger than what the repair has read: what explains it may be on its way.
+    """
     ledger = turn.ledger
     if not ledger.in_sync or book.differs_since_us is None or book.frozen or book.repairs == 0:
         return
@@ -97,7 +102,11 @@ def _watch_position(turn: Turn, book: Book) -> None:
         return
     if book.anchor is None:
         return  # there are no books yet
-    if turn.at_us >= book.differs_since_us + 2 * ledger.settings.timing.position_grace_us:
+    if turn.at_us < book.differs_since_us + 2 * ledger.settings.timing.position_grace_us:
+        return
+    if not mismatch.is_unexplained(ledger, book):
+        book.repairs, book.differs_since_us = 0, turn.at_us
+    else:
         turn.freeze(
             book,
             "position_differs",

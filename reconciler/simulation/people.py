@@ -19,7 +19,7 @@ from reconciler.service import deciding
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.exchange import cost_of
 from reconciler.simulation.process import CRASH_POINTS
-from reconciler.simulation.settled import PERSON
+from reconciler.simulation.settled import PERSON, RULES
 
 if TYPE_CHECKING:
     from reconciler.simulation.exchange import Exchange
@@ -38,8 +38,8 @@ class People:
             one = self.draws.one
             world.settings = replace(
                 world.settings,
-                on_mismatch=one("on mismatch", ("halt", "adopt", "trade_back")),
-                mismatches_per_day=one("mismatches", (1, 2, 3, 10)),
+                on_mismatch=one("on mismatch", ("halt", *RULES, *RULES)),
+                mismatches_per_day=one("mismatches", (1, 1, 2, 10)),
             )
 
     def happenings(self) -> dict[str, Callable[[], None]]:
@@ -105,9 +105,10 @@ class People:
         world = self.world
         if world.finished or world.encore.begun:
             return
-        world.oracle.settled.none_waits()
-        for number, (kind, _) in tuple(world.oracle.settled.open.items()):
-            if kind == "position_differs" and world.up is not None:
+        settled = world.oracle.settled
+        settled.none_waits()
+        for number, (kind, symbol) in tuple(settled.open.items()):
+            if kind == "position_differs" and world.up is not None and settled.waits(symbol):
                 self._decide(number, self.draws.one("last decision", ("adopt", "trade_back")))
         world.later(5 * SECOND, self._look)
 

@@ -63,6 +63,8 @@ class Retold:
                 self._want(event)
             case e.Resolved() if event.decision != "ignore":
                 self._frozen.discard(self.symbol_of.get(event.incident_id, ""))
+            case e.Adjusted():
+                self._stale.discard(event.symbol)  # the venue's figure of now: see `settled`
             case e.StreamLost():
                 self._sync = False
             case e.Stopping():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DAY_US = 86_400 * SECOND
 OLD_US = 75 * SECOND  # a position row that is told now may be so old, however it was held up
-WAITS_US = 30 * SECOND  # of fair weather: then a rule has settled what it may
+WAITS_US = 10 * SECOND  # of fair weather: then a rule has settled what it may
 PERSON = "ann"
 RULES = {rule: f"on_mismatch = {rule}" for rule in ("adopt", "trade_back")}
 
@@ -177,12 +177,13 @@ class Settled:
 
     def none_waits(self) -> None:
         """V1: in fair weather a rule has settled what it may."""
-        world = self.oracle.world
-        rule, now_us = world.settings.on_mismatch, world.agenda.now_us
-        process = world.up
-        if rule not in RULES or process is None:
-            return
         for symbol, since_us in self._since_us.items():
-            most = world.settings.mismatches_per_day
-            if self.today(symbol, process.loop.now_us()) < most and now_us - since_us > WAITS_US:
-                raise Broken("V1", f"{symbol} differs, and {RULES[rule]} settles nothing")
+            if self.oracle.world.agenda.now_us - since_us > WAITS_US and not self.waits(symbol):
+                raise Broken("V1", f"{symbol} differs, and no rule settles it")
+
+    def waits(self, symbol: str) -> bool:
+        """Whether a difference waits for a person."""
+        settings, process = self.oracle.world.settings, self.oracle.world.up
+        if settings.on_mismatch not in RULES or process is None:
+            return True
+        return self.today(symbol, process.loop.now_us()) >= settings.mismatches_per_day

@@ -211,7 +211,7 @@ def _decided(weather: Weather, seed: int) -> Weather:
 
 
 def _peopled(weather: Weather, rng: random.Random) -> None:
-    weather.drift_us = rng.choice((0, 60, 30)) * SECOND
+    weather.drift_us = rng.choice((0, 40, 20)) * SECOND
     weather.resolve_us = rng.choice((0, 40, 10)) * SECOND
     if rng.random() < 0.8:
         weather.signal_us = 0

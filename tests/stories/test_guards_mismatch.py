@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.core.decisions import Resync
 from reconciler.core.events import Adjusted, Halted, TargetSet
 from reconciler.core.settings import Settings
-from reconciler.core.trouble import mismatch
+from reconciler.core.trouble import mismatch, resolve
 from tests.stories.teller import SYMBOL, Teller, tell
 
 
@@ -91,6 +92,44 @@ def test_only_so_many_a_day_and_then_a_person() -> None:
     assert teller.book.position == 10
     again(teller, 5)  # the second of this day
     assert len(adjustments(teller)) == 4
+
+
+@pytest.mark.parametrize("rule", ["halt", "adopt"])
+def test_a_figure_that_is_younger_than_the_repair_is_not_taken(rule: str) -> None:
+    """Others trade just before a difference is settled; the execution of that is on its way."""
+    teller = Teller(by_rule(rule), position=100)
+    teller.do(["target", "+100"])
+    teller.do(["position", "60"])
+    while not teller.book.repairs or teller.ledger.sync_asked_us is not None:
+        if "resync" in {request.type for request in teller.ledger.requests.values()}:
+            teller.do(["sync", "60"])
+            teller.do(["resync", "done"])
+        teller.wait(500)
+    teller.do(["position", "0"])
+    teller.wait(9_500)
+    assert (adjustments(teller), teller.book.frozen) == ([], "")
+    teller.do(["foreign", "-60", "y1"])
+    again(teller, 0)
+    said = [one.reason for one in adjustments(teller)] or [teller.book.frozen]
+    assert said[0] in (
+        "the books said +40, the venue says +0",
+        "the books say +40, the venue says 0",
+    )
+
+
+def test_what_differs_anew_under_a_freeze_is_read_again_and_can_be_decided_then() -> None:
+    """A person is not told a figure that an execution on its way explains."""
+    teller = differs("halt")
+    teller.do(["position", "0"])
+    number = teller.ledger.incidents[f"position_differs {SYMBOL}"]
+    why = resolve.objection(teller.ledger, "position_differs", SYMBOL, "adopt")
+    assert "being compared just now" in why
+    again(teller, 0)
+    assert resolve.objection(teller.ledger, "position_differs", SYMBOL, "adopt") == ""
+    assert teller.ledger.incidents[f"position_differs {SYMBOL}"] == number
+    teller.wait(60_000)
+    anew = [one for one in teller.done if isinstance(one, Resync) and one.reason.endswith("anew")]
+    assert len(anew) == 2  # at once, and once more when that could have read it
 
 
 def test_what_a_person_adjusts_is_not_counted() -> None:

@@ -27,6 +27,11 @@ def settled(ledger: Ledger) -> list[TargetSet | Adjusted]:
     return events
 
 
+def is_unexplained(ledger: Ledger, book: Book) -> bool:
+    """Whether every execution is known from before the moment that books and venue came apart."""
+    return book.moved_venue_us <= ledger.watermark_us
+
+
 def remember(book: Book, adjustment: Adjusted) -> None:
     """Count what was settled by rule: so many a day, and the next one waits for a person."""
     if adjustment.by.startswith(BY):
@@ -37,6 +42,8 @@ def remember(book: Book, adjustment: Adjusted) -> None:
 
 def _may_be_settled(ledger: Ledger, book: Book) -> bool:
     if book.venue_position is None or ledger.halted or book.halted:
+        return False
+    if not is_unexplained(ledger, book):
         return False
     if any(order.alive or order.status == "ended" for order in book.own_orders()):
         return False

@@ -67,7 +67,8 @@ def _unsettled(ledger: Ledger, book: Book) -> str:
     for order in book.own_orders():
         if order.alive and not (vanished and order.status == "working"):
             return f"{order.cl_ord_id} may still trade: wait until it is over"
-    if not book.confirmed and not any(_open(ledger, book, kind) for kind in OF_THE_BOOKS):
+    known = any(_open(ledger, book, kind) for kind in OF_THE_BOOKS)
+    if not book.confirmed and not (known and mismatch.is_unexplained(ledger, book)):
         return "books and venue are being compared just now: try again in some seconds"
     return ""
 
