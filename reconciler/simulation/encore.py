@@ -41,7 +41,8 @@ class Encore:
         self._from: dict[str, int] = {}  # where own fills had led when all was as it was to be
         self._least = 0  # of the position, without sign, since then
         self._goal = 0
-        self._since_us = 0  # it is reached
+        self._reached = False
+        self._since_us = 0  # it is, or a limit is in the way that has a name
         self._stranger = ""
 
     def begin(self) -> None:
@@ -141,9 +142,12 @@ class Encore:
         self._least = min(self._least, abs(held))
         away = abs(held - self._goal)
         if away < lot or self._is_named():
+            self._reached = self._reached or away < lot
             self._since_us = self._since_us or world.agenda.now_us
             return
-        if self._since_us and self.word != "flat":
+        if self._since_us and not self._reached:  # another day: the limit has let go
+            self._since_us, self._said_us = 0, world.agenda.now_us
+        if self._reached and self.word != "flat":
             raise Broken("V1", f"{symbol} holds {held:+d} again, after: {self.word}")
         if world.agenda.now_us - self._said_us > world.patience_us():
             raise Broken("V1", f"{symbol} holds {held:+d}, after: {self.word}; {world.told()}")
