@@ -13,7 +13,7 @@ from reconciler.core.decisions import WaitingFor
 from reconciler.core.events import Configured, Quoted
 from reconciler.core.settings import Settings
 from tests.stories.teller import Teller, tell
-from tests.stories.test_guards_money import HELD, of_account, of_symbol
+from tests.stories.test_guards_money import DAY_US, HELD, of_account, of_symbol, to_midnight
 
 
 def configured(teller: Teller, settings: Settings) -> list[str]:
@@ -118,3 +118,44 @@ def test_a_limit_that_was_reached_is_told_once(settings: Settings, rows: tuple[s
     teller.do(["margin", *rows[2].split()])
     assert teller.book.waiting_for == waits
     assert not any(isinstance(fact, WaitingFor) for fact in teller.facts[before:])
+
+
+# -- the way out -----------------------------------------------------------------------------------
+
+
+def test_patience_runs_for_less_risk_while_a_loss_holds_back_what_adds() -> None:
+    """A minute without a price to be believed: then the way out is not asked for softly."""
+    tell(
+        HELD
+        + """
+        mark 99
+        wait 10_000
+        price 100.5 99.5
+        wait 1000
+        target 0                                              = idle ~ an uncrossed book
+        pass 60_000                                           = idle ~ an uncrossed book
+        price 99.0 99.5
+        wait 1000               -> place r2 -100 @ 99.0 reduce now
+        """,
+        settings=of_symbol(max_daily_loss_minor=1_000_000),
+    )
+
+
+def test_a_loss_of_the_day_lets_go_at_midnight_also_of_who_holds_nothing() -> None:
+    """No mark is asked for any more and nothing happens: the new day is a moment of its own."""
+    teller = tell(
+        HELD
+        + """
+        mark 99
+        wait 10_000
+        price 98.5 99.0
+        wait 1000
+        target 0                -> place r2 -100 reduce
+        traded r2 100 x2                                      = idle
+        target +10                                            = idle ~ limits.max_daily_loss_minor
+        """,
+        settings=of_symbol(max_daily_loss_minor=1_000_000),
+    )
+    assert teller.book.wake_us == (teller.now_us // DAY_US + 1) * DAY_US
+    to_midnight(teller)
+    assert teller.book.state == "placing"

@@ -272,3 +272,17 @@ def test_a_throttle_that_few_orders_a_minute_never_reach_looks_further_back(
         number = 0
     assert number == struck
     assert not struck or f"{struck} orders in 3 min" in teller.book.frozen + teller.ledger.frozen
+
+
+def test_the_minute_lets_go_at_its_moment() -> None:
+    """Sixty seconds after the first of so many, and not at the next round look."""
+    tell(
+        round_trip(1)
+        + """
+        wait 1500
+        target +10                          = idle ~ limits.max_orders_per_minute = 2
+        wait 58_499             -> resync
+        wait 1                  -> place r3 +10
+        """,
+        settings=world(max_orders_per_minute=2),
+    )
