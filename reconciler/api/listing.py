@@ -53,7 +53,11 @@ class Listings:
         ]
 
     def _lister(self, kind: str) -> Handler:
-        return lambda request: self.rows(kind, request)
+        def listing(request: Request) -> Answer:
+            """Rows, the newest first, page by page; as CSV or lines of JSON, too."""
+            return self.rows(kind, request)
+
+        return listing
 
     def rows(self, kind: str, request: Request, leave: tuple[str, ...] = ()) -> Answer:
         """Rows of a view, the newest first, in the form that Accept names."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from reconciler.api import description
 from reconciler.api.answers import Answer
-from reconciler.api.listing import Listings, in_force, no_symbol
+from reconciler.api.listing import LISTS, Listings, in_force, no_symbol
 from reconciler.api.live import Stream
 from reconciler.api.reading import Handler, Nothing, Request, ask, known, parsed
 from reconciler.api.signals import Signals
@@ -34,10 +35,11 @@ class Routes:
 
     def table(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of every route."""
-        base = "/api/v1"
+        base = description.BASE
         return [
             ("GET", "/healthz", self.healthz),
             ("GET", "/readyz", self.readyz),
+            ("GET", description.PATH, self.description),
             ("GET", f"{base}/status", self.status),
             ("GET", f"{base}/symbols/{{symbol}}", self.symbol),
             ("GET", f"{base}/targets", self.targets),
@@ -69,12 +71,20 @@ class Routes:
         ]
         return Answer(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
 
+    def description(self, request: Request) -> Answer:
+        """What may be asked here, for programs: OpenAPI 3.1."""
+        known(request.query, ())
+        listings = [f"{description.BASE}/{kind}" for kind in LISTS]
+        return Answer(200, description.described(self.table(), listings))
+
     def status(self, request: Request) -> Answer:
         """Everything that is so now."""
+        known(request.query, ())
         return Answer(200, ask(self._door.status))
 
     def symbol(self, request: Request) -> Answer:
         """One symbol: its state, its orders that are alive, its last transitions."""
+        known(request.query, ())
         name = request.names["symbol"]
         rows = ask(self._door.status)["symbols"]
         found = next((row for row in rows if row["symbol"] == name), None)
@@ -97,6 +107,7 @@ class Routes:
 
     def target(self, request: Request) -> Answer:
         """The target of one symbol, with its version as the entity tag."""
+        known(request.query, ())
         name = request.names["symbol"]
         with History.open(self._database) as history:
             row = next((row for row in in_force(history) if row["symbol"] == name), None)

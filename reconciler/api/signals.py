@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
@@ -19,9 +20,11 @@ class SignalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     strategy: str
     symbol: str
-    strength: object
+    strength: Annotated[object, msgspec.Meta(extra_json_schema={"type": "number"})]
     reason: str = ""
-    price: object = None
+    price: Annotated[
+        object, msgspec.Meta(extra_json_schema={"type": ["number", "string", "null"]})
+    ] = None
 
 
 class Signals:

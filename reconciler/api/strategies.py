@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
 from reconciler.api.answers import Answer
-from reconciler.api.reading import Request, ask, known, parsed
+from reconciler.api.reading import Handler, Request, ask, known, parsed
 from reconciler.api.signals import number_of
 from reconciler.service.door import Door, StrategyReport
 from reconciler.service.leases import LEASE_US
-
-Handler = Callable[[Request], Answer]
+from reconciler.service.strategy_door import DOES
 
 
 class Do(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,9 +49,7 @@ class StrategyRoutes:
             ("GET", f"{base}/strategies", self.all),
             ("PUT", one, self.report),
             ("POST", f"{one}/hold", self.hold),
-            ("POST", f"{one}/start", lambda request: self._do(request, "start")),
-            ("POST", f"{one}/stop", lambda request: self._do(request, "stop")),
-            ("POST", f"{one}/restart", lambda request: self._do(request, "restart")),
+            *(("POST", f"{one}/{what}", self._doing(what)) for what in DOES),
         ]
 
     def all(self, request: Request) -> Answer:
@@ -82,9 +78,12 @@ class StrategyRoutes:
         ask(lambda: self._door.report_strategy(report))
         return Answer(200, msgspec.to_builtins(report))
 
-    def _do(self, request: Request, what: str) -> Answer:
-        asked = parsed(request.body or b"{}", Do)
-        name = request.names["name"]
-        return Answer(
-            200, ask(lambda: self._door.strategy(name, what, by=asked.by, zero=asked.zero))
-        )
+    def _doing(self, what: str) -> Handler:
+        def handle(request: Request) -> Answer:
+            """Start, stop or restart a strategy; stopped, its signals hold, or end (zero)."""
+            asked = parsed(request.body or b"{}", Do)
+            name = request.names["name"]
+            done = ask(lambda: self._door.strategy(name, what, by=asked.by, zero=asked.zero))
+            return Answer(200, done)
+
+        return handle

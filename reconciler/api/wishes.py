@@ -201,6 +201,7 @@ class Wishes:
 
     def _mode(self, mode: str) -> Handler:
         def handle(request: Request) -> Answer:
+            """Put a mode in force, for symbols or for the account, with an end or without."""
             asked = _command(request, "by", "reason", "symbols", "until")
             wanted = ModeRequest(
                 mode=mode,
@@ -219,11 +220,16 @@ class Wishes:
         return Answer(200, {"rows": self._shown(), "next": None})
 
     def schedule(self, request: Request) -> Answer:
-        """One of them."""
+        """One schedule, with what of it came due."""
+        known(request.query, ())
         name = request.names["name"]
         found = next((one for one in self._shown() if one["name"] == name), None)
         if found is None:
-            raise NotFound(f"there is no schedule {name[:40]!r}", name=name[:40])
+            raise NotFound(
+                f"there is no schedule {name[:40]!r}",
+                next_step="See `reconciler schedule list`.",
+                name=name[:40],
+            )
         return Answer(200, found)
 
     def _shown(self) -> list[dict[str, Any]]:

@@ -54,7 +54,9 @@ def show(ask: Ask, name: Name) -> None:
     """Show the rows of one schedule."""
     found = next((one for one in _all(ask) if one.name == name), None)
     if found is None:
-        raise NotFound(f"there is no schedule {name[:40]!r}", next_step="See `schedule list`.")
+        raise NotFound(
+            f"there is no schedule {name[:40]!r}", next_step="See `reconciler schedule list`."
+        )
     output.write(found.rows, ROWS, output.Listing("", ROWS, "n", f"schedule/{name}"), ask.form)
 
 

@@ -19,7 +19,11 @@ def set_schedule(
     """The event of a schedule, and the answer to give once it is recorded."""
     check_words(source=request.source, reason=request.reason)
     if not request.rows and request.name not in ledger.schedules:
-        raise NotFound(f"there is no schedule {request.name[:40]!r}", name=request.name[:40])
+        raise NotFound(
+            f"there is no schedule {request.name[:40]!r}",
+            next_step="See `reconciler schedule list`.",
+            name=request.name[:40],
+        )
     event = schedules.accept(
         ledger,
         request.name,
