@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import settings
 from tests.dealing import dealt
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+#: Folders of tests that run the migrations for every journal, as users do (see tests/fresh.py).
+OF_THE_JOURNAL = {"journal", "crash"}
 
 # How long an example takes says something of the machine, and nothing of the example.
 settings.register_profile("reconciler", deadline=None, print_blob=True)
@@ -39,6 +43,17 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Journals are copies of the first one, where a test is not of the journal itself."""
+    if item.path.parent.name in OF_THE_JOURNAL or "reconciler.journal.care" not in sys.modules:
+        return (yield)
+    from tests import fresh  # only now: not every run of one test needs the libraries behind it
+
+    with fresh.journals():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from reconciler.journal.schema import SCHEMA
 from reconciler.simulation.images import Damage, Image, moments
+from tests import fresh
 from tests.crash.checks import Lost, check
 from tests.crash.life import LIVES, Life, Promise, restart, restore_again
 
@@ -165,7 +166,8 @@ def _one(
     tally.deep += deep
     try:
         power = life.durable or moment.damage is Damage.KEPT
-        return check(root, life, moment.done, power=power, deep=deep)
+        with fresh.journals():  # that of the life was made by the migrations
+            return check(root, life, moment.done, power=power, deep=deep)
     except Exception as error:
         said = f"{'' if isinstance(error, Lost) else type(error).__name__ + ': '}{error}"
         tally.failures.append(Failure(case, phase, said))
