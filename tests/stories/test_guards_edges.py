@@ -159,3 +159,12 @@ def test_a_loss_of_the_day_lets_go_at_midnight_also_of_who_holds_nothing() -> No
     assert teller.book.wake_us == (teller.now_us // DAY_US + 1) * DAY_US
     to_midnight(teller)
     assert teller.book.state == "placing"
+
+
+def test_while_the_stream_is_lost_nothing_is_valued() -> None:
+    """Whatever price came would be of before; what is held is valued again once it can be."""
+    teller = tell(HELD + "wait 10_000\nstream lost", settings=of_symbol(max_daily_loss_minor=10**9))
+    assert marks_wanted(teller, 25_000) == 0
+    before = len(teller.history)
+    teller.synced(100)
+    assert any(isinstance(event, Quoted) for event, _ in teller.history[before:])

@@ -48,3 +48,29 @@ def test_an_order_that_shrinks_a_position_past_its_limit_stays() -> None:
     limits = Limits(max_position_contracts=60, max_order_contracts=100)
     settings = Settings(symbols=(SYMBOL,), limits=limits)
     tell("target 0 -> place r1 -100 reduce\nok r1 = working", settings=settings, position=500)
+
+
+def test_a_cancel_that_is_under_way_is_asked_for_again_though_the_order_is_wanted_again() -> None:
+    """It may be gone already: what is wanted is placed once that is known, and not before."""
+    tell("""
+        target +100             -> place r1 +100
+        ok r1                                                 = working
+        target +50              -> cancel r1                  = cancelling
+        target +100                                           = cancelling ~ the end of r
+        cancel lost r1                                        = cancelling
+        wait 1000               -> cancel r1                  = cancelling
+        cancelled r1 0          -> place r2 +100              = placing
+    """)
+
+
+def test_an_order_that_came_back_goes_even_if_it_would_be_wanted() -> None:
+    """Whoever resumes decides about the freeze; what was thought over is taken back."""
+    tell("""
+        target +100             -> place r1 +100
+        refused r1                                            = idle
+        row r1 new 0            -> cancel r1                  = cancelling
+        cancel refused r1                                     = working
+        resume
+        wait 1000               -> cancel r1                  = cancelling
+        cancelled r1 0          -> place r2 +100              = placing
+    """)
