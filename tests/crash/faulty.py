@@ -18,6 +18,7 @@ from reconciler.errors import ReconcilerError, StorageFault
 from reconciler.journal.store import Journal
 from reconciler.simulation.disk import Fault
 from reconciler.simulation.images import Damage, Image, Platter, now
+from tests import fresh
 from tests.crash.campaign import Failure
 from tests.crash.checks import Lost, check
 from tests.crash.life import Life, batches
@@ -152,7 +153,8 @@ def suffer(world: World, fault: Fault) -> tuple[Counter[str], list[str]]:
             platter.image(damage, draw).put(world.scratch / "image")
             try:
                 power = world.durability == "power" or (damage is Damage.KEPT and not doubt)
-                check(world.scratch / "image", life, moment, power=power)
+                with fresh.journals():  # that of the life was made by the migrations
+                    check(world.scratch / "image", life, moment, power=power)
             except Lost as lost:
                 wrong.append(f"{lost} ({damage} at {moment})")
     return seen, wrong
