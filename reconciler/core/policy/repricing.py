@@ -34,7 +34,7 @@ def reprice(look: Look, order: Order, target: Target) -> None:
     if ledger.throttled_until_us > look.at_us or not book.instrument.open:
         look.wake(ledger.throttled_until_us)
         return  # what is left of the budget is for cancels
-    if order.read_id or order.read_again_us:
+    if order.read_again_us:
         return  # what became of it is being asked: an amend of an order that is over finds nothing
     if _over_budget(look, order, policy, step):
         return
