@@ -13,7 +13,7 @@ SELECT
     working,
     worst_short,
     worst_long,
-    CAST(entry_price AS REAL) AS entry_price,
+    CASE WHEN position <> 0 THEN CAST(entry_price AS REAL) END AS entry_price,
     CAST(mark_price AS REAL) AS mark_price,
     source,
     policy,

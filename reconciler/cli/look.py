@@ -96,6 +96,23 @@ KINDS: dict[str, Listing] = {
         ("name", "n", "due_at", "symbol", "contracts", "policy", "in_force", "target_id", "reason"),
         "name", "schedule",
     ),
+    "runs": Listing(
+        "v_runs",
+        ("started_at", "run_id", "ended_at", "exit_reason", "version", "environment", "host",
+         "recovered_events", "in_doubt_at_start"),
+        "run_id", "run",
+    ),
+    "daily": Listing(
+        "v_daily",
+        ("day", "symbol", "fills", "volume", "net_contracts", "fee_minor", "funding_minor",
+         "realised_pnl_minor", "currency", "maker_share", "on_target_share"),
+        "day", "day",
+    ),
+    "equity": Listing(
+        "v_equity",
+        ("at", "currency", "wallet_minor", "margin_minor", "unrealised_minor"),
+        "at_ms", "equity",
+    ),
 }  # fmt: skip
 
 POSITION_COLUMNS = (
@@ -148,7 +165,7 @@ def get(
     watch: Watch = False,
     follow: Follow = False,
 ) -> None:
-    """List targets, positions, orders, fills, transitions, executions."""
+    """List targets, positions, orders, fills, signals, incidents, runs, days…"""
     if kind not in KINDS:
         raise UsageError(
             f"{kind!r} cannot be listed", next_step=f"Say one of {', '.join(KINDS)}.", kind=kind
@@ -246,14 +263,17 @@ def _at_rest(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def _refuse_unknown(symbols: Sequence[str], known: Sequence[str]) -> None:
+    for name in symbols:
+        if name not in known:
+            listed = ", ".join(dict.fromkeys(known)) or "none"
+            raise NotFound(f"{name[:40]!r} is not among the symbols ({listed})", symbol=name[:40])
+
+
 def _status(ask: Ask, symbols: Sequence[str]) -> None:
     found = now(ask)
     rows = found["symbols"]
-    known = [row["symbol"] for row in rows]
-    for name in symbols:
-        if name not in known:
-            listed = ", ".join(known) or "none"
-            raise NotFound(f"{name[:40]!r} is not among the symbols ({listed})", symbol=name[:40])
+    _refuse_unknown(symbols, [row["symbol"] for row in rows])
     rows = [row for row in rows if not symbols or row["symbol"] in symbols]
     if ask.form == "json":
         import json
@@ -334,14 +354,17 @@ def _list(
 ) -> None:
     from reconciler.journal import History
 
-    listing = KINDS[kind]
-    with History.open(ask.settings().database_path) as journal:
+    listing, config = KINDS[kind], ask.settings()
+    with History.open(config.database_path) as journal:
         found = journal.rows(
             listing.view,
             since_us=_moment(since, journal),
             until_us=_moment(until, journal),
             **chosen,
         )
+        known = () if found.values else (*config.exchange.symbols, *journal.symbols())
+    if known:  # where there are rows, it was the symbol of them
+        _refuse_unknown(chosen["symbol"], known)
     columns = POSITION_COLUMNS if kind == "positions" else found.columns
     output.write(found.dicts(), columns, listing, ask.form)
 
@@ -359,8 +382,8 @@ def _follow(ask: Ask, kind: str, since: str | None, chosen: dict[str, Any]) -> N
     from reconciler.journal import History
 
     listing = KINDS[kind]
-    if kind == "positions":
-        raise UsageError("positions have no order in time", next_step="Use --watch instead.")
+    if kind in ("positions", "daily"):
+        raise UsageError(f"rows of {kind} change in place", next_step="Use --watch instead.")
     form = "jsonl" if ask.form == "json" else ask.form
     seen: set[Any] = set()
     head = True

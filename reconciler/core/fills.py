@@ -118,6 +118,7 @@ def see_position(turn: Turn, book: Book, row: PositionSeen) -> None:
         book.moved_venue_us = max(book.moved_venue_us, row.venue_us)
     book.venue_position = row.contracts
     book.liquidation_price = row.liquidation_price
+    book.entry_price = row.entry_price
     book.venue_position_venue_us = max(book.venue_position_venue_us, row.venue_us)
     agrees = row.contracts == book.position and book.anchor is not None
     book.confirmed = agrees

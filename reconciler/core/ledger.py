@@ -225,6 +225,7 @@ class Book(msgspec.Struct, kw_only=True):
     paid_minor: int | None = None  # for what is held, and all before; None: no mark yet
     result: Tally = msgspec.field(default_factory=Tally)
     liquidation_price: Decimal | None = None  # of the newest position row
+    entry_price: Decimal | None = None  # of the same row; for people
     hits: dict[str, Hit] = {}  # limits of money that were reached
     settled_day: int = -1  # of UTC; settled_today counts its mismatches settled by rule
     settled_today: int = 0

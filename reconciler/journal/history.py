@@ -222,7 +222,11 @@ class History:
             for name in ("v_orders", "intents")
         }
         if not found["v_orders"].values:
-            raise NotFound(f"there is no order {cl_ord_id}", cl_ord_id=cl_ord_id)
+            raise NotFound(
+                f"there is no order {cl_ord_id[:60]!r}",
+                next_step="See `reconciler get orders`.",
+                cl_ord_id=cl_ord_id[:60],
+            )
         found["requests"] = self._ask(REQUESTS, {"name": cl_ord_id})
         symbol = found["v_orders"].dicts()[0]["symbol"]
         for name, order in (("v_fills", "at_ms"), ("v_transitions", "seq")):

@@ -265,7 +265,7 @@ def symbol_row(account: str, ledger: Ledger, book: Book) -> dict[str, Any]:
         "working": working(book),
         "worst_short": low,
         "worst_long": high,
-        "entry_price": None,
+        "entry_price": str(book.entry_price) if book.position and book.entry_price else None,
         "mark_price": str(quote.mark) if quote and quote.mark is not None else None,
         "source": target.source if target else None,
         "policy": (target.policy or ledger.settings.default_policy) if target else None,

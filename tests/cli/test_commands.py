@@ -134,8 +134,8 @@ def test_set_without_a_service_says_who_will_act(run):
     assert "reconciler run" in ended.err
 
 
-@pytest.mark.parametrize("kind", ["targets", "positions", "orders", "fills", "transitions",
-                                  "executions"])  # fmt: skip
+@pytest.mark.parametrize("kind", ["targets", "positions", "orders", "executions", "runs", "daily",
+                                  "equity"])  # fmt: skip
 def test_a_listing_has_its_columns_in_every_form(run, kind):
     """JSON, JSON lines and CSV agree on rows and columns, also when there are none."""
     run("set", "XBTUSD", "300")
@@ -179,6 +179,12 @@ def test_a_listing_can_be_cut_turned_and_chosen(run):
     assert contracts_of("--until", "1h") == contracts_of("--since", "2099-01-01") == []
     assert len(contracts_of("--since", "today")) == 4
     assert run("get", "targets", "--since", "yesteryear").code == 2
+    assert contracts_of("--symbol", "ETHUSD", "--until", "1h") == []
+    typo = run("get", "targets", "--symbol", "XBTUSDT")
+    assert (typo.code, "'XBTUSDT' is not among the symbols (XBTUSD, ETHUSD)" in typo.err) == (
+        4,
+        True,
+    )
     assert json.loads(run("history", "-o", "json").out) == (
         json.loads(run("get", "executions", "-o", "json").out)
     )

@@ -143,7 +143,7 @@ def test_a_moment_when_nobody_wanted_anything_is_told_as_one(run: Run) -> None:
     [
         (["why", "rc-nobody"], "neither an order, nor a fill, nor a symbol", 4),
         (["why", "' OR 1=1 --"], "neither an order", 4),
-        (["describe", "order", "rc-nobody"], "there is no order rc-nobody", 4),
+        (["describe", "order", "rc-nobody"], "there is no order 'rc-nobody'", 4),
         (["describe", "fill", "x'y"], "there is no fill", 4),
         (["describe", "target", "XBTUSD"], "Say it as XBTUSD/42", 2),
         (["describe", "target", "XBTUSD/99"], "there is no target", 4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -280,6 +281,19 @@ def test_a_plan_keeps_the_contracts_that_were_shown() -> None:
     (event,) = targeting.asked_as(done.forms, events)
     assert isinstance(event, e.TargetSet)
     assert "250.5" in event.asked
+
+
+def test_the_status_has_the_venue_s_entry_price_of_what_is_held() -> None:
+    """Of the newest row; of nothing there is none, whatever the row says."""
+    for contracts, shown in ((40, "61250.5"), (0, None)):
+        desk = Desk(position=contracts)
+        row = desk.teller.position_row(contracts, e.Source.STREAM)
+        desk.teller.event(msgspec.structs.replace(row, entry_price=Decimal("61250.5")))
+        (one,) = [
+            one for one in commands.status(desk.ledger, "main", {})["symbols"]
+            if one["symbol"] == SYMBOL
+        ]  # fmt: skip
+        assert (one["position"], one["entry_price"]) == (contracts, shown)
 
 
 def test_a_forgotten_target_leaves_the_position_and_takes_the_order_away() -> None:
