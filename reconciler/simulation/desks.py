@@ -134,9 +134,9 @@ class Desks:
             events, finish = desk._take(ledger)
 
             def done(after: Ledger) -> None:
-                finish(after)
                 if process.deposed or process.engine.failed:
                     return  # it woke up, and nobody was told
+                finish(after)
                 result = ticket.result
                 self.nets.answered(said, result.number if result else None, ticket.error)
 

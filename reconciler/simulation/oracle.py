@@ -19,6 +19,7 @@ from reconciler.core.ledger import Book
 from reconciler.journal import codec
 from reconciler.simulation import at_the_end
 from reconciler.simulation.agenda import SECOND
+from reconciler.simulation.asked import Asked
 from reconciler.simulation.at_the_wire import AtTheWire
 from reconciler.simulation.listings import Order
 from reconciler.simulation.memory import Step
@@ -62,11 +63,10 @@ class Oracle(AtTheWire):
         self.moved: Counter[str] = Counter()  # by fills and adjustments, in all
         self.anchors: dict[str, int] = {}
         self.anchored_us: dict[str, int] = {}  # what others traded before is in the anchor
-        self.retold = Retold()
-        self.parts = Parts()
+        self.retold, self.parts = Retold(), Parts()
         self.timetable = Timetable(world)
         self.worked = Worked(self)
-        self.settled = Settled(self)
+        self.settled, self.asked = Settled(self), Asked(self)
         self.unwanted_us: dict[str, int] = {}  # since when an order must not be there
         self.watermark_us = 0
         self.filled: dict[str, int] = {}
@@ -105,7 +105,8 @@ class Oracle(AtTheWire):
                 self.f5_watermark_never_goes_back(event)
             elif isinstance(event, e.Adjusted):
                 self.moved[event.symbol] += event.contracts
-            self.settled.hear(event, decisions, facts)
+            for judge in (self.settled, self.asked):
+                judge.hear(event, decisions, facts)
             self.parts.hear(facts, self.position)
             for fact in facts:
                 self._fact(fact)

@@ -304,6 +304,7 @@ class Process:
                 key="",
                 price=price,
                 deadline_us=now_us + in_us if in_us is not None else None,
+                confirm=contracts,
                 shares=shares,
             )
             accepted = intake.accept(ledger, wanted, now_us)

@@ -141,6 +141,11 @@ class Retold:
         stopped = bool(self._stopping) or self._halted_all or symbol in self._halted
         return stopped or "pause" in self._in_force(symbol)
 
+    @property
+    def in_sync(self) -> bool:
+        """Whether the stream is there, and all was read since."""
+        return self._sync
+
     def is_halted(self, symbol: str) -> bool:
         """Whether somebody said just that."""
         return self._halted_all or symbol in self._halted

@@ -17,7 +17,7 @@ from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.oracle import Broken
 from reconciler.simulation.realfile import FileJournal
 from reconciler.simulation.shrink import Muted, shrunk
-from reconciler.simulation.weather import MANNERED_FROM, NETTED_FROM, WATCHED_FROM
+from reconciler.simulation.weather import MANNERED_FROM, NETTED_FROM, PEOPLED_FROM
 from reconciler.simulation.world import World
 
 BATCH = 20
@@ -33,6 +33,7 @@ class Life:
     seed: int
     kind: str = ""
     on_disk: bool = False  # with the real journal
+    netted: bool = False  # with strategies
     error: str = ""
     invariant: str = ""
     steps: int = 0
@@ -50,7 +51,8 @@ def live(seed: int, make: Callable[[int], World] = World) -> Life:
     """Live one seed, whatever comes of it."""
     began_s = time.process_time()
     world = make(seed)
-    life = Life(seed, world.weather.kind, isinstance(world.journal, FileJournal))
+    on_disk = isinstance(world.journal, FileJournal)
+    life = Life(seed, world.weather.kind, on_disk, world.desks.open)
     try:
         world.live()
     except Exception as error:  # a crash of the code under test is a finding like any other
@@ -72,7 +74,7 @@ def live(seed: int, make: Callable[[int], World] = World) -> Life:
 
 def fresh() -> int:
     """A first seed that nobody has lived yet, most likely; lives of every kind follow it."""
-    return WATCHED_FROM + secrets.randbelow(10**9) // 1_000 * 1_000
+    return PEOPLED_FROM + secrets.randbelow(10**9) // 1_000 * 1_000
 
 
 def live_batch(first: int, count: int = BATCH) -> list[Life]:
@@ -118,7 +120,7 @@ class Figures:
         """Count a life."""
         self.total.update(seeds=1, steps=one.steps, checks=one.checks, restarts=one.restarts)
         self.total.update(takeovers=one.takeovers, on_disk=one.on_disk)
-        self.total.update(netted=one.seed >= NETTED_FROM)
+        self.total.update(netted=one.netted)
         self.processor_s += one.processor_s
         self.total["simulated_s"] += round(one.simulated_s)
         self.kinds[one.kind] += 1

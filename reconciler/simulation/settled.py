@@ -65,8 +65,9 @@ class Settled:
             if isinstance(fact, d.IncidentOpened):
                 self._opened(fact)
             elif isinstance(fact, d.IncidentClosed):
-                _, symbol = self.open.pop(fact.incident_id, ("", ""))
-                self._since_us.pop(symbol, None)
+                kind, symbol = self.open.pop(fact.incident_id, ("", ""))
+                if kind == "position_differs":
+                    self._since_us.pop(symbol, None)
         for choice in choices:
             if self._since_us and isinstance(choice, d.PlaceOrder):
                 if choice.symbol in self._since_us:

@@ -80,6 +80,8 @@ class Weather:
     stranger_us: int = 0
     drift_us: int = 0
     resolve_us: int = 0
+    ask_us: int = 0
+    file_us: int = 0
     target_us: int = 15 * SECOND
     quote_us: int = 3 * SECOND
     signal_us: int = 0  # of strategies
@@ -213,6 +215,8 @@ def _decided(weather: Weather, seed: int) -> Weather:
 def _peopled(weather: Weather, rng: random.Random) -> None:
     weather.drift_us = rng.choice((0, 40, 20)) * SECOND
     weather.resolve_us = rng.choice((0, 40, 10)) * SECOND
+    weather.ask_us = rng.choice((0, 30, 8)) * SECOND
+    weather.file_us = rng.choice((0, 40, 15)) * SECOND
     if rng.random() < 0.8:
         weather.signal_us = 0
 

@@ -22,7 +22,7 @@ from reconciler.simulation.runs import (
     older,
     story,
 )
-from reconciler.simulation.weather import BROKEN_EVERY, MIXED_FROM, NETTED_FROM, WATCHED_FROM
+from reconciler.simulation.weather import BROKEN_EVERY, MIXED_FROM, NETTED_FROM, PEOPLED_FROM
 from reconciler.simulation.world import World
 from tests import drawn
 
@@ -53,7 +53,7 @@ def first_seed() -> int:
     """Others for every state of the source."""
     if FROM in os.environ:
         return int(os.environ[FROM])
-    return WATCHED_FROM + drawn.seed("lives") // 1_000 * 1_000
+    return PEOPLED_FROM + drawn.seed("lives") // 1_000 * 1_000
 
 
 def other_traces(seeds: list[int], hash_seed: int) -> dict[int, str]:
@@ -129,6 +129,17 @@ def test_strategies_are_netted_and_policies_judged() -> None:
         world.live()
     assert sum(world.desks.nets.moved for world in worlds) > 20
     assert sum(world.oracle.worked.shown for world in worlds) > 1
+
+
+def test_people_decide_and_ask() -> None:
+    """Settled by each rule and by a person; money, files, plans, and numbers that were refused."""
+    worlds = [World(PEOPLED_FROM + number) for number in (1, 11, 13)]
+    for world in worlds:
+        world.live()
+    signed = {who for world in worlds for who in world.oracle.settled.by}
+    seen = {what for world in worlds for what in world.oracle.asked.seen}
+    assert signed == {"on_mismatch = adopt", "on_mismatch = trade_back", "ann"}
+    assert seen >= {"accepted", "needs_confirmation", "files", "files refused", "plans"}
 
 
 def test_a_journal_without_a_fence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
