@@ -32,6 +32,7 @@ FORMATS = ("table", "wide", "json", "jsonl", "csv", "name")
 #: In the order of the help.
 GROUPS = (
     "run",
+    "simulate",
     "targets",
     "apply",
     "modes",

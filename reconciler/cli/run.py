@@ -1,11 +1,8 @@
-"""Start: `demo`, `run`, `simulate`."""
+"""Start: `demo`, `run`."""
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -140,116 +137,6 @@ def check_money(configs: Iterable[AppConfig], *, live: bool) -> None:
         )
 
 
-@command("simulate")
-def simulate(
-    ask: Ask,
-    port: Port = 8766,
-    seed: Seed = 7,
-    symbols: Symbols = None,
-    fault: Faults = None,
-    speed: Annotated[
-        float, typer.Option(min=0.001, max=1000, metavar="X", help="Of the market's time.")
-    ] = 1.0,
-    prices: Annotated[
-        list[str] | None,
-        typer.Option(metavar="S=FILE", help="Take prices from OHLC bars or a path; repeatable."),
-    ] = None,
-    replay: Annotated[
-        Path | None,
-        typer.Option(
-            "--replay", "--replay-file", metavar="FILE", help="Take prices from a recording."
-        ),
-    ] = None,
-    quotes: Annotated[
-        int, typer.Option(min=0, max=1000, metavar="N", help="Of other traders, a second.")
-    ] = 10,
-    scenario: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What happens when (TOML).")
-    ] = None,
-    record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write everything that is said to a tape.")
-    ] = None,
-    rerun: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Tell a tape again, show what is said otherwise, end."),
-    ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID:SECRET[:ACCOUNT[:PERMISSIONS]]",
-            help="An API key in place of the usual two; repeatable.",
-        ),
-    ] = None,
-    legacy: Annotated[
-        bool, typer.Option("--legacy", help="Speak as BitMEX did until 2022: wide rows with nulls.")
-    ] = False,
-    tls: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="CERT KEY", help="Speak https and wss, with these files (PEM)."),
-    ] = None,
-    keep: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Of the past: N requests, N/4 orders and fills of each account; 0: everything.",
-        ),
-    ] = 200_000,
-    with_parent: Annotated[
-        bool, typer.Option("--with-parent", hidden=True, help="End with standard input.")
-    ] = False,
-) -> None:
-    """
-    Serve the paper exchange alone, for your own BitMEX program.
-
-    BitMEX's REST and websocket protocol on this machine, and a market behind it. It reads no
-    configuration: point your program at the addresses and the key that it prints. Listed are
-    XBTUSD, ETHUSD and XBTUSDT, if --symbol names no others (XBT_USDT, XBTZ26). --fault takes the
-    names of docs/paper-faults.md; all else is told in docs/paper-exchange.md.
-    `python -m reconciler.paper` is the same.
-    """
-    from reconciler.paper import Key, PaperExchange, serve
-    from reconciler.paper.auth import DEFAULT_KEYS
-    from reconciler.paper.serving import files_of, show_rerun, symbols_of
-
-    if with_parent:
-        threading.Thread(target=_end_with_input, daemon=True).start()
-    try:
-        keys = [Key.parse(text) for text in key or ()] or DEFAULT_KEYS
-        if rerun is not None:
-            raise typer.Exit(show_rerun(rerun, keys))
-        serve(
-            PaperExchange(
-                port=port,
-                seed=seed,
-                symbols=symbols_of(symbols or ()),
-                faults=faults_of(fault),
-                speed=speed,
-                replay=replay,
-                prices=files_of(prices or ()),
-                quotes=quotes,
-                scenario=scenario,
-                record=record,
-                legacy=legacy,
-                keep=keep,
-                tls=tls,
-                keys=keys,
-            )
-        )
-    except ValueError as error:
-        raise UsageError(str(error), next_step="See `reconciler simulate --help`.") from None
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if error.filename is not None:
-            raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
-        why = "is in use" if error.errno == errno.EADDRINUSE else f"is refused: {error.strerror}"
-        raise ConfigError(
-            f"port {port} on 127.0.0.1 {why}",
-            next_step="Choose another with --port, or end the program that has it.",
-            port=port,
-        ) from None
-
-
 def named(symbols: list[str] | None) -> tuple[str, ...]:
     """Symbols of options that may each name several: ``--symbols XBTUSD,ETHUSD``."""
     found = tuple(dict.fromkeys(s for words in symbols or () for s in words.split(",") if s))
@@ -322,12 +209,3 @@ def log(ask: Ask, config: AppConfig, others: Iterable[AppConfig] = ()) -> Say:
         several=bool(others),
         account=config.exchange.account,
     )
-
-
-def _end_with_input() -> None:
-    """End this process when whoever started it is gone: its end of the pipe closes."""
-    import signal
-
-    while os.read(0, 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)

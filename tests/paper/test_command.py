@@ -14,7 +14,7 @@ import requests
 import typer
 import websocket
 
-from reconciler.cli import run  # noqa: F401 -- makes the command
+from reconciler.cli import simulate  # noqa: F401 -- makes the command
 from reconciler.cli.app import app
 from reconciler.errors import UsageError
 from reconciler.paper import Key, PaperExchange
