@@ -123,7 +123,7 @@ LATE = {
 UNSEEN = frozenset(
     {
         "late_rows_are_in_no_anchor",
-        "a_difference_of_now_is_one_for_good",  # one life in 250; tests/stories/test_guards_mismatch.py
+        "a_difference_of_now_is_one_for_good",  # by test_guards_mismatch.py; one life in 250
     }
 )
 assert FAULTS.keys() >= POLICIES | NETTING | PEOPLE
