@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
-from reconciler.core.events import Adjusted, AnyEvent, Halted, ModeSet, Resumed
+from reconciler.core.events import AnyEvent, Halted, ModeSet, Resumed
 from reconciler.core.ledger import NEVER_US, Book, Ledger
 from reconciler.core.lifecycle import State
 from reconciler.core.targets import intake, modes
+from reconciler.core.trouble import mismatch
+from reconciler.core.trouble import resolve as incidents
 from reconciler.errors import Refused, UnknownSymbol, UsageError
 from reconciler.service import targeting
 from reconciler.service.door import CommandResult, ModeRequest, TargetRequest
@@ -125,10 +127,11 @@ def resume(
             )
         if not reason:
             raise Refused(f"{symbol}: an adjustment needs a --reason", symbol=symbol)
+        if no := incidents.objection(ledger, book.frozen_by, symbol, "adopt"):
+            raise Refused(f"{symbol} is frozen: {book.frozen}. Not to be adopted: {no}")
         adopted[symbol] = venue - book.position
-        events.append(
-            Adjusted(at_us=now_us, symbol=symbol, contracts=adopted[symbol], by=by, reason=reason)
-        )
+        if adopted[symbol]:
+            events.append(mismatch.adjustment(now_us, book, by, reason))
     events.append(Resumed(at_us=now_us, by=by, reason=reason, symbols=symbols, adopt=bool(adopted)))
     return events, adopted
 

@@ -16,14 +16,14 @@ from msgspec.structs import replace
 
 from reconciler.core.events import AnyEvent
 from reconciler.errors import ReconcilerError
-from reconciler.service import deciding, targeting
+from reconciler.service import commands, deciding, targeting
 from reconciler.service.door import TargetRequest, TargetsRequest
 from reconciler.service.planning import Plans
 from reconciler.simulation.agenda import SECOND
 from reconciler.simulation.asked import FILE
 from reconciler.simulation.exchange import cost_of
 from reconciler.simulation.process import CRASH_POINTS, Process
-from reconciler.simulation.settled import PERSON, RULES
+from reconciler.simulation.settled import PERSON, RESUMES, RULES
 
 if TYPE_CHECKING:
     from reconciler.simulation.exchange import Exchange
@@ -119,6 +119,20 @@ class People:
 
         _post(process, make)
 
+    def _resume(self, symbol: str) -> None:
+        """The other way: `resume --adopt`, and the target stays."""
+        process = self.world.up
+        assert process is not None
+        now_us = process.loop.now_us
+
+        def make(ledger: Any) -> Iterable[AnyEvent]:
+            try:
+                return commands.resume(ledger, now_us(), RESUMES, "seen", (symbol,), True)[0]
+            except ReconcilerError:
+                return ()
+
+        _post(process, make)
+
     def _look(self) -> None:
         """Who has a rule for it finds no difference; another decides it."""
         world = self.world
@@ -128,7 +142,11 @@ class People:
         settled.none_waits()
         for number, (kind, symbol) in tuple(settled.open.items()):
             if kind == "position_differs" and world.up is not None and settled.waits(symbol):
-                self._decide(number, self.draws.one("last decision", ("adopt", "trade_back")))
+                decision = self.draws.one("last decision", ("adopt", "trade_back", "resume"))
+                if decision == "resume":
+                    self._resume(symbol)
+                else:
+                    self._decide(number, decision)
         world.later(5 * SECOND, self._look)
 
     # -- people who ask ----------------------------------------------------------------------------

@@ -27,6 +27,7 @@ DAY_US = 86_400 * SECOND
 OLD_US = 75 * SECOND  # a position row that is told now may be so old, however it was held up
 WAITS_US = 10 * SECOND  # of fair weather: then a rule has settled what it may
 PERSON = "ann"
+RESUMES = "ben"  # and adopts, without a word on the incident
 RULES = {rule: f"on_mismatch = {rule}" for rule in ("adopt", "trade_back")}
 
 
@@ -95,7 +96,7 @@ class Settled:
             word = self._word.pop(symbol, None)
             if word is None or word.at_us != event.at_us:
                 raise Broken("F2", f"{event}, and nobody has decided anything")
-        else:
+        elif event.by != RESUMES:
             self._is_by_the_rule(event, books, row)
         self.oracle.something_changed(symbol)
 

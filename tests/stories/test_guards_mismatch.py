@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from reconciler.core.decisions import Resync
-from reconciler.core.events import Adjusted, Halted, TargetSet
+from reconciler.core.events import Adjusted, AnyEvent, Halted, TargetSet
 from reconciler.core.settings import Settings
 from reconciler.core.trouble import mismatch, resolve
+from reconciler.errors import Refused
+from reconciler.service import commands
 from tests.stories.teller import SYMBOL, Teller, tell
 
 
@@ -130,6 +132,23 @@ def test_what_differs_anew_under_a_freeze_is_read_again_and_can_be_decided_then(
     teller.wait(60_000)
     anew = [one for one in teller.done if isinstance(one, Resync) and one.reason.endswith("anew")]
     assert len(anew) == 2  # at once, and once more when that could have read it
+
+
+def test_a_resume_that_adopts_waits_as_a_decision_does() -> None:
+    """It is the same adjustment: not of a figure that an execution on its way explains."""
+    teller = differs("halt")
+    teller.do(["position", "0"])
+
+    def resume() -> list[AnyEvent]:
+        return commands.resume(teller.ledger, teller.now_us, "ann", "seen", (SYMBOL,), True)[0]
+
+    with pytest.raises(Refused, match="being compared just now"):
+        resume()
+    again(teller, 0)
+    for event in resume():
+        teller.event(event)
+    assert [one.contracts for one in adjustments(teller)] == [-100]
+    assert (teller.book.frozen, teller.book.position) == ("", 0)
 
 
 def test_what_a_person_adjusts_is_not_counted() -> None:
