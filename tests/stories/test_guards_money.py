@@ -425,6 +425,34 @@ def test_a_clock_that_is_set_back_over_midnight_brings_no_day_back() -> None:
     assert teller.book.result.loss_minor > 1_000_000
 
 
+def test_a_loss_under_a_clock_that_was_set_back_counts_for_the_day_it_is_of() -> None:
+    """
+    The day had begun, the clock was set back behind its midnight, and there the loss was reached.
+
+    Seed 3611006045: the clock was right again after another start, and that let go of it.
+    """
+    teller = tell(HELD, settings=of_symbol(max_daily_loss_minor=1_000_000))
+    to_midnight(teller)
+
+    def start_by(clock_us: int) -> None:
+        teller.now_us += clock_us
+        teller.start()
+        teller.synced(100)
+        teller.wait(10_000)
+
+    start_by(-DAY_US // 2)
+    teller.do(["mark", "99"])
+    assert "incident limit" in teller.wait(10_000)
+    teller.do(["price", "100.5", "101.5"])
+    teller.wait(10_000)
+    start_by(DAY_US // 2)
+    teller.do(["target", "+200"])
+    assert "max_daily_loss" in teller.book.waiting_for
+    to_midnight(teller)
+    assert teller.book.hits == {}
+    assert teller.book.state == "placing"
+
+
 # -- the account -----------------------------------------------------------------------------------
 
 

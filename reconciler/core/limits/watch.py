@@ -117,7 +117,7 @@ def _losses(
     hits: dict[str, Hit], whose: str, limits: Limits | Whole, tally: Tally, at_us: int
 ) -> None:
     """A loss of the day, and a drawdown: note them, or let go of them."""
-    day = at_us // DAY_US
+    day = max(at_us // DAY_US, tally.day)  # which goes on under a clock that was set back
     for name, most, lost, for_a_day in (
         ("max_daily_loss_minor", limits.max_daily_loss_minor, tally.loss_minor, True),
         ("max_drawdown_minor", limits.max_drawdown_minor, tally.drawdown_minor, False),
