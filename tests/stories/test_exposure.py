@@ -69,6 +69,15 @@ def test_the_switch_stays_armed_until_no_order_of_ours_can_trade() -> None:
     assert [*teller.do(["cancelled", "r1", "0"]), *teller.wait(1_000)] == ["disarm"]
 
 
+def test_a_switch_that_is_off_is_not_disarmed_again() -> None:
+    """A stop that waits for something else has nothing to ask of it."""
+    teller = Teller(GUARDED)
+    teller.do(["armed", "60000"])
+    assert "disarm" in [*teller.do(["stop"]), *teller.wait(1_000)]
+    teller.do(["armed", "0"])
+    assert "disarm" not in teller.wait(60_000)
+
+
 def test_an_order_in_quarantine_does_not_keep_the_switch_armed() -> None:
     """It was proven dead; ten more minutes are for the limits alone."""
     teller = Teller(GUARDED)

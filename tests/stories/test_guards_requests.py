@@ -286,3 +286,18 @@ def test_the_minute_lets_go_at_its_moment() -> None:
         """,
         settings=world(max_orders_per_minute=2),
     )
+
+
+def test_what_others_trade_does_not_end_the_count() -> None:
+    """A person's fill is no sign that our orders come to anything."""
+    tell(
+        """
+        target +10              -> place r1 +10
+        rejected r1
+        foreign +3 x1
+        position +3
+        wait 2000               -> place r2 +7
+        rejected r2             -> incident runaway           = idle ~ frozen
+        """,
+        settings=world(runaway_orders=2),
+    )

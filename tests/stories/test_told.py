@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reconciler.core import decisions as d
+from reconciler.core.settings import Limits, Settings
 from tests.stories.teller import Teller, tell
 
 TRADED = """
@@ -77,3 +80,24 @@ def test_a_cancel_names_the_venue_s_id_where_our_own_no_longer_tells_which() -> 
     teller.wait(2_000)
     cancels = {one.order_id: one.cl_ord_id for one in teller.done if isinstance(one, d.CancelOrder)}
     assert cancels == {"": name, "b": f"{name}/b", f"v-{name}": name}
+
+
+def test_the_end_of_a_mode_names_whose_it_was_and_the_wait_why_it_is() -> None:
+    """Of a symbol, and in the words of whoever said it."""
+    teller = tell("target +10 by passive -> place r1 +10\ntraded r1 10 x1\npause XBTUSD for 5000")
+    assert teller.book.waiting_for == "resume: paused: drill (story)"
+    assert "ended pause" in teller.wait(5_000)
+    (ended,) = (fact for fact in teller.facts if isinstance(fact, d.ModeEnded))
+    assert (ended.symbol, ended.why) == ("XBTUSD", "drill (story)")
+    teller.do(["pause", "for", "5000"])
+    teller.wait(5_000)
+    assert [fact.symbol for fact in teller.facts if isinstance(fact, d.ModeEnded)] == ["XBTUSD", ""]
+
+
+@pytest.mark.parametrize(("side", "asked"), [("+", "+60"), ("-", "-60")])
+def test_who_has_no_room_reads_what_the_position_could_be(side: str, asked: str) -> None:
+    """With all that rests filled, on the side that the order would be on."""
+    settings = Settings(symbols=("XBTUSD",), limits=Limits(max_position_contracts=50))
+    teller = tell(f"rests f1 {side}50", settings=settings)
+    teller.do(["target", asked])
+    assert teller.book.waiting_for.endswith(f"= 50: the position could be {side}50")
