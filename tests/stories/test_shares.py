@@ -398,3 +398,15 @@ def add_up(teller: Teller) -> None:
         if name and own:
             assert sum(f.contracts for f in own) == shares.held(book, name) == own[-1].position
             assert book.parts[name].realised_minor == sum(f.realised_minor for f in own)
+
+
+def test_a_person_s_target_does_not_make_a_portfolio_forget_what_it_asked_for() -> None:
+    """Else the next look of the portfolio would be news, and the person's word be over at once."""
+    teller = Teller()
+    wants(teller, 400, A=300, B=100)
+    asked = teller.book.netted
+    assert [share.contracts for share in asked] == [300, 100]
+    teller.do(["target", "+50"])
+    assert teller.book.target is not None
+    assert (teller.book.target.contracts, teller.book.target.shares) == (50, ())
+    assert teller.book.netted == asked
