@@ -149,3 +149,12 @@ def test_missing_fills_are_not_renamed_by_a_position_that_differs() -> None:
     assert teller.book.frozen_by == "missing_fills"
     teller.do(["liquidation", "-10", "y1"])
     assert teller.book.frozen_by == "liquidation"
+
+
+def test_a_row_that_is_late_freezes_nobody_whose_order_still_trades() -> None:
+    """What it holds changes with each fill: it is compared once the order is over."""
+    teller = Teller()
+    for words in ("target +100", "ok r1", "fill r1 +40 x1"):
+        teller.do(words.split())
+    teller.wait(30_000)
+    assert (teller.book.state, teller.book.frozen, teller.book.confirmed) == ("working", "", False)

@@ -410,3 +410,17 @@ def test_a_person_s_target_does_not_make_a_portfolio_forget_what_it_asked_for() 
     assert teller.book.target is not None
     assert (teller.book.target.contracts, teller.book.target.shares) == (50, ())
     assert teller.book.netted == asked
+
+
+@pytest.mark.parametrize(("whose", "expired"), [("portfolio", True), ("person", False)])
+def test_only_the_end_of_its_own_target_silences_a_portfolio(whose: str, expired: bool) -> None:
+    """A person's word that ran out is no reason to wait until a strategy speaks again."""
+    teller = Teller()
+    until = {"expires_us": teller.now_us + 1_000_000, "on_expiry": "flatten"}
+    part = e.Share(strategy="A", contracts=400, signal=1, weight="1 x 1000")
+    teller.target(400, shares=(part,), **(until if whose == "portfolio" else {}))
+    if whose == "person":
+        teller.target(50, **until)
+    teller.wait(2_000)
+    (ended,) = (f for f in teller.facts if isinstance(f, d.TargetClosed) and f.outcome == "expired")
+    assert (ended.now, teller.book.netted_expired) == (0, expired)
