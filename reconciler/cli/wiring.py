@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ TAKEN_UP = frozenset(
     }
 )
 PAPER_URL = "http://127.0.0.1:8766"
+STARTS_WITHIN_S = 10.0  # a service, until it takes questions
+LOOK_S = 0.1
 
 
 def running(ask: Ask, config: AppConfig | None = None) -> HttpDoor | None:
@@ -99,7 +102,7 @@ def door(ask: Ask, *, venue: bool = False) -> tuple[Door, bool]:
         Unreachable: A service holds the journal and does not answer.
     """
     config = None if ask.api is not None else ask.settings()
-    service = running(ask, config)
+    service = running(ask, config) or (_once_started(ask, config) if config else None)
     if service is not None:
         return service, True
     assert config is not None
@@ -112,6 +115,17 @@ def door(ask: Ask, *, venue: bool = False) -> tuple[Door, bool]:
         except ConfigError as error:  # what can be done without the venue is done all the same
             ask.note(f"note: the exchange cannot be asked: {error}")
     return OfflineDoor(options(config, strict=False), make), False
+
+
+def _once_started(ask: Ask, config: AppConfig) -> HttpDoor | None:
+    """A service that has begun just now, once it answers; None: there is none, or it does not."""
+    from reconciler.journal.lock import began_within
+
+    while began_within(config.database_path, STARTS_WITHIN_S, what="run"):
+        time.sleep(LOOK_S)
+        if (service := running(ask, config)) is not None:
+            return service
+    return None
 
 
 def held(error: NotLeader) -> Unreachable:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,6 +97,16 @@ def is_held(database: Path) -> bool:
     finally:
         os.close(fileno)
     return False
+
+
+def began_within(database: Path, seconds: float, *, what: str) -> bool:
+    """Whether the process that writes *database* does *what*, and has not done it for longer."""
+    path = database.with_name(database.name + ".lock")
+    try:
+        words, taken = path.read_text(errors="replace"), path.stat().st_mtime
+    except OSError:
+        return False
+    return words.startswith(f"{what},") and time.time() - taken < seconds and is_held(database)
 
 
 def _flock(fileno: int, path: Path, database: Path) -> None:

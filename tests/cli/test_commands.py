@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from reconciler.core.lifecycle import TABLE
 from reconciler.errors import StorageFault
 from reconciler.journal import Journal
+from reconciler.journal.lock import Lock
 
 COMMANDS = [
     ("demo",), ("run",), ("simulate",), ("set",), ("wait",), ("halt",), ("resume",), ("status",),
@@ -309,6 +311,21 @@ def test_a_second_service_on_a_journal_ends_with_eleven(run, database, home):
         ended = run("run", "--for", "1s")
     assert ended.code == 11
     assert re.search(r"in use by run, pid \d+", ended.err)
+
+
+def test_a_command_waits_for_a_service_that_starts_and_not_for_one_that_hangs(run, database):
+    """Who types `run &` and then `set` means just that; a lock of yesterday is told at once."""
+    database.parent.mkdir(parents=True)
+    lock = Lock.take(database, what="run")
+    began = time.monotonic()
+    threading.Timer(0.3, lock.release).start()
+    assert run("set", "XBTUSD", "300").code == 0
+    assert time.monotonic() - began > 0.3
+    lock = Lock.take(database, what="run")
+    os.utime(lock.path, (1, 1))
+    hangs = run("set", "XBTUSD", "400")
+    assert (hangs.code, "which does not answer" in hangs.err) == (8, True)
+    lock.release()
 
 
 def test_versions_are_told(run):
