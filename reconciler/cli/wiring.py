@@ -41,7 +41,7 @@ TAKEN_UP = frozenset(
     }
 )
 PAPER_URL = "http://127.0.0.1:8766"
-STARTS_WITHIN_S = 10.0  # a service, until it takes questions
+STARTS_WITHIN_S = 10  # a service, until it takes questions
 LOOK_S = 0.1
 
 

@@ -99,14 +99,15 @@ def is_held(database: Path) -> bool:
     return False
 
 
-def began_within(database: Path, seconds: float, *, what: str) -> bool:
+def began_within(database: Path, seconds: int, *, what: str) -> bool:
     """Whether the process that writes *database* does *what*, and has not done it for longer."""
     path = database.with_name(database.name + ".lock")
     try:
-        words, taken = path.read_text(errors="replace"), path.stat().st_mtime
+        words, taken_ns = path.read_text(errors="replace"), path.stat().st_mtime_ns
     except OSError:
         return False
-    return words.startswith(f"{what},") and time.time() - taken < seconds and is_held(database)
+    is_new = time.time_ns() - taken_ns < seconds * 1_000_000_000
+    return words.startswith(f"{what},") and is_new and is_held(database)
 
 
 def _flock(fileno: int, path: Path, database: Path) -> None:
