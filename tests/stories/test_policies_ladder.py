@@ -62,6 +62,26 @@ def test_a_ladder_climbs_on_time_and_then_on_an_adverse_move() -> None:
     assert [(one.stage, one.rung) for one in places] == [("join", 0), ("cross", 2)]
 
 
+def test_a_stage_that_changes_no_price_is_told_all_the_same() -> None:
+    """Bid and ask are a tick apart: a tick better is no other price, and why it is on is shown."""
+    teller = tell(
+        """
+        price 100.0 100.5
+        mark 100.0
+        target +100 by mine     -> place r1 +100
+        ok r1
+        pass 19_000
+        """,
+        settings=settings(),
+    )
+    name = teller.order("r1").cl_ord_id
+    assert teller.book.waiting_for == f"a fill of {name}"
+    assert teller.lives(2_000) == []
+    assert teller.book.waiting_for == f"a fill of {name}, stage 2 of 3: join for 20 s"
+    told = [fact.what for fact in teller.facts if isinstance(fact, d.WaitingFor)]
+    assert told[-1] == teller.book.waiting_for
+
+
 @pytest.mark.parametrize(("words", "bid", "ask"), [("+100", 98, 100), ("-100", 102, 104)])
 def test_a_market_that_comes_nearer_is_no_adverse_move(words: str, bid: int, ask: int) -> None:
     """Down is good for a buyer, up for a seller."""

@@ -21,6 +21,8 @@ def reprice(look: Look, order: Order, target: Target) -> None:
     assert book.instrument is not None  # or there were no order
     policy = policies.policy_of(ledger.settings, target.policy)
     rung, stage = ladder.stage_of(policy, target.work)
+    if rung:  # it may change no price: who looks sees why it is on all the same
+        look.waiting_for += ladder.in_words(policy, target.work)
     look.wake(ladder.next_us(policy, target))
     step = _step(order, target, policy, rung)
     if step and not ladder.can_become(order, stage):
