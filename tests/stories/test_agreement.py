@@ -158,3 +158,26 @@ def test_a_row_that_is_late_freezes_nobody_whose_order_still_trades() -> None:
         teller.do(words.split())
     teller.wait(30_000)
     assert (teller.book.state, teller.book.frozen, teller.book.confirmed) == ("working", "", False)
+
+
+def test_nobody_is_frozen_while_the_repair_is_under_way() -> None:
+    """It may yet explain the difference; one that is refused has not happened."""
+    teller = Teller()
+    teller.do(["position", "+100"])
+    assert "resync" in teller.wait(5_000)
+    assert "resync" not in teller.wait(24_000)
+    assert (teller.book.frozen, teller.book.repairs) == ("", 1)
+    teller.do(["resync", "refused"])
+    assert (teller.book.frozen, teller.book.repairs) == ("", 0)
+
+
+def test_figures_that_are_equal_are_no_difference() -> None:
+    """The row came before its fill, and no other since: it is asked for, and nobody is frozen."""
+    teller = Teller()
+    for words in ("target +100", "ok r1", "position +100", "fill r1 +100 x1", "row r1 filled"):
+        teller.do(words.split())
+    teller.wait(6_000)
+    assert teller.book.repairs == 1
+    teller.synced()
+    teller.wait(20_000)
+    assert (teller.book.confirmed, teller.book.frozen) == (False, "")

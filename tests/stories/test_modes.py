@@ -401,3 +401,11 @@ def mode(name: str, until_us: int, symbol: str, at_us: int) -> ModeSet:
     return ModeSet(
         at_us=at_us, mode=name, by="story", reason="drill", symbols=symbols, until_us=until_us
     )
+
+
+def test_a_target_that_a_flatten_leads_away_from_is_not_held() -> None:
+    """The position is where the flatten wants it: it is not where the target does."""
+    teller = tell("flatten\ntarget +100                                = idle ~ would add")
+    assert teller.book.target is not None
+    assert not teller.book.target.held
+    assert not any(isinstance(fact, d.TargetHeld) for fact in teller.facts)
