@@ -182,13 +182,18 @@ CONTROLS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
 )
 
 
+#: Found late: the suite begins with the seed that notices.
+LATE = {no_expiry: 491}
+
+
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.__name__)
 def test_without_this_guard_some_seed_breaks_a_promise(
     control: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checks can fail: take one guard away, and a seed says so."""
     control(monkeypatch)
-    for seed in range(1_500):
+    first = LATE.get(control, 0)
+    for seed in range(first, first + 1_500):
         try:
             World(seed, harsh=seed % 2 == 1).live()
         except (Broken, AssertionError) as broken:

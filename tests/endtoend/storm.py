@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
@@ -272,9 +272,18 @@ def pull(child: Child | subprocess.Popen[bytes], after: threading.Event | None, 
     child.kill()
 
 
-def kill_at_points(zygote: Zygote, folder: Path, seed: int, times: int) -> Tally:
+def kill_at_points(
+    zygote: Zygote, folder: Path, seed: int, times: int, points: Sequence[str] = ()
+) -> Tally:
     """
     Kill *times* at named points, every one of them in turn, then look whether all is true.
+
+    Args:
+        zygote: Forks them all.
+        folder: For the house.
+        seed: Draws what is not named.
+        times: Kills.
+        points: Only these, in turn.
 
     Raises:
         AssertionError: something was doubled, lost or forgotten, or a replay differs.
@@ -289,6 +298,7 @@ def kill_at_points(zygote: Zygote, folder: Path, seed: int, times: int) -> Tally
     with house_of(folder, zygote, seed) as house:
         for number in range(times):
             point = order[number] if number < len(order) else rng.choice(later)
+            point = points[number % len(points)] if points else point
             name = point.partition("-")[0]
             often = point not in ONCE | FIRST and name not in ("snapshot", "backup")
             deep = int(rng.expovariate(rng.choice((0.3, 0.05)))) if often else 0

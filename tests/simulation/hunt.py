@@ -54,6 +54,17 @@ SCENES = {
 #: have shares in lives from another number on.
 LATE = {
     "a_look_up_that_failed_found_nothing": 190,
+    "no_barrier": 53,
+    "no_hold_time": 44,
+    "gate without _stopped": 32,
+    "silence_is_patience": 33,
+    "one_empty_look_up_is_absence": 29,
+    "any_503_is_a_refusal": 22,
+    "gate without _in_sync": 15,
+    "live_before_it_was_read": 15,
+    "the_position_is_never_read": 12,
+    "StreamLost is ignored": 10,
+    "no_limit_of_orders": 9,
     "slices_are_of_any_size": MANNERED_FROM,  # there are none before
     "guards without _orders_a_day": MIXED_FROM + 12,  # nor limits of such kinds before these
     "guards without _order_notional": MIXED_FROM + 15,
