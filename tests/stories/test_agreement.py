@@ -166,6 +166,7 @@ def test_nobody_is_frozen_while_the_repair_is_under_way() -> None:
     teller.do(["position", "+100"])
     assert "resync" in teller.wait(5_000)
     assert "resync" not in teller.wait(24_000)
+    teller.do(["position", "+100"])  # a row of the same figure has the symbol looked at
     assert (teller.book.frozen, teller.book.repairs) == ("", 1)
     teller.do(["resync", "refused"])
     assert (teller.book.frozen, teller.book.repairs) == ("", 0)
