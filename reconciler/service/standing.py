@@ -105,6 +105,16 @@ def in_force(ledger: Ledger, identifier: str) -> list[Signal]:
     ]
 
 
+def ended_elsewhere(before: Sequence[Spec], now: Sequence[Spec]) -> tuple[str, ...]:
+    """Those in processes of their own that may not run any more: they are told when they ask."""
+    on = {spec.identifier for spec in now if spec.enabled}
+    return tuple(
+        spec.identifier
+        for spec in before
+        if spec.runs != "service" and spec.enabled and spec.identifier not in on
+    )
+
+
 def is_new(spec: Spec, before: Spec | None) -> bool:
     """Whether its table was not there, or kept it off."""
     return before is None or (spec.enabled and not before.enabled)

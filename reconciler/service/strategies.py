@@ -166,13 +166,14 @@ class Strategies:
         One that a person stopped stays so. One that failed is tried again if its table changed.
         """
         before = {spec.identifier: spec for spec in self.own}
+        elsewhere = standing.ended_elsewhere(self.specs, specs)
         self.specs = tuple(specs)
         now = {spec.identifier: spec for spec in self.own}
         left = [identifier for identifier in before if identifier not in now]
         if self._host is None:
             if now and ledger.in_sync and not ledger.stopping:
                 self._begin(ledger)
-            return Adopted(started=tuple(self._beginning(now.values(), ledger)))
+            return Adopted(started=tuple(self._beginning(now.values(), ledger)), stopped=elsewhere)
         instances = self._host.runner.instances
         # As far as is known here: what waits for their thread comes before this, and may change it.
         states = {name: instances[name].state for name in before if name in instances}
@@ -216,7 +217,7 @@ class Strategies:
                 for name in changed
                 if name in runs or (states.get(name) == "failed" and name not in begin)
             ),
-            stopped=(*left, *(name for name in off if name in runs)),
+            stopped=(*left, *(name for name in off if name in runs), *elsewhere),
             events=[
                 StrategyChanged(
                     at_us=self._now_us(),

@@ -572,7 +572,8 @@ def test_a_process_that_nobody_wants_is_refused_and_one_switched_off_is_told_as_
         door.hold_strategy(name, "run-1")
         door.hold_strategy("Program_1", "run-2")  # some portfolio's source
         door.report_strategy(StrategyReport(strategy=name, state="running", run="run-1"))
-        house.adopt(msgspec.structs.replace(far, enabled=False))
+        assert house.adopt(far).stopped == ()
+        assert house.adopt(msgspec.structs.replace(far, enabled=False)).stopped == (name,)
         with pytest.raises(Refused, match="has enabled = false in its table"):
             door.hold_strategy(name, "run-1")
         (off,) = door.lost_strategies(house.ledger)
