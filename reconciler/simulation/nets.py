@@ -56,6 +56,7 @@ class Nets:
         self._signals: dict[str, dict[str, e.Signalled]] = {}  # in force, by symbol
         self._whose: dict[int, tuple[str, str]] = {}  # of each number: strategy, symbol
         self._netted: dict[str, int] = {}  # the newest target of portfolios
+        self._newest: dict[str, int] = {}  # its version
         self._ran_out: set[str] = set()  # it has: who speaks of it brings it back
         self._shares: dict[tuple[str, int], tuple[e.Share, ...]] = {}  # by symbol and version
         # What was worked out of these portfolios, and still holds:
@@ -85,8 +86,7 @@ class Nets:
                 self._chain(choice)
         for fact in facts:
             if isinstance(fact, d.TargetClosed) and fact.outcome == "expired":
-                newest = fact.version == self.oracle.versions.get(fact.symbol)
-                if newest and (fact.symbol, fact.version) in self._shares:
+                if fact.version == self._newest.get(fact.symbol):  # whoever set another since
                     self._ran_out.add(fact.symbol)
 
     def committed(self, events: Iterable[e.AnyEvent]) -> None:
@@ -132,7 +132,7 @@ class Nets:
         if sum(share.contracts for share in target.shares) != target.contracts:
             raise Broken("F2", f"{symbol}: {target.shares} are not {target.contracts:+d}")
         self._names_its_signals(target, net, lot)
-        self._netted[symbol] = target.contracts
+        self._netted[symbol], self._newest[symbol] = target.contracts, target.version
         self._ran_out.discard(symbol)
         self._shares[symbol, target.version] = target.shares
 
