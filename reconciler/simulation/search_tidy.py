@@ -13,6 +13,7 @@ from reconciler.core.events import OrderStatus
 from reconciler.core.ledger import NEVER_US, Book, Ledger, Order, Request, Work
 from reconciler.core.lifecycle import State as SymbolState
 from reconciler.core.limits.results import Tally
+from reconciler.core.trouble import mismatch
 from reconciler.simulation.search_pages import Page
 from reconciler.simulation.search_state import (
     NOW_US,
@@ -26,7 +27,10 @@ from reconciler.simulation.search_state import (
 )
 
 LEDGER_TIMES = ("synced_us", "sync_asked_us", "sync_again_us", "watermark_us")
-BOOK_TIMES = ("differs_since_us", "position_read_again_us", "foreign_until_us", "refused_until_us")
+BOOK_TIMES = (
+    "differs_since_us", "position_read_again_us", "foreign_until_us", "refused_until_us",
+    "moved_venue_us",
+)  # fmt: skip
 ORDER_TIMES = (
     "placed_us", "expires_us", "over_us", "over_venue_us", "seen_venue_us", "working_us",
     "cancel_sent_us", "cancel_again_us", "read_asked_us", "read_again_us", "quarantined_until_us",
@@ -154,6 +158,8 @@ def _tidy_ledger(
         ledger.synced_us = max(ledger.synced_us, NOW_US - UNIT_US) if ended else NOW_US - UNIT_US
     if ledger.sync_again_us <= NOW_US:
         ledger.sync_again_us = 0
+    if book.confirmed or mismatch.is_unexplained(ledger, book):
+        book.moved_venue_us = 0  # asked of what differs, and of the newest: what comes is that
     if all_booked:
         ledger.watermark_us = floor_us  # whatever comes is newer
     ledger.horizon_us = 0
