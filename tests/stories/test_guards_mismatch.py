@@ -171,6 +171,19 @@ def test_a_figure_from_before_the_stream_was_lost_is_not_settled_by() -> None:
     assert mismatch.settled(teller.ledger) == []
 
 
+def test_a_figure_that_came_while_it_could_not_be_settled_is_read_for_first() -> None:
+    """A halt has kept the rule from it; what others traded meanwhile may be on its way."""
+    teller = Teller(by_rule("adopt"), position=100)
+    teller.do(["target", "+100"])
+    teller.event(Halted(at_us=teller.now_us, by="story", reason="odd", symbols=(SYMBOL,)))
+    again(teller, 60)
+    teller.do(["position", "0"])
+    teller.book.halted = ""  # as when its time is over
+    assert mismatch.settled(teller.ledger) == []
+    again(teller, 0)
+    assert [one.contracts for one in adjustments(teller)] == [-100]
+
+
 @pytest.mark.parametrize("symbols", [(), (SYMBOL,)])
 def test_under_a_halt_nothing_is_settled_by_rule(symbols: tuple[str, ...]) -> None:
     """Whoever stopped it has a look at it first."""
