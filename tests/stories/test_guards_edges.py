@@ -168,3 +168,18 @@ def test_while_the_stream_is_lost_nothing_is_valued() -> None:
     before = len(teller.history)
     teller.synced(100)
     assert any(isinstance(event, Quoted) for event, _ in teller.history[before:])
+
+
+def test_books_that_move_where_no_limit_asks_cost_nothing_known() -> None:
+    """Neither with a mark and nothing paid, nor with what was paid and no mark since."""
+    careless = tell(HELD, settings=of_symbol())
+    careless.do(["adjust", "-40"])
+    assert (careless.book.position, careless.book.paid_minor) == (60, None)
+    on, off = of_symbol(max_daily_loss_minor=10**9), of_symbol()
+    teller = tell(HELD + "wait 10_000\nstream lost", settings=on)
+    assert teller.book.paid_minor is not None
+    configured(teller, off)
+    configured(teller, on)
+    assert teller.book.mark is None
+    teller.do(["adjust", "-40"])
+    assert (teller.book.position, teller.book.paid_minor) == (60, None)

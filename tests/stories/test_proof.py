@@ -6,7 +6,7 @@ import msgspec
 
 from reconciler.core import decisions as d
 from reconciler.core.events import Answered, OrderRead, Outcome
-from tests.stories.teller import Teller, check_replay
+from tests.stories.teller import Teller, check_replay, tell
 
 SECOND = 1_000_000
 
@@ -138,3 +138,16 @@ def test_a_cancel_that_a_restart_left_without_an_answer_is_no_barrier() -> None:
     doubt = teller.order("r1").doubt
     assert doubt is not None
     assert doubt.barrier_us is None
+
+
+def test_nothing_to_cancel_before_the_expiry_is_no_barrier() -> None:
+    """A copy of the request may still be let in: that nothing was there then proves nothing."""
+    teller = tell("""
+        target +100             -> place r1 +100
+        lost r1                 -> read r1
+        pause                   -> cancel r1
+        nothing r1                                            = cancelling
+    """)
+    doubt = teller.order("r1").doubt
+    assert doubt is not None
+    assert (doubt.expired_us, doubt.barrier_us) == (None, None)
