@@ -12,7 +12,7 @@ Read the spine, in this order, in half an hour; it is the promise (lines, and wh
     review      164  what follows from time, and from the ledger alone
     gate        131  every condition of a new order
     plan         67  what would bring a symbol to its target
-    proving     103  what has to be looked up or ended first
+    proving     117  what has to be looked up or ended first
     placing     170  a new order: whether, how large, at which price
     working      57  an order that rests: kept or cancelled
     expect      149  a decision is remembered as if it were under way

@@ -162,6 +162,7 @@ def _work(turn: Turn, book: Book, target: Target, policy: Policy, goal: int) -> 
         return
     if not may_work(turn.ledger, book, goal):
         target.gap_since_us = 0  # the stage that is on begins anew when somebody can
+        ladder.heed_deadline(turn, target, policy)  # that one waits for nobody
         return
     if not target.gap_since_us:
         target.gap_since_us = work.rung_since_us = turn.at_us

@@ -214,6 +214,25 @@ def test_a_deadline_that_is_near_at_once_begins_with_the_last_stage() -> None:
          settings=settings(max_slippage_bps=0))  # fmt: skip
 
 
+def test_a_deadline_that_passes_under_a_limit_is_known_to_the_very_next_order() -> None:
+    """The limit is lifted after the stages were looked at, in the turn that places the order."""
+    tell(
+        WIDE
+        + """
+        target +200 by passive deadline 20_000                = idle ~ a liquidation price
+        danger at 98.0          -> incident limit             = idle ~ limits.min_liquidation_bps
+        wait 15_000
+        price 104.0 106.0
+        mark 105.0
+        wait 7_000              -> place r1 +100 @ 106.0 now, closed 1
+        """,
+        settings=msgspec.structs.replace(
+            settings(), limits=Limits(price_collar_bps=500, min_liquidation_bps=500)
+        ),
+        position=100,
+    )
+
+
 def test_a_deadline_that_comes_while_nobody_can_trade_is_made_up_for() -> None:
     """As soon as the market opens the last stage is on; the time it was closed is no patience."""
     tell(

@@ -58,14 +58,20 @@ def climb(turn: Turn, book: Book, target: Target, policy: Policy, side: int) -> 
         work.arrival = _mid(turn, book)
     last = len(stages) - 1
     work.rung = min(work.rung, last)  # the policy may have fewer now
-    if work.rung < last and turn.at_us >= last_call_us(policy, target):
-        why = f"{policy.before_deadline_us // 1_000_000} s before the deadline"
-        work.rung, work.rung_since_us, work.why = last, turn.at_us, why
+    heed_deadline(turn, target, policy)
     while work.rung < last:
         why = _is_over(turn, book, work, stages[work.rung], side)
         if not why:
             return
         work.rung, work.rung_since_us, work.why = work.rung + 1, turn.at_us, why
+
+
+def heed_deadline(turn: Turn, target: Target, policy: Policy) -> None:
+    """Go up to the last stage, if the deadline is near."""
+    work, last = target.work, len(policy.rungs) - 1
+    if work.rung < last and turn.at_us >= last_call_us(policy, target):
+        why = f"{policy.before_deadline_us // 1_000_000} s before the deadline"
+        work.rung, work.rung_since_us, work.why = last, turn.at_us, why
 
 
 def _is_over(turn: Turn, book: Book, work: Work, stage: Stage, side: int) -> str:
