@@ -265,6 +265,15 @@ class Book(msgspec.Struct, kw_only=True):
                 low += contracts
         return low, high
 
+    def wanted_at(self, at_us: int) -> int | None:
+        """What is wanted then; None: nothing. What ran out is over, though nobody has looked."""
+        target = self.target
+        if target is None:
+            return None
+        if target.expires_us is None or at_us < target.expires_us:
+            return target.contracts
+        return 0 if target.on_expiry == "flatten" else None
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request that went out and has no answer yet."""

@@ -125,7 +125,7 @@ def drawn(
     """
     copy = msgspec.json.decode(msgspec.json.encode(ledger), type=Ledger)
     rows, asked, forms = [], [], {}
-    for one in whole(request, ledger):
+    for one in whole(request, ledger, now_us):
         quote = quote_of(one.symbol)
         try:
             accepted = intake.accept(copy, wanted_of(one, default_on_expiry, now_us), now_us, quote)

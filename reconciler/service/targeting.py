@@ -166,7 +166,7 @@ def set_targets(
     """
     events: list[AnyEvent] = []
     answers: list[Callable[[Ledger], TargetVersion]] = []
-    for one in whole(request, ledger):
+    for one in whole(request, ledger, now_us):
         try:
             made, finish = set_target(one, default_on_expiry, now_us, ledger, quote_of)
         except Refused as refusal:
@@ -183,7 +183,7 @@ def set_targets(
     return events, finish_all
 
 
-def whole(request: TargetsRequest, ledger: Ledger) -> tuple[TargetRequest, ...]:
+def whole(request: TargetsRequest, ledger: Ledger, now_us: int) -> tuple[TargetRequest, ...]:
     """Every target that is asked for: those that are named, and what *prune* adds to them."""
     named = [target.symbol for target in request.targets]
     if len(named) > MOST_TARGETS:
@@ -195,8 +195,8 @@ def whole(request: TargetsRequest, ledger: Ledger) -> tuple[TargetRequest, ...]:
         raise UsageError("no target is named")
     pruned = []
     for symbol, book in ledger.books.items():
-        held = book.target is not None and book.target.contracts
-        if request.prune and held and symbol not in named and symbol in ledger.settings.symbols:
+        held = request.prune and book.wanted_at(now_us)
+        if held and symbol not in named and symbol in ledger.settings.symbols:
             pruned.append(
                 TargetRequest(
                     symbol=symbol,

@@ -84,6 +84,18 @@ def test_by_counts_from_the_target_and_without_one_from_the_position() -> None:
     assert door.target == -200
 
 
+@pytest.mark.parametrize(("then", "before", "after"), [("hold", None, 300), ("flatten", 0, 100)])
+def test_by_does_not_count_from_a_target_that_ran_out_before_anybody_looked(
+    then: str, before: int | None, after: int
+) -> None:
+    """No service was running at its end; what nobody wants any more is not added to."""
+    door = Door()
+    door.ask(wanted(900, expires_us=door.teller.now_us + 1, on_expiry=then))
+    door.teller.now_us += 3_600_000_000
+    accepted = door.ask(wanted(None, 100))
+    assert (accepted.previous, accepted.contracts) == (before, after)
+
+
 def test_the_same_target_again_is_recorded_once() -> None:
     """A repeat changes nothing and names the version in force."""
     door = Door()

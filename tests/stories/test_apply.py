@@ -117,6 +117,15 @@ def test_prune_sets_to_zero_what_has_a_target_and_is_not_named() -> None:
     assert (done.targets, desk.targets[SYMBOL]) == ((), 100)
 
 
+def test_prune_leaves_alone_what_is_wanted_no_more() -> None:
+    """It ran out, to hold what is there, while nobody looked: nothing is left to set to zero."""
+    desk = Desk()
+    desk.set(TargetsRequest(targets=(want(100), want(50, "ETHUSD", ttl_s=60))))
+    desk.teller.now_us += 3_600_000_000
+    done = desk.set(TargetsRequest(targets=(want(100),), prune=True))
+    assert [one.symbol for one in done.targets] == [SYMBOL]
+
+
 def test_what_is_no_list_of_targets_is_refused() -> None:
     """A symbol twice, nothing at all, or more than any book has."""
     desk = Desk()

@@ -14,7 +14,7 @@ from reconciler.errors import LimitExceeded, NeedsConfirmation
 CHANGES_KEPT = 100
 
 
-def check(ledger: Ledger, book: Book, contracts: int, confirm: int | None) -> None:
+def check(ledger: Ledger, book: Book, contracts: int, confirm: int | None, at_us: int) -> None:
     """
     Look at the change from what is wanted now to *contracts*.
 
@@ -23,7 +23,7 @@ def check(ledger: Ledger, book: Book, contracts: int, confirm: int | None) -> No
         NeedsConfirmation: It is unusual, and nobody confirmed just this number.
     """
     limits = ledger.settings.limits_of(book.symbol)
-    change = abs(contracts - _from(book))
+    change = abs(contracts - _from(book, at_us))
     if limits.max_change_contracts and change > limits.max_change_contracts:
         raise LimitExceeded(
             f"{book.symbol} target {contracts:+d} is a change of {change}, above "
@@ -49,15 +49,15 @@ def check(ledger: Ledger, book: Book, contracts: int, confirm: int | None) -> No
         )
 
 
-def leads_out(book: Book, contracts: int) -> bool:
+def leads_out(book: Book, contracts: int, at_us: int) -> bool:
     """Whether it is a change toward zero: by whom nobody can ask, it is not held back."""
-    now = _from(book)
+    now = _from(book, at_us)
     return contracts * now >= 0 and abs(contracts) < abs(now)
 
 
-def remember(book: Book, contracts: int) -> None:
+def remember(book: Book, contracts: int, at_us: int) -> None:
     """A target was accepted: call before it takes the place of the old one."""
-    change = abs(contracts - _from(book))
+    change = abs(contracts - _from(book, at_us))
     if change:
         book.changes = [*book.changes[-CHANGES_KEPT + 1 :], change]
 
@@ -67,5 +67,6 @@ def median(changes: list[int]) -> int:
     return sorted(changes)[(len(changes) - 1) // 2] if changes else 0
 
 
-def _from(book: Book) -> int:
-    return book.target.contracts if book.target is not None else book.position
+def _from(book: Book, at_us: int) -> int:
+    wanted = book.wanted_at(at_us)
+    return wanted if wanted is not None else book.position

@@ -81,10 +81,10 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int, quote: Quoted | None = No
     book = _known_book(ledger, wanted.symbol)
     _check_words(ledger, wanted)
     repeated = book.keys.get(wanted.key) if wanted.key else None
-    previous = book.target.contracts if book.target is not None else None
+    previous = book.wanted_at(at_us)
     if repeated is not None:
         return _repeated(wanted, repeated, previous)
-    contracts, asked = _contracts(ledger, book, wanted, quote)
+    contracts, asked = _contracts(ledger, book, wanted, quote, previous)
     _check_moments(wanted, at_us)
     if wanted.if_version is not None and wanted.if_version != book.version:
         raise StaleVersion(
@@ -96,8 +96,8 @@ def accept(ledger: Ledger, wanted: Wanted, at_us: int, quote: Quoted | None = No
         )
     note = _check_size(ledger, book, contracts)
     nobody_to_ask = bool(wanted.shares or wanted.schedule)
-    if not (wanted.way_out or (nobody_to_ask and usual.leads_out(book, contracts))):
-        usual.check(ledger, book, contracts, wanted.confirm)
+    if not (wanted.way_out or (nobody_to_ask and usual.leads_out(book, contracts, at_us))):
+        usual.check(ledger, book, contracts, wanted.confirm, at_us)
     if _is_the_same(book, wanted, contracts) and not _row_is_due(ledger, book.symbol, at_us):
         return Accepted(None, contracts, previous, book.version, note)
     event = TargetSet(
@@ -188,7 +188,9 @@ def _check_moments(wanted: Wanted, at_us: int) -> None:
         raise Refused(f"{wanted.symbol}: {wanted.price} is no price that a signal is given at")
 
 
-def _contracts(ledger: Ledger, book: Book, wanted: Wanted, quote: Quoted | None) -> amounts.Amount:
+def _contracts(
+    ledger: Ledger, book: Book, wanted: Wanted, quote: Quoted | None, previous: int | None
+) -> amounts.Amount:
     """The target in contracts, and the form that it was asked in if that is another."""
     if wanted.contracts is not None:
         return amounts.Amount(wanted.contracts, "")
@@ -197,14 +199,14 @@ def _contracts(ledger: Ledger, book: Book, wanted: Wanted, quote: Quoted | None)
     if wanted.percent is not None:
         return amounts.of_percent(ledger, book, wanted.percent, quote)
     assert wanted.by is not None
-    if book.target is None and book.anchor is None:
+    if previous is None and book.anchor is None:
         raise Refused(
             f"{book.symbol}: {wanted.by:+d} relative to what? Neither a target nor a position is "
             "known yet",
             next_step="Say the target itself, or start the service once.",
             symbol=book.symbol,
         )
-    now = book.target.contracts if book.target is not None else book.position
+    now = previous if previous is not None else book.position
     return amounts.Amount(now + wanted.by, amounts.form_of(wanted.by, None, None))
 
 

@@ -27,7 +27,7 @@ def set_target(turn: Turn, event: TargetSet) -> None:
         )
         same = (before.contracts, before.policy) == (event.contracts, event.policy)
         gap_since_us = before.gap_since_us if same else 0
-    usual.remember(book, event.contracts)
+    usual.remember(book, event.contracts, turn.at_us)
     book.version, book.version_us = event.version, turn.at_us
     book.target = Target(
         contracts=event.contracts,
