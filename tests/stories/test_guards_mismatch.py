@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from reconciler.core.decisions import Resync
@@ -237,3 +238,13 @@ def test_before_the_venue_has_said_anything_nothing_is_settled() -> None:
     book = teller.book
     book.frozen_by, book.venue_position = "position_differs", None
     assert mismatch.settled(teller.ledger) == []
+
+
+def test_a_difference_is_not_hidden_by_a_venue_whose_clock_was_set_back() -> None:
+    """Its row is of an hour that has yet to come: to wait for that would keep a person from it."""
+    teller = Teller(position=100)
+    row = teller.position_row(60)
+    teller.event(msgspec.structs.replace(row, venue_us=row.venue_us + 3_600_000_000))
+    again(teller, 60)
+    assert teller.book.frozen == "the books say +100, the venue says 60"
+    assert resolve.objection(teller.ledger, "position_differs", teller.symbol, "adopt") == ""

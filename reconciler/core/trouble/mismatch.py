@@ -28,8 +28,14 @@ def settled(ledger: Ledger) -> list[TargetSet | Adjusted]:
 
 
 def is_unexplained(ledger: Ledger, book: Book) -> bool:
-    """Whether every execution is known from before the moment that books and venue came apart."""
-    return book.moved_venue_us <= ledger.watermark_us
+    """
+    Whether every execution is known from before the moment that books and venue came apart.
+
+    A moment that the venue's clock has yet to reach is one from before it was set back: it says
+    nothing, and to wait for it would hide the difference until then.
+    """
+    soon_us = ledger.venue_now_us() + ledger.settings.timing.clock_margin_us
+    return not ledger.watermark_us < book.moved_venue_us <= soon_us
 
 
 def remember(book: Book, adjustment: Adjusted) -> None:
