@@ -11,6 +11,7 @@ from reconciler.cli import doing, output, parse
 from reconciler.cli.app import Ask, command, group
 from reconciler.cli.output import Listing
 from reconciler.errors import ConfigError, NotFound, ReconcilerError, Unreachable
+from reconciler.logs import masked
 
 if TYPE_CHECKING:
     from reconciler.strategy.registry import Spec
@@ -152,9 +153,9 @@ def _looked_at(spec: Spec, *, load: bool = False) -> dict[str, Any]:
     """
     from reconciler.strategy import base, registry
     from reconciler.strategy.failing import told
-    from reconciler.strategy.instance import row_of
+    from reconciler.strategy.instance import hidden_of, row_of
 
-    row = row_of(spec)
+    row, hidden = row_of(spec), hidden_of(spec)
     if not load and spec.kind not in registry.SHIPPED:
         row["detail"] = row["detail"] or "not looked at: reconciler strategies check"
         return row
@@ -169,9 +170,9 @@ def _looked_at(spec: Spec, *, load: bool = False) -> dict[str, Any]:
         base.needs_of(made)
         row["parameters"] = json.dumps(base.shown_parameters(made), default=str)
     except ReconcilerError as error:
-        row["state"], row["detail"] = "wrong", error.message
+        row["state"], row["detail"] = "wrong", masked(error.message, hidden)
     except (Exception, SystemExit) as error:  # of a stranger's code anything may come
-        row["state"], row["detail"] = "wrong", told("to be made", error)
+        row["state"], row["detail"] = "wrong", told("to be made", error, hidden)
     return row
 
 

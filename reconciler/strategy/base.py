@@ -297,18 +297,19 @@ def needs_of(strategy: Strategy) -> Needs:
 
 def _parameter(identifier: str, name: str, value: object, hint: Any) -> object:
     plain, bounds = _bounds_of(hint)
+    shown = MASK if is_secret(name) else str(masked(value))[:40]
     try:
         found: object = msgspec.convert(value, plain)
     except msgspec.ValidationError as error:
         said = str(error).replace("Expected", "expected", 1)
-        raise ConfigError(f"{identifier}: {name} = {str(value)[:40]!r}: {said}") from None
+        raise ConfigError(f"{identifier}: {name} = {shown!r}: {said}") from None
     except TypeError:
         raise ConfigError(f"{identifier}: the type of {name} cannot be configured") from None
     if isinstance(found, (Decimal, float)) and not Decimal(found).is_finite():
-        raise ConfigError(f"{identifier}: {name} = {found}: must be finite")
+        raise ConfigError(f"{identifier}: {name} = {shown}: must be finite")
     for sign, holds, bound in bounds:
         if not holds(found, bound):
-            raise ConfigError(f"{identifier}: {name} = {found}: must be {sign} {bound}")
+            raise ConfigError(f"{identifier}: {name} = {shown}: must be {sign} {bound}")
     return found
 
 

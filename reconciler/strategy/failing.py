@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.errors import ConfigError
+from reconciler.logs import masked
 from reconciler.strategy.base import BadSignal
 
 LONGEST_DETAIL = 400
 OURS = frozenset(str(Path(__file__).with_name(name)) for name in ("runner.py", "base.py"))
 
 
-def told(callback: str, error: BaseException) -> str:
-    """``on_tick: ZeroDivisionError: division by zero (trend.py:14)``: where, what, and the line."""
+def told(callback: str, error: BaseException, hidden: Iterable[str] = ()) -> str:
+    """
+    ``on_tick: ZeroDivisionError: division by zero (trend.py:14)``: where, what, and the line.
+
+    Args:
+        callback: Where it was raised.
+        error: What was.
+        hidden: Texts that are not to be seen, whatever was raised.
+    """
     last = traceback.format_exception_only(error)[-1].strip()
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in OURS
@@ -25,13 +34,14 @@ def told(callback: str, error: BaseException) -> str:
         last = f"{callback}: {last}"
     else:
         last, where = str(error), ""
+    last = str(masked(last, hidden))  # before a cut leaves half of one
     return f"{last[:LONGEST_DETAIL]}{where}".encode(errors="replace").decode()
 
 
-def whole(error: BaseException) -> str:
+def whole(error: BaseException, hidden: Iterable[str] = ()) -> str:
     """A traceback, as far as it can be stored."""
-    text = "".join(traceback.format_exception(error))[-4000:]
-    return text.encode(errors="replace").decode()
+    text = str(masked("".join(traceback.format_exception(error)), hidden))
+    return text[-4000:].encode(errors="replace").decode()
 
 
 class Stuck(BaseException):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from reconciler.logs import called_secret, masked
 from reconciler.strategy.base import Needs, Strategy
 from reconciler.strategy.registry import Spec
 from reconciler.strategy.signals import Signal
@@ -58,6 +59,7 @@ class Instance:
         self.state = "off"  # off | waiting | running | stopped | failed
         self.detail = ""
         self.parameters = ""
+        self.hidden: tuple[str, ...] = ()  # what its parameters call a secret, in this life
         self.signals: dict[str, Signal] = {}  # in force
         self.told_us: dict[str, int] = {}  # when it was last handed on, by symbol
         self.strategy: Strategy | None = None
@@ -74,11 +76,32 @@ class Instance:
         own = (self.spec.bar,) if self.spec.bar else ()
         return tuple(dict.fromkeys((*own, *self.needs.bars)))
 
+    def begin(self) -> None:
+        """Another life: it is to be loaded, with the parameters of now."""
+        self.life += 1
+        self.hidden = hidden_of(self.spec)
+        self.state, self.detail = "waiting", "to be loaded"
+
+    def masked(self, text: str) -> str:
+        """What it says, without its secrets: it is recorded, and shown to people."""
+        return str(masked(text, self.hidden))
+
+    def clean(self, signal: Signal) -> Signal:
+        """The same of a signal's reason."""
+        if not self.hidden:
+            return signal
+        return msgspec.structs.replace(signal, reason=self.masked(signal.reason))
+
     def may_say(self, signal: Signal) -> bool:
         """Whether it is its own: what it is called and may signal, its code can overwrite."""
         name = signal.strategy
         is_own = type(name) is str and name == self.identifier
         return is_own and signal.symbol in self.spec.symbols
+
+
+def hidden_of(spec: Spec) -> tuple[str, ...]:
+    """The texts that nobody is to see, the longest first: one may be a part of another."""
+    return tuple(sorted(called_secret(spec.parameters), key=len, reverse=True))
 
 
 #: A row of a strategy of which nothing is known but its identifier.

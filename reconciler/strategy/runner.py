@@ -91,8 +91,7 @@ class Runner:
         instance = self.instance(identifier)
         if instance.state in ("waiting", "running"):
             raise Refused(f"{identifier} is {instance.state} already")
-        instance.life += 1
-        instance.state, instance.detail = "waiting", "to be loaded"
+        instance.begin()
         self._pending.append(Call(instance, instance.life, LOAD))
 
     def stop(self, identifier: str, detail: str = "", *, zero: bool = False) -> None:
@@ -327,7 +326,7 @@ class Runner:
     def _send(self, instance: Instance) -> None:
         """What a callback said counts now that it has come back."""
         for symbol in list(instance.said):  # a thread of the strategy's may be saying more
-            signal = instance.said.pop(symbol)
+            signal = instance.clean(instance.said.pop(symbol))
             before = instance.signals.get(symbol)
             instance.signals[symbol] = signal
             now_us = self.market.venue_us
@@ -364,7 +363,7 @@ class Runner:
                 self._warn(instance.identifier, f"{more:,} more lines were left out")
         instance.notes += 1
         if instance.notes <= MOST_NOTES:
-            self._warn(instance.identifier, text)
+            self._warn(instance.identifier, instance.masked(text))
 
     def _loaded(self, instance: Instance, loaded: Loaded) -> None:
         strategy, instance.needs, instance.said = loaded
@@ -384,8 +383,9 @@ class Runner:
 
     def _fail(self, instance: Instance, callback: str, error: BaseException) -> None:
         """A strategy has failed: it is stopped, and its last signals are held or zeroed."""
-        zero = instance.spec.on_failure == "zero"
-        self._end(instance, "failed", told(callback, error), zero=zero, whole=whole(error))
+        zero, hidden = instance.spec.on_failure == "zero", instance.hidden
+        detail, text = told(callback, error, hidden), whole(error, hidden)
+        self._end(instance, "failed", detail, zero=zero, whole=text)
 
     def _end(
         self, instance: Instance, state: str, detail: str, *, zero: bool, whole: str = ""

@@ -504,6 +504,45 @@ def test_a_secret_of_a_strategy_is_neither_shown_nor_recorded():
     assert json.loads(told.runner.table()[0]["parameters"]) == hidden
 
 
+class Chatter(Guest):
+    """Says its key whenever it may."""
+
+    after: int = 0
+
+    def on_start(self):
+        self.warn(f"my key is {self.api_token}")
+        self.signal(SYMBOL, 1, f"{self.api_token} and {self.hosts[0]['password']} say so")
+
+    def on_tick(self, tick):
+        raise ValueError("x" * self.after + f"no entry with {self.api_token}")
+
+
+@pytest.mark.parametrize("after", [0, 360])
+def test_a_secret_that_a_strategy_says_is_masked_before_anybody_hears_it(after):
+    """In its reasons, its lines and its last words: all of them are recorded."""
+    hosts = [{"password": "canary", "name": "a"}]
+    chatter = spec(Chatter, parameters={"api_token": "canary-long", "hosts": hosts, "after": after})
+    told = Teller(chatter)
+    told.join()
+    told.trade(100)
+    assert [signal.reason for signal in told.signals] == [f"{MASK} and {MASK} say so"]
+    assert told.warnings == [f"my key is {MASK}"]
+    failed = told.changes[-1]
+    assert (failed.state, MASK[:5] in failed.detail) == ("failed", True)
+    assert "canary" not in repr((told.changes, told.warnings, told.signals, told.runner.table()))
+
+
+def test_a_secret_that_is_of_the_wrong_kind_is_not_told_with_the_error():
+    """What was written for it may be the key all the same."""
+    told = Teller(
+        spec(Guest, "a", parameters={"api_token": 12345}),
+        spec(Guest, "b", number=2, parameters={"hosts": {"password": "ca"}}),
+    )
+    told.join()
+    assert [change.state for change in told.changes] == ["failed", "failed"]
+    assert not [one for one in ("12345", "'ca'") if one in repr(told.changes)]
+
+
 def test_other_parameters_are_those_of_the_next_life():
     """A table that has changed changes nothing by itself; started afresh, it is in force."""
     told = Teller(spec(Follows))
