@@ -46,9 +46,11 @@ class Asked:
         self.oracle = oracle
         self.seen: Counter[str] = Counter()  # requests of each kind: none prove nothing
         self._now: dict[str, int | None] = {}  # targets in force
+        self._ends: dict[str, tuple[int, str]] = {}  # of those: when, and what then
         self._version: Counter[str] = Counter()
         self._changes: dict[str, list[int]] = {}
         self._balance: int | None = None
+        self._unusual: set[str] = set()  # symbols of the file that is looked at
         self._files: dict[str, set[str]] = {}  # handed over: symbols, by reason
         self._left: set[str] = set()  # of the one of which a part is committed
 
@@ -61,6 +63,7 @@ class Asked:
         for fact in facts:
             if isinstance(fact, d.TargetClosed) and fact.outcome == "expired":
                 self._now[fact.symbol] = fact.now
+                self._ends.pop(fact.symbol, None)
         if isinstance(event, e.TargetSet):
             if event.reason.startswith(FILE):
                 self._is_of_the_file(event)
@@ -71,16 +74,26 @@ class Asked:
             self._balance = event.margin_minor
 
     def _takes_over(self, event: e.TargetSet) -> None:
-        change = abs(event.contracts - self._from(event.symbol))
+        before = self._now.get(event.symbol)
+        change = abs(event.contracts - self._from(event.symbol, before))
         if change:
             self._changes.setdefault(event.symbol, []).append(change)
         ended = event.expires_us is not None and event.at_us >= event.expires_us
         self._version[event.symbol] = event.version
         if not ended:  # else its end is among what it has led to
             self._now[event.symbol] = event.contracts
+            self._ends.pop(event.symbol, None)
+            if event.expires_us is not None:
+                self._ends[event.symbol] = event.expires_us, event.on_expiry
 
-    def _from(self, symbol: str) -> int:
-        now = self._now.get(symbol)
+    def _wanted(self, symbol: str) -> int | None:
+        """What is wanted at this moment, whether or not anybody has looked since it ran out."""
+        process, (end_us, then) = self.oracle.world.process, self._ends.get(symbol, (2**63, ""))
+        if process is None or process.loop.now_us() < end_us:
+            return self._now.get(symbol)
+        return 0 if then == "flatten" else None
+
+    def _from(self, symbol: str, now: int | None) -> int:
         return self.oracle.position[symbol] if now is None else now
 
     def _changes_nothing(self, event: e.TargetRefused) -> None:
@@ -137,7 +150,7 @@ class Asked:
 
     def _is_unusual(self, request: TargetRequest, contracts: int) -> bool:
         limits = self.oracle.world.settings.limits_of(request.symbol)
-        change = abs(contracts - self._from(request.symbol))
+        change = abs(contracts - self._from(request.symbol, self._wanted(request.symbol)))
         if not limits.usual_times or request.confirm == contracts:
             return False
         last = self._changes.get(request.symbol, [])[-CHANGES:][-limits.usual_last :]
@@ -169,8 +182,14 @@ class Asked:
         """What has to be wanted of each symbol after it."""
         wanted = {one.symbol: one.contracts for one in request.targets if one.contracts is not None}
         for symbol in self.oracle.world.symbols if request.prune else ():
-            if self._now.get(symbol):
+            if self._wanted(symbol):
                 wanted.setdefault(symbol, 0)
+        named = {one.symbol: one for one in request.targets}
+        self._unusual = {
+            symbol
+            for symbol, contracts in wanted.items()
+            if self._is_unusual(named.get(symbol, TargetRequest(symbol=symbol)), contracts)
+        }
         return wanted
 
     def file_comes(self, name: str, wanted: dict[str, int], events: Sequence[e.AnyEvent]) -> None:
@@ -189,6 +208,8 @@ class Asked:
         left = {s: n for s, n in wanted.items() if s not in found and self._now.get(s) != n}
         if left or any(wanted.get(symbol) != n for symbol, n in found.items()):
             raise Broken("IN-5", f"a file wants {wanted}, and {found} comes of it")
+        if self._unusual:
+            raise Broken("O6", f"{self._unusual} of {wanted} are unusual, and nobody confirmed it")
         self._files[name] = set(found)
 
     def _is_of_the_file(self, event: e.TargetSet) -> None:

@@ -266,6 +266,7 @@ class People:
         plan = plans.take(name, process.loop.now_us(), ledger)  # or it has moved
         judge = self.world.oracle.asked
         judge.plan_stands(wanted, stands_on)
+        judge.whole(plan.request)  # what is unusual of it, another may have been looked at since
         events = self._made(
             process,
             None,

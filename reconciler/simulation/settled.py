@@ -28,6 +28,8 @@ OLD_US = 75 * SECOND  # a position row that is told now may be so old, however i
 WAITS_US = 10 * SECOND  # of fair weather: then a rule has settled what it may
 PERSON = "ann"
 RESUMES = "ben"  # and adopts, without a word on the incident
+#: A word on what a symbol holds closes these of it, too.
+OF_THE_BOOKS = ("position_differs", "missing_fills", "vanished_order")
 RULES = {rule: f"on_mismatch = {rule}" for rule in ("adopt", "trade_back")}
 
 
@@ -45,7 +47,9 @@ class Settled:
         self._day: dict[str, int] = {}  # the newest that has begun
         self._today: Counter[str] = Counter()  # settled by rule
         self._word: dict[str, e.Resolved] = {}  # the newest, by symbol
-        self._wanted: dict[str, e.TargetSet] = {}  # and the newest target
+        self._adopts: dict[str, e.TargetSet] = {}  # a person's, and the word on it is to come
+        self._newest: dict[str, e.TargetSet] = {}  # target
+        self._ran_out: set[str] = set()  # to zero: from then on it has no end
 
     def drifted(self, symbol: str, contracts: int) -> None:
         """The venue's position was moved, and nothing will tell why."""
@@ -65,6 +69,9 @@ class Settled:
         for fact in facts:
             if isinstance(fact, d.IncidentOpened):
                 self._opened(fact)
+            elif isinstance(fact, d.TargetClosed) and fact.outcome == "expired":
+                if (last := self._newest.get(fact.symbol)) and last.version == fact.version:
+                    self._ran_out.add(fact.symbol)
             elif isinstance(fact, d.IncidentClosed):
                 kind, symbol = self.open.pop(fact.incident_id, ("", ""))
                 if kind == "position_differs":
@@ -134,14 +141,25 @@ class Settled:
         return self._today[symbol]
 
     def _wants(self, event: e.TargetSet) -> None:
-        """A target that no strategy and no person asked for is the venue's own figure."""
-        if event.source not in RULES.values():
+        """Who adopts wants the venue's own figure, by the policy and until the end of before."""
+        symbol, before = event.symbol, self._newest.get(event.symbol)
+        ran_out = symbol in self._ran_out
+        self._newest[symbol] = event
+        self._ran_out.discard(symbol)
+        if event.source == PERSON:
+            self._adopts[symbol] = event
+        elif event.source not in RULES.values():
             return
-        row = self.oracle.retold.row.get(event.symbol, 0)
-        if event.source != RULES["adopt"] or self.oracle.world.settings.on_mismatch != "adopt":
-            raise Broken("O4", f"{event.source} wants {event.contracts:+d} of {event.symbol}")
-        if event.contracts != row or self.oracle.wanted.get(event.symbol) is None:
+        elif event.source != RULES["adopt"] or self.oracle.world.settings.on_mismatch != "adopt":
+            raise Broken("O4", f"{event.source} wants {event.contracts:+d} of {symbol}")
+        row = self.oracle.retold.row.get(symbol, 0)
+        if event.contracts != row or before is None:
             raise Broken("O4", f"{event.source} wants {event.contracts:+d}, and {row:+d} is held")
+        if event.policy != before.policy:
+            raise Broken("O4", f"{event.source} wants {symbol} by {event.policy!r}: {before}")
+        end_us = None if ran_out else before.expires_us
+        if event.expires_us != end_us:
+            raise Broken("O4", f"{event.source} wants {symbol} until {event.expires_us}: {before}")
 
     # -- a decision --------------------------------------------------------------------------------
 
@@ -154,9 +172,12 @@ class Settled:
         closed = {one.incident_id: one for one in facts if isinstance(one, d.IncidentClosed)}
         if number not in closed or closed[number].by != event.by:
             raise Broken("O7", f"{event}: INC-{number} is left open")
-        others = [self.open[one] for one in closed]
-        if any(whose != symbol for _, whose in others):
+        others = [self.open[one] for one, fact in closed.items() if fact.by == event.by]
+        too = OF_THE_BOOKS if event.decision != "ignore" else ()
+        if any(whose != symbol or what not in (kind, *too) for what, whose in others):
             raise Broken("O7", f"{event} has closed {others}")
+        if self._adopts.pop(symbol, None) is not None and event.decision != "adopt":
+            raise Broken("O4", f"{event}, and what is wanted of {symbol} is another number")
         self.decided[f"{kind}: {event.decision}"] += 1
         self._word.pop(symbol, None)
         if event.decision != "ignore":

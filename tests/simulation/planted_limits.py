@@ -191,7 +191,7 @@ def who_was_told_too_late_wins(patch: Patch) -> None:
     """Compare-and-set compares nothing."""
 
     def make(whole: Any) -> Any:
-        return lambda ledger, wanted, *args: whole(ledger, wanted._replace(if_version=None), *args)
+        return lambda ledger, wanted, *args: whole(ledger, replace(wanted, if_version=None), *args)
 
     wrapped(patch, intake, "accept", make)
 

@@ -104,10 +104,57 @@ def a_difference_of_now_is_one_for_good(patch: Patch) -> None:
 
 
 @fault
+def to_trade_back_by_a_word_wants_what_is_there(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        return lambda book, at_us, decision, *said: whole(book, at_us, "adopt", *said)
+
+    wrapped(patch, resolve, "settlement", make)
+
+
+@fault
+def a_decision_closes_all_of_its_symbol(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        def close(turn: Any, symbol: str, said: str, by: str, *kinds: str) -> None:
+            whole(turn, symbol, said, by, *(() if by == "ann" else kinds))
+
+        return close
+
+    wrapped(patch, Turn, "close_incidents", make)
+
+
+@fault
+def who_adopts_has_no_policy(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        return lambda *args: replace(whole(*args), policy="")
+
+    wrapped(patch, mismatch, "wanted", make)
+
+
+@fault
+def who_adopts_wants_it_without_end(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        return lambda *args: replace(whole(*args), expires_us=None)
+
+    wrapped(patch, mismatch, "wanted", make)
+
+
+@fault
+def a_file_needs_nobody_to_confirm_it(patch: Patch) -> None:
+    def make(whole: Any) -> Any:
+        def set_targets(request: Any, *args: Any) -> Any:
+            sure = tuple(replace(one, confirm=one.contracts) for one in request.targets)
+            return whole(replace(request, targets=sure), *args)
+
+        return set_targets
+
+    wrapped(patch, targeting, "set_targets", make)
+
+
+@fault
 def any_number_is_confirmed_by_any(patch: Patch) -> None:
     def make(whole: Any) -> Any:
-        def check(ledger: Any, book: Any, contracts: int, confirm: int | None) -> None:
-            whole(ledger, book, contracts, None if confirm is None else contracts)
+        def check(ledger: Any, book: Any, contracts: int, confirm: int | None, *at: Any) -> None:
+            whole(ledger, book, contracts, None if confirm is None else contracts, *at)
 
         return check
 
@@ -147,7 +194,7 @@ def what_was_asked_is_not_recorded(patch: Patch) -> None:
 
 @fault
 def prune_leaves_what_it_does_not_name(patch: Patch) -> None:
-    wrapped(patch, targeting, "whole", lambda whole: lambda request, ledger: request.targets)
+    wrapped(patch, targeting, "whole", lambda whole: lambda request, *_: request.targets)
     patch.setattr(planning, "whole", targeting.whole)
 
 
