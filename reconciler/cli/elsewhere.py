@@ -140,9 +140,11 @@ class Elsewhere:
                 self._new_fills()  # those of before are no news
                 self._hold()
                 return self._signals()
-            except (Unreachable, AlreadyRuns) as error:
+            except (Unreachable, Unauthorized, AlreadyRuns) as error:
+                self._let_go()  # what answers next may be a new start, with another token
+                self._let_go_of_reader()
                 self._waiting(str(error))
-                for_s = FREE_WITHIN_S if isinstance(error, AlreadyRuns) else REACHED_WITHIN_S
+                for_s = REACHED_WITHIN_S if isinstance(error, Unreachable) else FREE_WITHIN_S
                 until_s = since.setdefault(type(error), time.monotonic()) + for_s
                 if time.monotonic() > until_s or self._over.wait(1):
                     raise
@@ -189,12 +191,11 @@ class Elsewhere:
 
         A service has a new token each time it starts, and the one in RECONCILER_TOKEN grows old.
         """
-        from reconciler.client import HttpDoor
         from reconciler.service.servicefile import ServiceFile
 
         found, api = ServiceFile(self._config.database_path).read(), self._ask.api
         if found is not None and (api is None or _same(found.url, api)):
-            door: HttpDoor | None = HttpDoor(found.url, found.token)
+            door = wiring.beside(self._config.database_path)
         elif api is not None and not os.environ.get("RECONCILER_TOKEN"):
             raise Unreachable(
                 f"{api} is not the service of this configuration, and RECONCILER_TOKEN is not set",

@@ -17,6 +17,8 @@ from reconciler.cli.app import Ask
 from reconciler.errors import ConfigError, NotLeader, Unreachable, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconciler.bitmex.config import BitmexConfig
     from reconciler.client import HttpDoor
     from reconciler.config import AppConfig
@@ -66,16 +68,31 @@ def running(ask: Ask, config: AppConfig | None = None) -> HttpDoor | None:
             raise Unreachable(f"no service answers at {ask.api}", url=ask.api)
         _check_account(ask, door)
         return door
+    config = config or ask.settings()
+    return beside(config.database_path)
+
+
+def beside(database: Path) -> HttpDoor | None:
+    """
+    The door that the file beside a journal names, if a service answers there.
+
+    A new start listens long before it answers: who was answered may be another than was named.
+    """
     from reconciler.service.servicefile import ServiceFile
 
-    config = config or ask.settings()
-    found = ServiceFile(config.database_path).read()
-    if found is None:
-        return None
-    from reconciler.client import HttpDoor
+    file = ServiceFile(database)
+    found = file.read()
+    while found is not None:
+        from reconciler.client import HttpDoor
 
-    door = HttpDoor(found.url, found.token)
-    return door if door.is_alive() else None
+        door = HttpDoor(found.url, found.token)
+        if not door.is_alive():
+            return None
+        before, found = found, file.read()
+        if found == before:
+            return door
+        door.close()
+    return None
 
 
 def _check_account(ask: Ask, door: HttpDoor) -> None:

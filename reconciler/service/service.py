@@ -138,8 +138,8 @@ class Service(Asking, StrategyDoor):
             if self._venue is not None:
                 self._venue.start(engine.ledger.watermark_us)
             if api is not None:
+                service_file.write(api.url, token)  # who is answered finds the token of now
                 api.start()
-                service_file.write(api.url, token)
             garbage.enter()
             quiet = True
             self.ready.set()

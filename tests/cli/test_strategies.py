@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli import wiring
 from reconciler.cli.app import Ask
 from reconciler.cli.elsewhere import Elsewhere
+from reconciler.client import HttpDoor
 from reconciler.errors import ReconcilerError, Refused, Unauthorized, UnknownStrategy, Unreachable
+from reconciler.service.servicefile import ServiceFile
 from reconciler.strategy.signals import Signal
 
 SAME = '[strategy.{}]\nclass = "buy_and_hold"\nsymbols = ["XBTUSD"]\n'
@@ -151,3 +154,33 @@ def test_a_refusal_that_is_repeated_is_told_once(run, written, capsys):
 
     said = [("XBTUSD", "a"), ("XBTUSD", "a"), ("ETHUSD", "a"), ("XBTUSD", "b"), ("XBTUSD", "b")]
     assert [refused(symbol, why) for symbol, why in said] == [1, 0, 1, 1, 0]
+
+
+def test_who_was_answered_by_a_new_start_has_its_token(home, monkeypatch):
+    """It listens before it answers: a question to the one that was killed waits, and reaches it."""
+    file = ServiceFile(home / "journal.db")
+    file.write("http://127.0.0.1:1", "of the one that was killed")
+
+    def answers(door: HttpDoor) -> bool:
+        file.write("http://127.0.0.1:1", "of the new start")
+        return True
+
+    monkeypatch.setattr(HttpDoor, "is_alive", answers)
+    assert wiring.beside(home / "journal.db").token == "of the new start"
+    monkeypatch.setattr(HttpDoor, "is_alive", lambda _: file.remove() or True)
+    assert wiring.beside(home / "journal.db") is None  # ended meanwhile
+
+
+def test_a_process_that_meets_a_service_on_its_way_up_looks_again(run, written, monkeypatch):
+    """A no to an old token is none while the new one may not be written down yet."""
+    written(PROCESS)
+    far = Elsewhere(Ask(), "far", for_s=None)
+    far._over.wait = lambda _: False
+    answers = iter([Unauthorized("old"), Unreachable("away"), Unauthorized("old"), None])
+
+    def new_fills() -> None:
+        far._reader = Service(next(answers))
+
+    monkeypatch.setattr(far, "_new_fills", new_fills)
+    monkeypatch.setattr(far, "_signals", lambda: ["those in force"])
+    assert far._first_contact() == ["those in force"]

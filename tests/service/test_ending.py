@@ -8,6 +8,7 @@ from pathlib import Path
 from reconciler.core.settings import Settings
 from reconciler.service.options import STOP_WITHIN_S, Options
 from reconciler.service.service import END_WITHIN_S, Service
+from reconciler.service.servicefile import ServiceFile
 from reconciler.service.strategies import Strategies
 from reconciler.service.together import STOP_WITHIN_S as ALL_WITHIN_S
 from reconciler.strategy.registry import Spec
@@ -59,6 +60,25 @@ def test_nobody_waits_for_another_to_end(tmp_path: Path, monkeypatch) -> None:
     service.stop("enough")
     assert service.run() == 0
     assert sorted(slow.ended) == ["api", "strategies", "venue"]
+
+
+def test_who_is_answered_finds_the_token_beside_the_journal(tmp_path: Path) -> None:
+    """Written down before the first answer: a no to the token of before is not the last word."""
+    database = tmp_path / "journal.db"
+    seen: list[bool] = []
+
+    class Door(Slow):
+        def start(self, *_: object) -> None:
+            seen.append(ServiceFile(database).read() is not None)
+
+        def end(self, name: str) -> None:
+            """At once."""
+
+    options = Options(database=database, settings=Settings(symbols=("XBTUSD",)))
+    service = Service(options, lambda *_: Door(), make_api=lambda *_: Door())  # type: ignore[arg-type,return-value]
+    service.stop("enough")
+    assert service.run() == 0
+    assert seen[-1]  # the venue starts first
 
 
 def test_the_promise_of_fifteen_seconds_adds_up() -> None:
