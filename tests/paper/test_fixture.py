@@ -30,7 +30,8 @@ def run(pytester: pytest.Pytester) -> Run:
         if conftest:
             pytester.makeconftest(conftest)
         words = ("-p", "no:cacheprovider", "-p", "no:xdist", "--strict-markers", "-W", "error")
-        return pytester.runpytest_inprocess(*words)
+        ours = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # what it names is imported here
+        return pytester.runpytest_inprocess(*words, *ours)
 
     return run_module
 
