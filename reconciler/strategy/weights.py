@@ -18,14 +18,16 @@ import itertools
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import msgspec
 
 from reconciler.errors import ConfigError
-from reconciler.strategy.portfolio import Portfolio, check
+from reconciler.strategy.portfolio import Portfolio
 
 MOST_BYTES = 1_000_000
+MOST_PLACES = 40  # of a weight, behind the point: all are brought over one denominator
 
 Signature = tuple[int, int, int, int]  # times of the content and of who may read it, size, number
 
@@ -69,6 +71,63 @@ class WeightFiles:
             check(one, self._strategies, self._symbols)
         _check_together(found)
         return found
+
+
+def check(portfolio: Portfolio, strategies: Sequence[str], symbols: Sequence[str]) -> None:
+    """
+    Refuse weights of what there is not.
+
+    Raises:
+        ConfigError: A strategy or a symbol is unknown, or a number is out of bounds.
+    """
+    where = f"portfolio.{portfolio.name}"
+    for name, weight in portfolio.strategies.items():
+        if not _names_somebody(name, strategies, portfolio.sources):
+            there = ", ".join([*strategies, *portfolio.sources]) or "none"
+            kind = "pattern fits" if any(mark in name for mark in "*?[") else "identifier is"
+            raise ConfigError(
+                f"{where}: {name[:80]!r} has a weight, and that {kind} no strategy's: "
+                f"there are {there}",
+                next_step="Configure it under [strategy.NAME], or list it in sources.",
+                setting=f"{where}.strategies",
+            )
+        _bounded(f"{where}: the weight of {name[:80]}", weight, zero=True)
+    for name, size in portfolio.symbols.items():
+        _known_symbol(f"{where}.symbols", name, symbols)
+        _bounded(f"{where}: the contracts of {name}", size, zero=False)
+        if size < 0:
+            raise ConfigError(f"{where}: the contracts of {name} are {size}; weights have the sign")
+    for name in portfolio.max_contracts:
+        _known_symbol(f"{where}.max_contracts", name, symbols)
+    for name, most in (
+        ("max_strength", portfolio.max_strength),
+        ("max_gross", portfolio.max_gross),
+    ):
+        if most is not None:
+            _bounded(f"{where}.{name}", most, zero=False)
+
+
+def _names_somebody(name: str, strategies: Sequence[str], sources: Sequence[str]) -> bool:
+    if any(fnmatchcase(strategy, name) for strategy in strategies):
+        return True
+    return any(fnmatchcase(name, source) or fnmatchcase(source, name) for source in sources)
+
+
+def _known_symbol(where: str, name: str, symbols: Sequence[str]) -> None:
+    if name not in symbols:
+        there = ", ".join(symbols)
+        raise ConfigError(
+            f"{where}: {name[:40]!r} is not one of the configured symbols ({there})", setting=where
+        )
+
+
+def _bounded(what: str, number: Decimal, *, zero: bool) -> None:
+    if not number.is_finite() or number.copy_abs() > 10**9 or (not number and not zero):
+        raise ConfigError(f"{what} is {str(number)[:40]}; it must be a number up to 1,000,000,000")
+    if number.as_tuple().exponent < -MOST_PLACES:  # type: ignore[operator]  # a number has one
+        raise ConfigError(
+            f"{what} is {str(number)[:40]}; at most {MOST_PLACES} places are believed"
+        )
 
 
 def _check_together(portfolios: Sequence[Portfolio]) -> None:

@@ -18,12 +18,11 @@ from reconciler.strategy.portfolio import (
     Netted,
     Netter,
     Portfolio,
-    check,
     known,
     largest_remainder,
     to_lots,
 )
-from reconciler.strategy.weights import WeightFiles
+from reconciler.strategy.weights import WeightFiles, check
 from tests.strategy import formula
 
 LOTS = {"XBTUSD": 100, "ETHUSD": 1}
