@@ -78,7 +78,7 @@ def check_position(look: Look) -> None:
         return
     assert book.differs_since_us is not None  # in sync, and not confirmed
     repair_us = book.differs_since_us + look.timing.position_grace_us
-    if book.repairs:
+    if mismatch.is_repaired(ledger, book):
         look.wake(book.differs_since_us + 2 * look.timing.position_grace_us)
     elif look.at_us < repair_us:
         look.wake(repair_us)

@@ -93,10 +93,13 @@ def _watch_position(turn: Turn, book: Book) -> None:
     """
     A difference that outlives a repair freezes the symbol, with both figures shown.
 
-    Not one that is younger than what the repair has read: what explains it may be on its way.
+    Not one that is younger than what the repair has read, for a while: what explains it may be on
+    its way.
     """
     ledger = turn.ledger
-    if not ledger.in_sync or book.differs_since_us is None or book.frozen or book.repairs == 0:
+    if not ledger.in_sync or book.differs_since_us is None or book.frozen:
+        return
+    if not mismatch.is_repaired(ledger, book):
         return
     if ledger.sync_asked_us is not None or book.venue_position == book.position:
         return
@@ -104,15 +107,12 @@ def _watch_position(turn: Turn, book: Book) -> None:
         return  # there are no books yet
     if turn.at_us < book.differs_since_us + 2 * ledger.settings.timing.position_grace_us:
         return
-    if not mismatch.is_unexplained(ledger, book):
-        book.repairs, book.differs_since_us = 0, turn.at_us
-    else:
-        turn.freeze(
-            book,
-            "position_differs",
-            f"the books say {book.position:+d}, the venue says "
-            f"{book.venue_position if book.venue_position is not None else 'nothing'}",
-        )
+    turn.freeze(
+        book,
+        "position_differs",
+        f"the books say {book.position:+d}, the venue says "
+        f"{book.venue_position if book.venue_position is not None else 'nothing'}",
+    )
 
 
 def _settle(turn: Turn, book: Book) -> None:

@@ -26,9 +26,9 @@ def differs(rule: str, venue: int = 60, **more: int) -> Teller:
     return teller
 
 
-def again(teller: Teller, venue: int) -> list[str]:
+def again(teller: Teller, venue: int, looks: int = 30) -> list[str]:
     said: list[str] = teller.do(["position", str(venue)])
-    for _ in range(30):
+    for _ in range(looks):
         asked = {request.type for request in teller.ledger.requests.values()}
         if "readposition" in asked:
             said += teller.do(["position", str(venue), "read"])
@@ -248,3 +248,12 @@ def test_a_difference_is_not_hidden_by_a_venue_whose_clock_was_set_back() -> Non
     again(teller, 60)
     assert teller.book.frozen == "the books say +100, the venue says 60"
     assert resolve.objection(teller.ledger, "position_differs", teller.symbol, "adopt") == ""
+
+
+def test_a_difference_that_goes_on_moving_is_shown_to_a_person_in_the_end() -> None:
+    """Each step is younger than what was read, and no execution ever tells of one."""
+    teller = Teller(position=100)
+    for venue in (60, 61) * 4:
+        again(teller, venue, looks=16)
+    assert teller.book.frozen.startswith("the books say +100, the venue says 6")
+    assert sum(isinstance(one, Resync) for one in teller.done) >= mismatch.MOST_REPAIRS

@@ -13,6 +13,7 @@ from reconciler.core.ledger import Book, Ledger
 from reconciler.core.limits.results import DAY_US
 
 BY = "on_mismatch"
+MOST_REPAIRS = 6  # what goes on moving unexplained is shown to a person in the end
 
 
 def settled(ledger: Ledger) -> list[TargetSet | Adjusted]:
@@ -36,6 +37,12 @@ def is_unexplained(ledger: Ledger, book: Book) -> bool:
     """
     soon_us = ledger.venue_now_us() + ledger.settings.timing.clock_margin_us
     return not ledger.watermark_us < book.moved_venue_us <= soon_us
+
+
+def is_repaired(ledger: Ledger, book: Book) -> bool:
+    """Whether a difference has outlived what can be read: once more would bring nothing new."""
+    enough = 1 if is_unexplained(ledger, book) else MOST_REPAIRS
+    return book.repairs >= enough
 
 
 def remember(book: Book, adjustment: Adjusted) -> None:
