@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reconciler.simulation.oracle import Oracle
 
 CHANGES = 100  # that are remembered
+NO_END_US = 2**63
 LATE_US = 5 * SECOND  # a mark on its way, beside the age that a price may have
 FILE = "file "  # and its number: the reason of what it sets
 
@@ -62,6 +63,7 @@ class Asked:
             self._nothing_comes_between(event)
         for fact in facts:
             if isinstance(fact, d.TargetClosed) and fact.outcome == "expired":
+                self._runs_out(event, fact)
                 self._now[fact.symbol] = fact.now
                 self._ends.pop(fact.symbol, None)
         if isinstance(event, e.TargetSet):
@@ -72,6 +74,18 @@ class Asked:
             self._changes_nothing(event)
         elif isinstance(event, e.MarginSeen):
             self._balance = event.margin_minor
+
+    def _runs_out(self, event: e.AnyEvent, fact: d.TargetClosed) -> None:
+        """V1: what runs out is in force, has an end that has come, and leads where it said."""
+        self.oracle.checks += 1
+        symbol, version, end = fact.symbol, self._version[fact.symbol], self._ends.get(fact.symbol)
+        if isinstance(event, e.TargetSet) and event.symbol == symbol and fact.version != version:
+            version, end = event.version, (event.expires_us or NO_END_US, event.on_expiry)
+        end_us, then = end or (NO_END_US, "")
+        if fact.version != version or event.at_us < end_us:
+            raise Broken("V1", f"{fact} at {event.at_us}, and {version} ends at {end_us}")
+        if fact.now != (0 if then == "flatten" else None):
+            raise Broken("V1", f"{fact}, and it was to {then}")
 
     def _takes_over(self, event: e.TargetSet) -> None:
         before = self._now.get(event.symbol)
@@ -88,7 +102,7 @@ class Asked:
 
     def _wanted(self, symbol: str) -> int | None:
         """What is wanted at this moment, whether or not anybody has looked since it ran out."""
-        process, (end_us, then) = self.oracle.world.process, self._ends.get(symbol, (2**63, ""))
+        process, (end_us, then) = self.oracle.world.process, self._ends.get(symbol, (NO_END_US, ""))
         if process is None or process.loop.now_us() < end_us:
             return self._now.get(symbol)
         return 0 if then == "flatten" else None

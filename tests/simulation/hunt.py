@@ -83,6 +83,8 @@ LATE = {
     "a_row_waits_until_something_else_happens": WATCHED_FROM + 1,
     "a_stranger_freezes_nothing": WATCHED_FROM + 1,
     "a_target_never_runs_out": WATCHED_FROM + 15,
+    "a_target_runs_out_early": WATCHED_FROM,
+    "what_was_to_be_flattened_is_held": WATCHED_FROM,
     "guards without _hits": WATCHED_FROM + 5,
     "guards without _liquidation_known": WATCHED_FROM + 1,
     "guards without _margin_known": WATCHED_FROM + 1,

@@ -163,6 +163,38 @@ def a_target_never_runs_out(patch: Patch) -> None:
     patch.setattr(review, "expire_target", lambda turn, book: None)
 
 
+def _with_ends(name: str, change: Any) -> None:
+    """*change* is made to the target of a book before its end is looked at."""
+
+    def plant(patch: Patch) -> None:
+        def make(whole: Any) -> Any:
+            def expire(turn: Any, book: Any) -> None:
+                target = book.target
+                if target is not None and target.expires_us is not None:
+                    change(target, turn.at_us)
+                whole(turn, book)
+
+            return expire
+
+        wrapped(patch, review, "expire_target", make)
+
+    FAULTS[name] = plant
+
+
+def _early(target: Any, at_us: int) -> None:
+    if target.expires_us < at_us + 2_000_000:
+        target.expires_us = at_us
+
+
+def _held(target: Any, at_us: int) -> None:
+    if target.on_expiry == "flatten":
+        target.on_expiry = "hold"
+
+
+_with_ends("a_target_runs_out_early", _early)
+_with_ends("what_was_to_be_flattened_is_held", _held)
+
+
 @fault
 def a_flatten_is_only_a_reduce_only(patch: Patch) -> None:
     def reach(ledger: Ledger, book: Any, target: int) -> int:
