@@ -17,6 +17,7 @@ import msgspec
 
 from reconciler.core import decisions as d
 from reconciler.core import events as e
+from reconciler.core.ledger import Book
 from reconciler.core.lifecycle import State
 from reconciler.core.settings import Settings
 from reconciler.core.step import Outcome
@@ -81,6 +82,7 @@ class NaiveBook:
     instrument: None = None
     keys: dict[str, tuple[int, int]] = field(default_factory=dict)
     orders: dict[str, Any] = field(default_factory=dict)  # it keeps none
+    wanted_at = Book.wanted_at
 
 
 @dataclass(slots=True)

@@ -79,7 +79,11 @@ class Parts:
                     raise Broken("F2", f"{book.symbol}: {name} holds {part}, by the ledger")
 
     def quiet(self, ledger: Any) -> None:
-        """On target and at rest: each strategy holds what it was given."""
+        """
+        On target and at rest: each strategy holds what it was given.
+
+        But for a gap that a no-trade band leaves alone: all that they lack is of it.
+        """
         for book in ledger.books.values():
             target = book.target
             if target is None or not target.shares or not target.held or book.quote is None:
@@ -87,12 +91,18 @@ class Parts:
             given: Counter[str] = Counter()  # in several portfolios one may have several
             for share in target.shares:
                 given[share.strategy] += share.contracts
+            left = target.contracts - book.position
+            side = 1 if left > 0 else -1
             for name, contracts in given.items():
-                if name and self.held[book.symbol, name] != contracts:
+                lacks = contracts - self.held[book.symbol, name]
+                if not name or not lacks:
+                    continue
+                left -= lacks
+                if lacks * side < 0 or left * side < 0:
                     raise Broken(
                         "F2",
                         f"{book.symbol} is on target, and {name} holds "
-                        f"{self.held[book.symbol, name]:+d} of {contracts:+d}",
+                        f"{contracts - lacks:+d} of {contracts:+d}",
                     )
 
     def _must_be_shared(
