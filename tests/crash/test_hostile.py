@@ -24,7 +24,7 @@ def scratch() -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("part", range(4))
 def test_a_spoilt_journal_is_right_or_refused(part: int, scratch: Path) -> None:
     """
     Flipped bits, torn, swapped, cut and foreign pages of any file: opened, read, replayed or

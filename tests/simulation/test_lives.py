@@ -34,11 +34,11 @@ OPEN = {
     for line in SEEDS.with_name("open.txt").read_text().splitlines()
     if line[0] != "#"
 }
-PARTS, PART = 20, 45  # fresh seeds: of each 16 one is hours long, of each 50 one on a disk
-OLDER = (
-    50  # and in each part so many without tight limits and tables, which cost two thirds of those
-)
-NETTED = 5  # and so many with strategies, which are twice as dear: 2,000 lives in all
+#: Fresh seeds: of each 16 one is hours long, of each 50 one on a disk, of each eight one with
+#: strategies.
+PARTS, PART = 20, 45
+OLDER = 53  # and in each part so many without tight limits and tables, which cost two thirds
+NETTED = 2  # and so many with nothing but strategies, which are twice as dear: 2,000 lives in all
 SAMPLED, SAMPLE = 4, 25  # in so many parts so many are lived again in another process: a twentieth
 FROM = "RECONCILER_SEEDS_FROM"  # in the environment: lives that were, instead of fresh ones
 TRACES = """
