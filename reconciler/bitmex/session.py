@@ -5,7 +5,8 @@ One connection's way from welcome to in sync.
 
 Rule 1: nothing is sent before the welcome; the subscriptions follow the accepted login.
 Rule 2: `tables` ends when every topic was acknowledged and every account table had its image; what
-is missing after a while is asked for once more.
+is missing after a while is asked for once more, and then an image that comes before the venue has
+unsubscribed us is not the last.
 Rule 3: `reading` ends when the look-ups by REST are done: only then is the stream in sync.
 Rule 4: any error that we don't know to be harmless loses the connection: half a subscription set
 would look like a quiet market.
@@ -67,6 +68,7 @@ class Session:
         self._pinged_us: int | None = None
         self._unacknowledged = set(self.topics)
         self._without_image = {topic for topic in self.topics if _has_image(topic)}
+        self._leaving: list[str] = []  # unsubscribed from, and the venue has not said so yet
         self._reloads: list[int] = []
         self._asked_again = False
 
@@ -111,7 +113,7 @@ class Session:
             self.outbox.append("ping")
         if self.phase in ("welcome", "login", "subscribing", "tables"):
             if now_us - self._opened_us >= SET_UP_US:
-                missing = self._missing()[:3]
+                missing = (self._missing() or self._leaving)[:3]
                 self.lose(f"nothing came for {self.phase}: {', '.join(missing)}")
             elif now_us - self._opened_us >= ASK_AGAIN_US and self.phase == "tables":
                 self._ask_again()
@@ -163,6 +165,7 @@ class Session:
             self._subscribe_anew(self._missing())
 
     def _subscribe_anew(self, topics: Sequence[str]) -> None:
+        self._leaving.extend(topics)
         for chunk in _chunks(topics):
             self._send({"op": "unsubscribe", "args": chunk})
             self._send({"op": "subscribe", "args": chunk})
@@ -178,6 +181,11 @@ class Session:
             self._unacknowledged.discard(frame.subscribe)
             self._advance()
         elif frame.unsubscribe in self.topics:
+            if frame.unsubscribe in self._leaving:
+                self._leaving.remove(frame.unsubscribe)
+            elif self.live:  # nobody asked: what was told as in sync is not any more
+                self.lose(f"unsubscribed from {frame.unsubscribe}, unasked")
+                return
             # An image that came before this is old: nothing is told until the one that follows.
             images = self._without_image if _has_image(frame.unsubscribe) else self._unacknowledged
             images.add(frame.unsubscribe)
@@ -203,7 +211,8 @@ class Session:
     def _advance(self) -> None:
         if self.phase == "subscribing":
             self.phase = "tables"
-        if self.phase == "tables" and not self._without_image and not self._unacknowledged:
+        waiting = self._without_image or self._unacknowledged or self._leaving
+        if self.phase == "tables" and not waiting:
             self.phase = "reading"
 
     def _error(self, frame: Frame) -> None:
@@ -214,6 +223,7 @@ class Session:
             return
         op = frame.request.op if frame.request else ""
         if op == "unsubscribe":
+            self._leaving.clear()
             return  # it was not subscribed: the subscription that follows decides
         retry = (frame.meta or {}).get("retryAfter")
         if frame.status == 429 or said.startswith("Rate limit exceeded"):

@@ -46,6 +46,12 @@ def acknowledge(session: Session) -> None:
         say(session, success=True, subscribe=topic, request={"op": "subscribe", "args": TOPICS})
 
 
+def left(session: Session, *topics: str, now_us: int = 1) -> None:
+    """The venue says that it has unsubscribed us, as it was asked to."""
+    for topic in topics:
+        say(session, now_us, success=True, unsubscribe=topic, request={"op": "unsubscribe"})
+
+
 def in_sync() -> Session:
     session = new()
     log_in(session)
@@ -200,6 +206,7 @@ def test_a_missing_image_is_asked_for_once_more() -> None:
         ("unsubscribe", ["execution", "instrument:XBTUSD"]),
         ("subscribe", ["execution", "instrument:XBTUSD"]),
     ]
+    left(session, "execution", "instrument:XBTUSD")
     image(session, "execution")
     image(session, "instrument", "XBTUSD")
     assert session.images
@@ -215,14 +222,55 @@ def test_an_image_that_crossed_the_second_question_is_not_the_last() -> None:
     session.heard(ASK_AGAIN_US)
     session.tick(ASK_AGAIN_US)
     image(session, "instrument", "XBTUSD")
-    assert session.images
-    said = {"success": True, "request": {"op": "unsubscribe"}}
-    say(session, ASK_AGAIN_US, unsubscribe="instrument:XBTUSD", **said)
+    assert not session.images  # or the look-ups could be done, and orders leave, before the word
+    left(session, "instrument:XBTUSD", now_us=ASK_AGAIN_US)
     assert not session.images
     assert not session.read_done()
     image(session, "instrument", "XBTUSD")
     assert session.images
     assert session.read_done()
+
+
+def test_each_question_has_its_word() -> None:
+    """Unsubscribed twice: the image between the first word and the second is not the last."""
+    session = in_sync()
+    session.reload("position", 5)
+    session.heard(5 + ASK_AGAIN_US)
+    session.tick(5 + ASK_AGAIN_US)
+    left(session, "position")
+    image(session, "position")
+    assert not session.images
+    left(session, "position")
+    image(session, "position")
+    assert session.read_done()
+
+
+def test_a_word_that_never_comes_is_not_waited_for_without_end() -> None:
+    """The venue forgot to say that it unsubscribed us: the connection is lost, and names it."""
+    session = in_sync()
+    session.reload("position", 5)
+    image(session, "position")
+    session.heard(5 + SET_UP_US)
+    session.tick(5 + SET_UP_US)
+    assert session.lost
+    assert "position" in session.reason
+
+
+def test_an_unsubscription_that_was_refused_is_not_waited_for() -> None:
+    """What was not subscribed is by the next command: its image is new."""
+    session = in_sync()
+    session.reload("position", 5)
+    say(session, error="Not subscribed", request={"op": "unsubscribe", "args": ["position"]})
+    image(session, "position")
+    assert session.read_done()
+
+
+def test_unsubscribed_and_nobody_asked() -> None:
+    """A live stream that leaves a table out looks like a quiet market: it is lost, and told."""
+    session = in_sync()
+    left(session, "order")
+    assert session.lost
+    assert session.reason == "unsubscribed from order, unasked"
 
 
 def test_a_reload_is_out_of_sync() -> None:
@@ -244,6 +292,7 @@ def test_reloads_are_bounded() -> None:
     session = in_sync()
     for number in range(RELOADS):
         session.reload("order", number)
+        left(session, "order")
         image(session, "order")
         session.read_done()
         assert session.live
